@@ -1,0 +1,1 @@
+"""The child process of one attempt: confines, starts the agent, relays, judges, reports."""

@@ -1,0 +1,1 @@
+"""What two processes must agree on: messages and their framing. Standard library only."""

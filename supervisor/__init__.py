@@ -1,0 +1,1 @@
+"""Owns timing, the stores and the people: everything outside the child processes."""
