@@ -1,0 +1,214 @@
+"""What supervisor and runner say to each other, one JSON object a line (see `wire`).
+
+Plain dataclasses: the runner pays for nothing beyond the standard library, and the supervisor validates the same
+classes strictly through pydantic, which reads `__pydantic_config__`. Sizes are bytes and times seconds unless a name
+says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from shared.reasons import Reason
+
+VERSION = 1
+Strictness = dict[str, object]
+STRICT: Strictness = {"extra": "forbid", "strict": True}
+
+Network = Literal["none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bind:
+    """A path of the host shown inside the cell."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    source: str
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one attempt may use. `None` is no limit."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    memory_bytes: int
+    processes: int
+    open_files: int
+    file_bytes: int
+    tmp_bytes: int
+    output_bytes: int
+    cpu_seconds: int | None
+    wall_seconds: float
+    setup_seconds: float
+    grace_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAs:
+    """The ordinary ids that a root supervisor's runner takes on before it starts a cell."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What confines the agent."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    network: Network = "none"
+    work_dir: str | None = None
+    """Shown at its own path; None: a private scratch directory."""
+    run_as: RunAs | None = None
+    bwrap: str = "/usr/bin/bwrap"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSpec:
+    """The program that gets the prompt on its standard input: what to start, inside the cell."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    name: str
+    argv: tuple[str, ...]
+    env: dict[str, str] = field(default_factory=dict)
+    binds: tuple[Bind, ...] = ()
+    require_answer: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecuteRequest:
+    """One attempt, whole: the first line on the runner's standard input."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    version: int = VERSION
+    run_id: str
+    attempt: int
+    job_id: str
+    session_id: str
+    prompt: str
+    agent: AgentSpec
+    cell: Cell
+    limits: Limits
+    output_format: Literal["text", "json", "structured"] = "text"
+    output_schema: str = ""
+    response_bytes: int = 4096
+    """How much of the answer the record keeps; the file `answer` keeps all of it."""
+    log_dir: str
+    """An existing directory of the owner's, for this attempt alone."""
+    import_paths: tuple[str, ...] = ()
+    """Where the runner finds the libraries that judge an answer (its interpreter starts without site)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Any later line on the runner's standard input: end the tree, for this reason. The first one wins."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    type: Literal["stop"] = "stop"
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer that really confined the agent, and in which version or measure."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The runner has its request."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    type: Literal["ready"] = "ready"
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The cell stands and the agent was started in it. `pid`: the cell's init, as the host numbers it."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    type: Literal["started"] = "started"
+    pid: int
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """At most one a second: how much the agent has written so far."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    type: Literal["progress"] = "progress"
+    output_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an attempt used, as measured. `peak_rss_bytes` is the largest single process, `processes` those reaped."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_rss_bytes: int
+    output_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecuteResult:
+    """How one attempt ended: the runner's last line, on disk before it is said. Its tree is gone by then."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    type: Literal["result"] = "result"
+    version: int = VERSION
+    run_id: str
+    attempt: int
+    reason: Reason
+    error: str = ""
+    response: str = ""
+    """The first bytes of the answer (`ExecuteRequest.response_bytes`), cut between characters."""
+    answer_bytes: int = 0
+    exit_code: int | None = None
+    signal: int | None = None
+    duration: int = 0
+    """Nanoseconds, as the original counts."""
+    usage: Usage | None = None
+    layers: tuple[Layer, ...] = ()
+    left_behind: int = 0
+    """Processes that were still alive in the cell when the agent itself had ended. They were killed."""
+
+
+RunnerMessage = Ready | Started | Progress | ExecuteResult
+
+
+def request_from(data: dict[str, Any]) -> ExecuteRequest:
+    """Rebuild a request that the supervisor has validated already. Raises TypeError or KeyError on anything else."""
+    agent, cell = data["agent"], data["cell"]
+    nested = {
+        "agent": AgentSpec(
+            **{**agent, "argv": tuple(agent["argv"]), "binds": tuple(Bind(**bind) for bind in agent["binds"])}
+        ),
+        "cell": Cell(**{**cell, "run_as": RunAs(**cell["run_as"]) if cell["run_as"] else None}),
+        "limits": Limits(**data["limits"]),
+        "import_paths": tuple(data["import_paths"]),
+    }
+    return ExecuteRequest(**{**data, **nested})

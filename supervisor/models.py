@@ -1,0 +1,277 @@
+"""Jobs and runs as they are stored and shown: the seed's fields with their JSON keys and meanings, and ours.
+
+Times are aware; `NEVER` (the original's zero time) stands for "not yet". Durations named as the original names them
+(`retry_delay`, `duration`) are integer nanoseconds, others are seconds and say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from shared.messages import Layer, Usage
+from shared.reasons import Reason
+
+NEVER = datetime(1, 1, 1, tzinfo=UTC)
+FORMAT_VERSION = 1
+MAX_PROMPT = 256 * 1024
+MAX_SCHEMA = 256 * 1024
+SECOND = 1_000_000_000
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""What names a file of ours: no slash, no leading dot or dash."""
+
+
+class JobType(StrEnum):
+    """A named set of limits."""
+
+    LIGHT = "light"
+    MEDIUM = "medium"
+    RESOURCE_INTENSIVE = "resource-intensive"
+
+
+class OutputFormat(StrEnum):
+    """What an answer must be."""
+
+    TEXT = "text"
+    JSON = "json"
+    STRUCTURED = "structured"
+
+
+class Event(StrEnum):
+    """What a job's owner can ask to be told about."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class Status(StrEnum):
+    """Where a run stands. The last five are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing can follow."""
+        return not ALLOWED[self]
+
+
+# The only ways a run may change. `stopping` never becomes completed: the first cause wins.
+ALLOWED: Mapping[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.RUNNING, Status.SKIPPED, Status.CANCELED, Status.FAILED}),
+    Status.RUNNING: frozenset({Status.STOPPING, Status.COMPLETED, Status.FAILED, Status.SKIPPED, Status.UNKNOWN}),
+    Status.STOPPING: frozenset({Status.FAILED, Status.CANCELED, Status.UNKNOWN}),
+    Status.COMPLETED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.CANCELED: frozenset(),
+    Status.SKIPPED: frozenset(),
+    Status.UNKNOWN: frozenset(),
+}
+
+_CANCELED = {
+    Reason.CANCELED_BY_USER,
+    Reason.JOB_REMOVED,
+    Reason.JOB_DISABLED,
+    Reason.REPLACED,
+    Reason.SUPERVISOR_STOPPED,
+}
+_SKIPPED = {
+    Reason.OVERLAP,
+    Reason.MISSED,
+    Reason.EXPIRED,
+    Reason.HOST_BUSY,
+    Reason.NOTHING_TO_DO,
+    Reason.BUDGET_EXCEEDED,
+}
+
+
+def final_status(reason: Reason) -> Status:
+    """The status that a run ends in for this reason."""
+    if reason is Reason.OK:
+        return Status.COMPLETED
+    if reason is Reason.SUPERVISOR_DIED:
+        return Status.UNKNOWN
+    if reason in _CANCELED:
+        return Status.CANCELED
+    return Status.SKIPPED if reason in _SKIPPED else Status.FAILED
+
+
+class Trigger(StrEnum):
+    """What made an occurrence due."""
+
+    SCHEDULE = "schedule"
+    MANUAL = "manual"
+    CATCH_UP = "catch-up"
+
+
+class Overlap(StrEnum):
+    """What happens to an occurrence while an earlier run of the same job is not over."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    REPLACE = "replace"
+    ALLOW = "allow"
+
+
+class CatchUp(StrEnum):
+    """What happens to occurrences that fell due while nothing kept time."""
+
+    ONCE = "once"
+    SKIP = "skip"
+    ALL = "all"
+
+
+class TransitionError(Exception):
+    """A run was told to become what the table of states does not allow."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CronJob(_Record):
+    """A definition: when, what prompt, which agent, in which cell, under which limits and policies.
+
+    `last_run`, `last_error`, `next_run` and `run_count` are derived from the job's runs and never stored with it.
+    """
+
+    id: Identifier
+    name: Annotated[str, StringConstraints(max_length=64)] = ""
+    cron_expr: str = ""
+    """Empty for a one-shot (`at`)."""
+    at: AwareDatetime | None = None
+    timezone: str | None = None
+    """An IANA name, resolved when the job is added. None: the expression carries its own zone, or has none to mind."""
+    dst: Literal["once", "exact"] = "once"
+
+    prompt: str
+    session_key: str = ""
+    work_dir: str = ""
+    agent: str = "local"
+    command: str = ""
+    """For the agent `command`: a word list, split as a shell would, run without one."""
+    model: str = ""
+
+    type: JobType = JobType.LIGHT
+    timeout_mins: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 30
+    timeout_secs: Annotated[int, Field(ge=1, le=7 * 24 * 3600)] | None = None
+    """Where set, rules over `timeout_mins`: for timeouts that are no whole minutes."""
+    retries: Annotated[int, Field(ge=0, le=20)] = 3
+    retry_delay: Annotated[int, Field(ge=0, le=24 * 3600 * SECOND)] = SECOND
+    overlap: Overlap = Overlap.SKIP
+    catch_up: CatchUp = CatchUp.ONCE
+    grace_secs: Annotated[int, Field(ge=0, le=366 * 86400)] | None = None
+    """How late an occurrence may still start. None: one period, at least 5 minutes, at most 24 hours."""
+    jitter_secs: Annotated[int, Field(ge=0, le=86400)] = 0
+    start: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    max_runs: Annotated[int, Field(ge=1)] | None = None
+
+    output_format: OutputFormat = OutputFormat.TEXT
+    output_schema: str = ""
+
+    enabled: bool = True
+    private: bool = False
+    """Whether `ps` may show other users of the host no more than the run's id."""
+    silent: bool = False
+    notify_on: tuple[Event, ...] = ()
+    on_complete: str = ""
+    on_fail: str = ""
+
+    created_by: str = ""
+    created_at: AwareDatetime = NEVER
+    changed_at: AwareDatetime = NEVER
+    """When it was last added, edited or resumed: no occurrence before this instant is owed."""
+
+    last_run: AwareDatetime = NEVER
+    last_error: str = ""
+    next_run: AwareDatetime = NEVER
+    run_count: int = 0
+
+    @property
+    def timeout_seconds(self) -> int:
+        """The wall time of a whole run, retries included; the original's 30 minutes where none is given."""
+        return self.timeout_secs or self.timeout_mins * 60 or 30 * 60
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.name or self.id
+
+    def clone(self) -> CronJob:
+        """A deep copy, as the original offers; jobs are frozen here, so sharing one is safe as well."""
+        return self.model_copy(deep=True)
+
+    def definition(self) -> dict[str, Any]:
+        """What is stored: everything but the derived fields, ready for JSON."""
+        return self.model_dump(mode="json", exclude={"last_run", "last_error", "next_run", "run_count"})
+
+
+class CronRun(_Record):
+    """What became of one occurrence."""
+
+    id: Identifier
+    job_id: Identifier
+    job_name: str = ""
+    status: Status
+    reason: Reason | None = None
+    """Why it ended; None while it has not."""
+    error: str = ""
+    """A sentence for the owner; empty when it completed."""
+    trigger: Trigger = Trigger.SCHEDULE
+    scheduled_at: AwareDatetime
+    """The occurrence: with job and trigger what makes it this one. For a manual run, when it was asked for."""
+    queued_at: AwareDatetime = NEVER
+    started_at: AwareDatetime = NEVER
+    finished_at: AwareDatetime = NEVER
+    duration: int = 0
+    attempt: int = 0
+    """The last one started, from 1."""
+    retry_count: int = 0
+    retry_at: AwareDatetime | None = None
+    """While a back-off is waited out: when the next attempt may start."""
+    stop_reason: Reason | None = None
+    """Wanted, not yet so: why it was told to end."""
+
+    agent: str = ""
+    response: str = ""
+    """The first bytes of the answer; `answer_bytes` says how long it is, the file `answer` in `log_dir` has it all."""
+    answer_bytes: int = 0
+    exit_code: int | None = None
+    signal: int | None = None
+    usage: Usage | None = None
+    layers: tuple[Layer, ...] = ()
+    left_behind: int = 0
+    log_dir: str = ""
+
+    host: str = ""
+    boot_id: str = ""
+    runner_pid: int | None = None
+    runner_start: float | None = None
+    """Seconds since the epoch; with the pid and the boot id it tells the runner from a later process of its number."""
+
+    def moved(self, to: Status, **facts: object) -> Self:
+        """This run in its next status. Raises TransitionError where the table of states has no such step."""
+        if to not in ALLOWED[self.status]:
+            raise TransitionError(f"run {self.id} is {self.status.value} and cannot become {to.value}.")
+        return self.noted(status=to, **facts)
+
+    def noted(self, **facts: object) -> Self:
+        """This run with more known about it, checked as a whole."""
+        return type(self).model_validate({**dict(self), **facts})
+
+    def record(self) -> dict[str, Any]:
+        """What is stored and shown, ready for JSON."""
+        return self.model_dump(mode="json")
