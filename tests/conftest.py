@@ -1,11 +1,27 @@
-"""How thoroughly hypothesis looks: CRONWARD_TESTS=full for the long run."""
+"""How thoroughly hypothesis looks (CRONWARD_TESTS=full for the long run), and what a host may lack (tests/lacks.py)."""
 
 from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
+
+from tests import lacks
 
 settings.register_profile("quick", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile("full", max_examples=1000, deadline=None)
 settings.load_profile("full" if os.environ.get("CRONWARD_TESTS") == "full" else "quick")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "need(*names): what the host must have; see tests/lacks.py")
+    lacks.required()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name in [name for mark in item.iter_markers("need") for name in mark.args]:
+        if sentence := lacks.lack(name):
+            if name in lacks.required():
+                pytest.fail(f"CRONWARD_REQUIRE names {name}, but: {sentence}", pytrace=False)
+            pytest.skip(f"{name}: {sentence}")

@@ -1,0 +1,98 @@
+"""What a host may lack. A test that needs it says so: `@need("cell")`, and is skipped, with the reason, only for that.
+
+CRONWARD_REQUIRE=cell,model turns the skip for the named lacks into a failure: where they must be there, in CI.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from runner.agents.local import missing_cpu_flags
+from supervisor import weights
+
+PYTHONS = ("3.11", "3.12", "3.13")
+BWRAP = "/usr/bin/bwrap"
+NOBODY = 65534
+
+
+def need(*names: str) -> pytest.MarkDecorator:
+    """A mark for a test, class or module that needs all of `names`: keys of LACKS."""
+    for name in names:
+        LACKS[name]
+    return pytest.mark.need(*names)
+
+
+def required() -> frozenset[str]:
+    """What the environment says must not be lacking. An unknown name would require nothing, so it is an error."""
+    names = frozenset(filter(None, os.environ.get("CRONWARD_REQUIRE", "").split(",")))
+    if unknown := sorted(names - LACKS.keys()):
+        raise pytest.UsageError(f"CRONWARD_REQUIRE names {', '.join(unknown)}; known are {', '.join(LACKS)}.")
+    return names
+
+
+@cache
+def lack(name: str) -> str | None:
+    """The sentence that says what is missing, or None. Probed once, and only when a test needs it."""
+    return LACKS[name]()
+
+
+def lack_of_cell() -> str | None:
+    if not Path(BWRAP).exists():
+        return f"{BWRAP} is not installed."
+    # Root's bwrap would prove nothing: agents never run as root.
+    drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
+    sandbox = [BWRAP, "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"]
+    done = subprocess.run(
+        [*drop, *sandbox, "/usr/bin/true"], cwd="/", capture_output=True, text=True, timeout=30, check=False
+    )
+    return f"No cell can be made here: {done.stderr.strip()}" if done.returncode else None
+
+
+def lack_of_model() -> str | None:
+    if weights.engine() is None:
+        return "The engine xllamacpp is not installed."
+    if weights.find() is None:
+        return f"The weights are not at {weights.default_path()}."
+    missing = missing_cpu_flags(Path("/proc/cpuinfo").read_text(), os.uname().machine)
+    return f"This CPU lacks {', '.join(missing)}." if missing else None
+
+
+def lack_of_pythons() -> str | None:
+    missing = [version for version in PYTHONS if python(version) is None]
+    return f"No Python {', '.join(missing)} was found." if missing else None
+
+
+def python(version: str) -> Path | None:
+    """An interpreter of that minor version that really runs: on the PATH, or kept by pyenv."""
+    found = shutil.which(f"python{version}")
+    kept = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv").glob(f"versions/{version}.*/bin/python")
+    # pyenv puts a script on the PATH for every version it keeps; for those not chosen, the script fails.
+    return next((path for path in [*([Path(found)] if found else []), *kept] if _runs(path, version)), None)
+
+
+def _runs(path: Path, version: str) -> bool:
+    argv = [str(path), "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    return done.stdout.strip() == version
+
+
+def program(name: str) -> Callable[[], str | None]:
+    return lambda: None if shutil.which(name) else f"{name} is not installed."
+
+
+LACKS: dict[str, Callable[[], str | None]] = {
+    "cell": lack_of_cell,
+    "model": lack_of_model,
+    "root": lambda: None if os.geteuid() == 0 else "This test is for root.",
+    "user": lambda: None if os.geteuid() != 0 else "This test is for an ordinary user.",
+    "git": program("git"),
+    "node": program("node"),
+    "pythons": lack_of_pythons,
+}
