@@ -152,6 +152,8 @@ def test_a_repeated_time_is_due_in_its_first_reading_or_by_the_exact_rule_in_bot
     start = datetime(2026, 10, 24, 12, tzinfo=UTC)
     assert [once.next(start), once.next(first), once.next(second)] == [first, next_day, next_day]
     assert [exact.next(start), exact.next(first), exact.next(second)] == [first, second, next_day]
+    early_in_the_second = second - timedelta(minutes=15)  # the clock has shown 02:30 already, and will again
+    assert [once.next(early_in_the_second), exact.next(early_in_the_second)] == [next_day, second]
 
 
 @pytest.mark.parametrize("expr", ["30 */2 * * *", "*/30 2 * * *", "? 2 * * *", "15 30 2 * * *"])

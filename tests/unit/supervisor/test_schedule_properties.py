@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -66,7 +66,7 @@ class Walk:
 
 def walk(zone: str, near: str) -> Walk:
     around = datetime.fromisoformat(near).replace(tzinfo=UTC)
-    instants = [around + k * MINUTE for k in range(-5 * 60, 5 * 60)]
+    instants = [around + k * MINUTE for k in range(-4 * 60, 4 * 60)]
     return Walk(zone, [(u, u.astimezone(ZoneInfo(zone)).replace(tzinfo=None)) for u in instants])
 
 
@@ -150,18 +150,15 @@ TELLING = [
     (written("0", 59, 0), written("0", 23, 0)),
     (written("15", 59, 15), written("0-4", 23, 0, 1, 2, 3, 4)),
     (written("1,31", 59, 1, 31), written("23", 23, 23)),
-    (written("*/30", 59, 0, 30), written("*", 23)),
     (written("0", 59, 0), written("*/2", 23, *range(0, 24, 2))),
 ]
 
 
 @pytest.mark.parametrize(("zone", "near", "what"), CHANGES)
-@pytest.mark.parametrize("dst", ["once", "exact"])
-def test_telling_schedules_are_due_as_a_walk_says_at_every_change(zone: str, near: str, what: str, dst: Dst) -> None:
-    walked = WALKS[zone, near]
-    wrong = [
-        f"{minute.text} {hour.text}" for minute, hour in TELLING if not agrees(walked, minute, hour, dst, named=True)
-    ]
+def test_telling_schedules_are_due_as_a_walk_says_at_every_change(zone: str, near: str, what: str) -> None:
+    walked, rules = WALKS[zone, near], cast("tuple[Dst, ...]", ("once", "exact"))
+    asked = [(minute, hour, dst) for minute, hour in TELLING for dst in rules]
+    wrong = [f"{m.text} {h.text} {dst}" for m, h, dst in asked if not agrees(walked, m, h, dst, named=True)]
     assert wrong == []
 
 
@@ -188,7 +185,7 @@ def test_the_answer_is_later_and_the_same_from_every_moment_before_it(
     assert {schedule.next(moment) for moment in moments} == {due}
 
 
-@given(field(0, 59), field(0, 59), st.sampled_from(sorted(WALKS)), st.integers(0, 599))
+@given(field(0, 59), field(0, 59), st.sampled_from(sorted(WALKS)), st.integers(0, 479))
 def test_with_seconds_every_second_of_some_minutes_is_answered(
     second: Written, minute: Written, where: tuple[str, str], offset: int
 ) -> None:
@@ -196,7 +193,7 @@ def test_with_seconds_every_second_of_some_minutes_is_answered(
     start = WALKS[where].minutes[offset][0]
     schedule = parse(f"{second.text} {minute.text} * * * *", timezone=where[0])
     zone = ZoneInfo(where[0])
-    moments = [start + timedelta(seconds=k) for k in range(181)]
+    moments = [start + timedelta(seconds=k) for k in range(121)]
     walls = [moment.astimezone(zone) for moment in moments]
     expected = [
         m for m, w in zip(moments, walls, strict=True) if w.second in second.values and w.minute in minute.values
