@@ -1,0 +1,164 @@
+"""What the files of runs say, remembered for a bounded number of runs and only while a file has not changed."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import ValidationError
+
+from supervisor.errors import InvalidError
+from supervisor.history import History, Mark
+from supervisor.models import CronRun
+from supervisor.sentences import shown
+from supervisor.store import IDENTIFIER, Damage, DamagedError, failure, file_of, open_regular
+
+FILE_BYTES = 1 << 30
+REMEMBERED_RUNS = 50_000
+"""Runs whose places are held in memory, at about 250 bytes each."""
+Signature = tuple[int, int, int]
+Pick = Callable[[History], Iterable[Mark]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    history: History
+    signature: Signature
+    weight: int
+
+
+class Histories:
+    """The files of runs in one directory."""
+
+    def __init__(self, directory: Path, keep: int) -> None:
+        self.directory = directory
+        self.keep = keep
+        self.damaged: dict[str, Damage] = {}
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._weight = 0
+
+    def path(self, job_id: str) -> Path:
+        """The file of this job. Raises InvalidError where the text cannot be a job's id."""
+        path = file_of(self.directory, job_id, ".jsonl")
+        if path is None:
+            raise InvalidError(f"{shown(job_id)} is no id of a job.")
+        return path
+
+    def job_ids(self) -> list[str]:
+        """The jobs that have a file, those changed last first."""
+        try:
+            with os.scandir(self.directory) as entries:
+                found = [(_changed(entry), entry.name[: -len(".jsonl")]) for entry in entries if _is_ours(entry.name)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise failure("read", self.directory, error) from None
+        return [job_id for _, job_id in sorted(found, reverse=True)]
+
+    def get(self, job_id: str) -> History | None:
+        """What the file of this job says; None where there is none. Raises DamagedError, NewerError, StoreError."""
+        file = self._open(job_id)
+        if file is None:
+            return None
+        with file:
+            return self._read(job_id, file)
+
+    def records(self, job_id: str, pick: Pick, last: int | None = None) -> list[CronRun]:
+        """The records at the first `last` marks that `pick` names. Raises as `get` does."""
+        file = self._open(job_id)
+        if file is None:
+            return []
+        with file:
+            # One descriptor for the places and for what lies there: a compaction in between makes another file.
+            marks = islice(pick(self._read(job_id, file)), None if last is None else max(0, last))
+            return [_record(file.fileno(), mark) for mark in marks]
+
+    def compacted(self, job_id: str, history: History) -> bytes:
+        """What the file of this job would be without what nobody will ask for."""
+        with os.fdopen(open_regular(self.path(job_id)), "rb") as file:
+            return history.compacted(lambda mark: os.pread(file.fileno(), mark.length, mark.offset))
+
+    def appended(self, job_id: str, history: History) -> None:
+        """Remember a history that its writer has brought up to date with the file."""
+        try:
+            found = self.path(job_id).stat()
+        except OSError:
+            self.drop(job_id)
+            return
+        self._remember(job_id, history, _signature(found))
+
+    def drop(self, job_id: str) -> None:
+        """Remember nothing of this job."""
+        known = self._known.pop(job_id, None)
+        if known:
+            self._weight -= known.weight
+
+    def _open(self, job_id: str) -> BinaryIO | None:
+        try:
+            return os.fdopen(open_regular(self.path(job_id)), "rb")
+        except FileNotFoundError:
+            return None
+        except DamagedError as error:
+            raise self._hopeless(job_id, error) from None
+
+    def _read(self, job_id: str, file: BinaryIO) -> History:
+        found = os.fstat(file.fileno())
+        known = self._known.get(job_id)
+        if known and known.signature == _signature(found):
+            self._known.move_to_end(job_id)
+            return known.history
+        path = self.path(job_id)
+        try:
+            if found.st_size > FILE_BYTES:
+                raise DamagedError(f"{path} has more than the {FILE_BYTES} bytes that such a file may have.")
+            history = History.read(path, job_id, self.keep, file)
+        except DamagedError as error:
+            raise self._hopeless(job_id, error) from None
+        except OSError as error:
+            raise failure("read", path, error) from None
+        if history.problems:
+            count = len(history.problems)
+            self.damaged[job_id] = Damage(path, f"{path} has {count} damaged lines, the first: {history.problems[0]}")
+        self._remember(job_id, history, _signature(found))
+        return history
+
+    def _hopeless(self, job_id: str, error: DamagedError) -> DamagedError:
+        self.damaged[job_id] = Damage(self.path(job_id), str(error))
+        return error
+
+    def _remember(self, job_id: str, history: History, signature: Signature) -> None:
+        self.drop(job_id)
+        self._known[job_id] = _Known(history, signature, len(history) + 1)
+        self._weight += len(history) + 1
+        while self._weight > REMEMBERED_RUNS and len(self._known) > 1:
+            _, oldest = self._known.popitem(last=False)
+            self._weight -= oldest.weight
+
+
+def _signature(found: os.stat_result) -> Signature:
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _changed(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _is_ours(name: str) -> bool:
+    return name.endswith(".jsonl") and IDENTIFIER.fullmatch(name.removesuffix(".jsonl")) is not None
+
+
+def _record(fd: int, mark: Mark) -> CronRun:
+    line = os.pread(fd, mark.length, mark.offset)
+    try:
+        return CronRun.model_validate_json(line)
+    except ValidationError:
+        # It was whole when the file was read: somebody writes into it without the lock.
+        raise DamagedError(f"a record of {mark.length} bytes at {mark.offset} changed while it was read.") from None

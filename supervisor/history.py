@@ -1,0 +1,208 @@
+"""One job's file of runs: which line says what. Pure: bytes in, bytes out.
+
+The first line is a header: the summary of everything up to the last compaction, and how many of the lines below were
+`folded` into it then. Each further line is one transition of one run, the whole record; the latest of a run counts.
+What is kept: the newest `keep` runs, the newest `keep` skips beside them, and whatever has not ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from supervisor.models import FORMAT_VERSION, CronRun, Status
+from supervisor.sentences import sentence
+from supervisor.store import DamagedError, versioned
+from supervisor.summary import Summary, counts
+
+LINE_BYTES = 4 << 20
+"""A line is shorter than this, or damaged."""
+SLACK = 16
+"""Kept runs that a file is taken to have at least, so that a short one is not compacted at every other run."""
+CROWDED = 4
+"""How many lines per kept run make a file worth compacting: three quarters of it are then history of the history."""
+
+
+class _Header(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = FORMAT_VERSION
+    folded: int = 0
+    summary: Summary = Summary()
+
+
+class Anchor(BaseModel):
+    """A line that is no run: the grid of the job's interval begins here from now on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    anchor: AwareDatetime
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where the latest record of a run lies, and what a decision needs of it."""
+
+    offset: int
+    length: int
+    status: Status
+    counted: bool
+
+
+class History:
+    """What one job's file says. Records stay on disk; here are only their places."""
+
+    def __init__(self, job_id: str, keep: int) -> None:
+        self.job_id = job_id
+        self.keep = keep
+        self.summary = Summary()
+        self.problems: list[str] = []
+        self.size = 0
+        """Bytes that count: up to and with the last newline."""
+        self._marks: dict[str, Mark] = {}
+        self._lines = 0
+        self._skips = 0
+
+    @classmethod
+    def read(cls, path: Path, job_id: str, keep: int, file: BinaryIO) -> History:
+        """What this open file says. Raises NewerError, or DamagedError where nothing of it can be used."""
+        history = cls(job_id, keep)
+        lines = _lines(file)
+        first = next(lines, None)
+        if first is None:
+            raise DamagedError(f"{path} has no complete line.")
+        folded = history._begin(path, first[0])
+        history.size = first[1]
+        for number, (line, length) in enumerate(lines):
+            history._read(line, number + 2, fold=number >= folded)
+            history.size += length
+        return history
+
+    def take(self, run: CronRun, length: int) -> None:
+        """Note a record that was appended at `size`, `length` bytes with its newline."""
+        self._fold(run)
+        self._put(run, self.size, length - 1)
+        self._lines += 1
+        self.size += length
+
+    def take_anchor(self, anchor: Anchor, length: int) -> None:
+        """Note an anchor that was appended at `size`, `length` bytes with its newline."""
+        self.summary = self.summary.model_copy(update={"anchor": anchor.anchor})
+        self._lines += 1
+        self.size += length
+
+    def status_of(self, run_id: str) -> Status | None:
+        """The status of a run that is kept."""
+        mark = self._marks.get(run_id)
+        return mark.status if mark else None
+
+    def newest(self, status: Status | None = None) -> Iterator[Mark]:
+        """The kept runs, newest first."""
+        return (mark for mark in reversed(self._marks.values()) if status in (None, mark.status))
+
+    def live(self) -> Iterator[Mark]:
+        """The runs that have not ended, oldest first."""
+        return (mark for mark in self._marks.values() if not mark.status.final)
+
+    def beginning_with(self, prefix: str) -> Iterator[Mark]:
+        """The kept runs whose id begins so."""
+        return (mark for run_id, mark in self._marks.items() if run_id.startswith(prefix))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether most of the file is history that nobody will ask for."""
+        return self._lines > CROWDED * max(len(self._marks), SLACK)
+
+    def compacted(self, read: Callable[[Mark], bytes]) -> bytes:
+        """The file without what is no longer wanted. `read`: the line at a mark."""
+        kept = [read(mark) for mark in self._marks.values()]
+        return first_line(self.summary, folded=len(kept)) + b"".join(line + b"\n" for line in kept)
+
+    def __len__(self) -> int:
+        """How many runs are kept."""
+        return len(self._marks)
+
+    def _begin(self, path: Path, line: bytes) -> int:
+        try:
+            header = _Header.model_validate(versioned(line, path, FORMAT_VERSION))
+        except (ValidationError, DamagedError) as error:
+            why = sentence(error, "it") if isinstance(error, ValidationError) else "it is not what cronward writes."
+            # The counts of what was dropped are gone with it; all that can be said is said from the lines themselves.
+            self.problems.append(f"line 1: {why}")
+            self._read(line, 1, fold=True, complain=False)
+            return 0
+        self.summary = header.summary
+        return header.folded
+
+    def _read(self, line: bytes, number: int, *, fold: bool, complain: bool = True) -> None:
+        try:
+            if line.startswith(b'{"anchor"'):
+                anchor = Anchor.model_validate_json(line)
+                self.summary = self.summary.model_copy(update={"anchor": anchor.anchor})
+            else:
+                self._take_line(line, fold=fold)
+        except ValidationError as error:
+            if complain:
+                self.problems.append(f"line {number}: {sentence(error, 'it')}")
+        except DamagedError as error:
+            self.problems.append(f"line {number}: {error}")
+        self._lines += 1
+
+    def _take_line(self, line: bytes, *, fold: bool) -> None:
+        run = CronRun.model_validate_json(line)
+        if run.job_id != self.job_id:
+            raise DamagedError(f"it belongs to another job, {run.job_id}.")
+        if fold:
+            self._fold(run)
+        self._put(run, self.size, len(line))
+
+    def _fold(self, run: CronRun) -> None:
+        before = self._marks.get(run.id)
+        counted, ended = (before.counted, before.status.final) if before else (False, False)
+        self.summary = self.summary.after(run, counted=counted, ended=ended)
+
+    def _put(self, run: CronRun, offset: int, length: int) -> None:
+        before = self._marks.get(run.id)
+        self._skips += (run.status is Status.SKIPPED) - (before is not None and before.status is Status.SKIPPED)
+        # A run keeps its place among the others, which is where it was first heard of.
+        self._marks[run.id] = Mark(offset, length, run.status, counts(run))
+        self._trim(skips=True)
+        self._trim(skips=False)
+
+    def _trim(self, *, skips: bool) -> None:
+        """Forget the oldest of one kind that are too many, as far as they have ended."""
+        surplus = (self._skips if skips else len(self._marks) - self._skips) - self.keep
+        if surplus <= 0:
+            return
+        kind = [run_id for run_id, mark in self._marks.items() if (mark.status is Status.SKIPPED) == skips]
+        for run_id in kind[:surplus]:
+            if self._marks[run_id].status.final:
+                del self._marks[run_id]
+                self._skips -= skips
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The complete lines without their newlines, and how many bytes each takes; one that is too long comes empty."""
+    while line := file.readline(LINE_BYTES):
+        length = len(line)
+        while not line.endswith(b"\n"):
+            more = file.readline(LINE_BYTES)
+            if not more:
+                return  # torn: never acknowledged to anybody
+            line, length = more[-1:], length + len(more)
+        yield line[:-1], length
+
+
+def first_line(summary: Summary, folded: int) -> bytes:
+    """A file's header."""
+    return encoded({"version": FORMAT_VERSION, "folded": folded, "summary": summary.model_dump(mode="json")})
+
+
+def encoded(record: dict[str, Any]) -> bytes:
+    """One line, ASCII only: what an agent answered must not steer the terminal of whoever looks with `tail`."""
+    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"

@@ -1,0 +1,264 @@
+"""The store of definitions: one file a job, read by anyone of the owner's, written by who holds the home's lock.
+
+Who holds the lock for life (the supervisor) is answered from memory, so that a change costs the same however many jobs
+there are. Anyone else reads the disk at each question, and therefore sees what other processes changed.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreError
+from supervisor.home import Home
+from supervisor.lock import HomeLock
+from supervisor.models import FORMAT_VERSION, CronJob
+from supervisor.sentences import sentence, shown
+from supervisor.store import (
+    Damage,
+    DamagedError,
+    failure,
+    file_of,
+    read_json,
+    remove_leftovers,
+    set_aside,
+    sync_dir,
+    write_atomic,
+)
+
+FILE_BYTES = 8 << 20  # prompt and schema of 256 KiB each, every character escaped, and the rest
+PREFIX_CHARS = 4
+CANDIDATES = 5
+Jobs = list[CronJob]  # inside the class, `list` is the seed's operation
+
+
+def new_id() -> str:
+    """An id for a job or a run: a UUID, version 4."""
+    return str(uuid.uuid4())
+
+
+class _Index:
+    """Definitions as they lie in memory, with what they are found by."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, CronJob] = {}
+        self.names: dict[str, str] = {}
+        self.ids: list[str] = []
+        self.damaged: dict[str, Damage] = {}
+
+    def put(self, job: CronJob) -> None:
+        self.drop(job.id)
+        self.jobs[job.id] = job
+        bisect.insort(self.ids, job.id)
+        if job.name:
+            self.names.setdefault(job.name, job.id)
+
+    def drop(self, job_id: str) -> None:
+        job = self.jobs.pop(job_id, None)
+        if job is None:
+            return
+        del self.ids[bisect.bisect_left(self.ids, job_id)]
+        if self.names.get(job.name) == job_id:
+            del self.names[job.name]
+
+    def beginning_with(self, prefix: str) -> Jobs:
+        after = itertools.islice(self.ids, bisect.bisect_left(self.ids, prefix), None)
+        return [self.jobs[job_id] for job_id in itertools.takewhile(lambda each: each.startswith(prefix), after)]
+
+
+class CronStore:
+    """The definitions of one home."""
+
+    def __init__(self, home: Home | Path | str, wait_seconds: float = 10.0) -> None:
+        """`wait_seconds`: how long a change waits for another process that is changing the home."""
+        self.home = Home.of(home)
+        self._lock = HomeLock(self.home, wait_seconds)
+        self._index = _Index()
+        self._stamp: tuple[int, int] | None = None
+
+    @property
+    def damaged(self) -> list[Damage]:
+        """What the last look at the disk could not read. Nothing of it was overwritten."""
+        return [self._index.damaged[name] for name in sorted(self._index.damaged)]
+
+    def add(self, job: CronJob) -> CronJob:
+        """Store a new definition. Raises RefusedError where its id or its name is taken, InvalidError, StoreError."""
+        with self._writing() as index:
+            if job.id in index.jobs:
+                raise RefusedError(f"there is a job with the id {job.id} already; it was not changed.")
+            return self._put(index, job)
+
+    def get(self, job_id: str) -> CronJob | None:
+        """The definition with exactly this id. Raises DamagedError where its file cannot be read."""
+        if self._remembered():
+            found, damage = self._index.jobs.get(job_id), self._index.damaged.get(job_id)
+            if found is None and damage is not None and damage.moved_to is None:
+                raise DamagedError(damage.problem)
+            return found
+        path = file_of(self.home.jobs, job_id, ".json")
+        return _load(path) if path else None
+
+    def find(self, reference: str) -> CronJob:
+        """The job meant by an id, a name, or the beginning of an id (4 characters or more).
+
+        Raises NotFoundError, or InvalidError naming the candidates where several ids begin so.
+        """
+        index = self._look()
+        job = index.jobs.get(reference) or index.jobs.get(index.names.get(reference, ""))
+        if job:
+            return job
+        found = index.beginning_with(reference) if len(reference) >= PREFIX_CHARS else []
+        if not found:
+            raise NotFoundError(f"there is no job {shown(reference)}. `cronward list` shows those there are.")
+        if len(found) > 1:
+            names = ", ".join(candidate.id for candidate in found[:CANDIDATES])
+            more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""
+            raise InvalidError(f"{shown(reference)} may mean {names}{more}. Give more of the id.")
+        return found[0]
+
+    def update(self, job: CronJob) -> CronJob:
+        """Replace a definition. Raises NotFoundError where it is gone, RefusedError where its new name is taken."""
+        with self._writing() as index:
+            self._existing(index, job.id)
+            return self._put(index, job)
+
+    def delete(self, job_id: str) -> CronJob:
+        """Remove a definition and return what it was. Raises NotFoundError where there is none."""
+        with self._writing() as index:
+            job = self._existing(index, job_id)
+            path = _path(self.home, job_id)
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise failure("removed", path, error) from None
+            index.drop(job_id)
+            self._lock.changed()
+            sync_dir(self.home.jobs)
+            return job
+
+    def quarantine(self) -> list[Damage]:
+        """Move damaged files to `damaged/`, and remove what killed writers left. Returns what was moved."""
+        with self._writing() as index:
+            remove_leftovers(self.home.jobs)
+            moved: list[Damage] = []
+            for name, damage in index.damaged.items():
+                if damage.moved_to is None:
+                    target = set_aside(damage.path, self.home.damaged)
+                    moved.append(Damage(damage.path, damage.problem, target))
+                    index.damaged[name] = moved[-1]
+            return moved
+
+    def list(self) -> Jobs:
+        """All definitions, oldest first. What cannot be read is in `damaged`. Raises NewerError, StoreError."""
+        return sorted(self._look().jobs.values(), key=lambda job: (job.created_at, job.id))
+
+    def _remembered(self) -> bool:
+        return self._lock.held and self._stamp == self._lock.stamp
+
+    def _look(self) -> _Index:
+        if not self._remembered():
+            # The stamp first: a change that comes while we read makes us read again.
+            stamp = self._lock.stamp if self._lock.held else None
+            self._index = _read(self.home, self._index.damaged)
+            self._stamp = stamp
+        return self._index
+
+    @contextmanager
+    def _writing(self) -> Iterator[_Index]:
+        with self._lock.writing():
+            index = self._look()
+            try:
+                yield index
+            except StoreError:
+                # A rename may have happened although its directory could not be synced: the disk decides.
+                self._stamp = None
+                raise
+            self._stamp = self._lock.stamp
+
+    def _put(self, index: _Index, job: CronJob) -> CronJob:
+        other = index.names.get(job.name) if job.name else None
+        if other not in (None, job.id):
+            raise RefusedError(f"there is a job called {shown(job.name)} already ({other}). Choose another name.")
+        damage = index.damaged.get(job.id)
+        if damage is not None and damage.moved_to is None:
+            raise DamagedError(f"{damage.problem} It is kept as it is; move it away first.")
+        data, stored = _encoded(job)
+        path = _path(self.home, job.id)
+        write_atomic(path, data)
+        index.put(stored)
+        self._lock.changed()
+        return stored
+
+    def _existing(self, index: _Index, job_id: str) -> CronJob:
+        job = index.jobs.get(job_id)
+        if job is None:
+            raise NotFoundError(f"there is no job {shown(job_id)} (any more).")
+        return job
+
+
+def _path(home: Home, job_id: str) -> Path:
+    return home.jobs / f"{job_id}.json"
+
+
+def _encoded(job: CronJob) -> tuple[bytes, CronJob]:
+    """The file's bytes, and the job as reading them will give it: what cannot be read back is not written."""
+    try:
+        record = {"version": FORMAT_VERSION, **job.definition()}
+        data = json.dumps(record, indent=2, allow_nan=False).encode("ascii") + b"\n"
+        stored = _decoded(json.loads(data))
+    except (PydanticSerializationError, ValueError) as error:
+        why = sentence(error, "it") if isinstance(error, ValidationError) else "it holds what JSON cannot carry."
+        raise InvalidError(f"job {shown(job.label)} cannot be stored: {why}") from None
+    if len(data) > FILE_BYTES:
+        raise InvalidError(f"job {shown(job.label)} would need {len(data)} bytes on disk; {FILE_BYTES} are allowed.")
+    return data, stored
+
+
+def _decoded(record: dict[str, Any]) -> CronJob:
+    return CronJob.model_validate({key: value for key, value in record.items() if key != "version"})
+
+
+def _load(path: Path) -> CronJob | None:
+    try:
+        job = _decoded(read_json(path, FILE_BYTES, FORMAT_VERSION))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise DamagedError(f"{path} is damaged: {sentence(error, 'the job', CronJob)}") from None
+    if job.id != path.name.removesuffix(".json"):
+        raise DamagedError(f"{path} holds another job, {job.id}.")
+    return job
+
+
+def _read(home: Home, before: dict[str, Damage]) -> _Index:
+    index = _Index()
+    index.damaged = {name: damage for name, damage in before.items() if damage.moved_to}
+    for path in _files(home.jobs):
+        try:
+            job = _load(path)
+        except DamagedError as error:
+            index.damaged[path.name.removesuffix(".json")] = Damage(path, str(error))
+        else:
+            if job:
+                index.put(job)
+    return index
+
+
+def _files(directory: Path) -> list[Path]:
+    try:
+        return sorted(path for path in directory.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise failure("read", directory, error) from None

@@ -1,0 +1,203 @@
+"""The store of what became of each occurrence: one file a job, one durable line a transition.
+
+Whoever writes holds the home's lock. A reader needs none: lines only ever come at the end, a line without its newline
+does not count, and compaction replaces the file as a whole.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from supervisor.errors import InvalidError, NotFoundError, StoreError
+from supervisor.histories import Histories, Pick
+from supervisor.history import LINE_BYTES, Anchor, History, encoded, first_line
+from supervisor.home import Home
+from supervisor.lock import HomeLock
+from supervisor.models import NEVER, CronRun, Status, TransitionError
+from supervisor.sentences import shown
+from supervisor.store import (
+    Damage,
+    DamagedError,
+    append_line,
+    keep_copy,
+    remove_leftovers,
+    set_aside,
+    write_atomic,
+)
+from supervisor.summary import Summary
+
+PREFIX_CHARS = 4
+CANDIDATES = 5
+logger = logging.getLogger("cronward.runs")
+
+
+class RunsStore:
+    """The runs of one home."""
+
+    def __init__(self, home: Home | Path | str, keep: int = 100, wait_seconds: float = 10.0) -> None:
+        """`keep`: how many runs, and how many skips beside them, are kept of each job."""
+        self.home = Home.of(home)
+        self._lock = HomeLock(self.home, wait_seconds)
+        self._histories = Histories(self.home.runs, max(1, keep))
+
+    @property
+    def damaged(self) -> list[Damage]:
+        """What could not be read so far, wholly or in part. Nothing of it was overwritten."""
+        return [damage for _, damage in sorted(self._histories.damaged.items())]
+
+    def add_run(self, run: CronRun) -> None:
+        """The seed's name for `record`."""
+        self.record(run)
+
+    def record(self, run: CronRun) -> None:
+        """Store this state of a run; on return it is on disk. Raises StoreError; then nothing changed.
+
+        TransitionError: the run has ended already, in another way.
+        """
+        line = _line(run)
+        with self._lock.writing():
+            history = self._for_writing(run.job_id)
+            before = history.status_of(run.id)
+            if before is not None and before.final and before is not run.status:
+                raise TransitionError(f"run {run.id} is {before.value} and cannot become {run.status.value}.")
+            self._append(history, line, lambda: history.take(run, len(line)))
+
+    def set_anchor(self, job_id: str, at: datetime) -> None:
+        """Let the grid of the job's interval begin at this instant. Durable on return; raises StoreError."""
+        anchor = Anchor(anchor=at)
+        line = encoded(anchor.model_dump(mode="json"))
+        with self._lock.writing():
+            history = self._for_writing(job_id)
+            if history.summary.anchor != at:
+                self._append(history, line, lambda: history.take_anchor(anchor, len(line)))
+
+    def get_runs(self, job_id: str, last: int | None = None, status: Status | None = None) -> list[CronRun]:
+        """The kept runs of a job, newest first: at most `last` of those with this status.
+
+        Raises DamagedError where the file is there and nothing of it can be read: that is not "no runs".
+        """
+        return self._histories.records(job_id, lambda history: history.newest(status), last)
+
+    def all_runs(self, last: int | None = None, status: Status | None = None) -> list[CronRun]:
+        """The kept runs of all jobs, newest first: at most `last` of those with this status."""
+        runs = self._of_all_jobs(lambda history: history.newest(status), last)
+        return sorted(runs, key=_began, reverse=True) if last is None else heapq.nlargest(last, runs, key=_began)
+
+    def unfinished(self) -> list[CronRun]:
+        """The runs of all jobs that have not ended: what a start has to settle."""
+        return list(self._of_all_jobs(History.live))
+
+    def summary(self, job_id: str) -> Summary:
+        """What the history of this job comes to; all zero where there is none. Raises as `get_runs` does."""
+        history = self._histories.get(job_id)
+        return history.summary if history else Summary()
+
+    def get(self, reference: str) -> CronRun:
+        """The run meant by an id or the beginning of one (4 characters or more), whichever job it belongs to.
+
+        Raises NotFoundError, or InvalidError naming the candidates where several ids begin so.
+        """
+        found: dict[str, CronRun] = {}
+        if len(reference) >= PREFIX_CHARS:
+            for run in self._of_all_jobs(lambda history: history.beginning_with(reference)):
+                if run.id == reference:
+                    return run
+                found[run.id] = run
+        if not found:
+            raise NotFoundError(f"there is no run {shown(reference)}. `cronward runs` shows those there are.")
+        if len(found) > 1:
+            more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""
+            names = ", ".join(list(found)[:CANDIDATES])
+            raise InvalidError(f"{shown(reference)} may mean {names}{more}. Give more of the id.")
+        return next(iter(found.values()))
+
+    def job_ids(self) -> list[str]:
+        """The jobs that have a history, also removed ones; those with the latest news first."""
+        return self._histories.job_ids()
+
+    def forget(self, job_id: str) -> None:
+        """The job was removed. Its history stays on disk, to be read, and takes no memory."""
+        self._histories.drop(job_id)
+
+    def quarantine(self) -> list[Damage]:
+        """Keep what is damaged in `damaged/`, go on with what of it is good; remove what killed writers left."""
+        with self._lock.writing():
+            remove_leftovers(self.home.runs)
+            self.unfinished()
+            waiting = [job_id for job_id, damage in self._histories.damaged.items() if damage.moved_to is None]
+            for job_id in waiting:
+                self._for_writing(job_id)
+            return [self._histories.damaged[job_id] for job_id in waiting]
+
+    def _of_all_jobs(self, pick: Pick, last: int | None = None) -> Iterator[CronRun]:
+        for job_id in self.job_ids():
+            try:
+                yield from self._histories.records(job_id, pick, last)
+            except DamagedError as error:
+                logger.warning("%s", error)  # it stands in `damaged`; the other jobs' runs are not to wait for it
+
+    def _for_writing(self, job_id: str) -> History:
+        """The history to append to; what is damaged of it is in `damaged/` by then."""
+        path = self._histories.path(job_id)
+        try:
+            history = self._histories.get(job_id)
+        except DamagedError as error:
+            moved = set_aside(path, self.home.damaged)
+            self._histories.damaged[job_id] = Damage(path, str(error), moved)
+            history = None
+        if history is None:
+            write_atomic(path, first_line(Summary(), folded=0))
+        elif history.problems:
+            copy = keep_copy(path, self.home.damaged)
+            self._histories.damaged[job_id] = Damage(path, self._histories.damaged[job_id].problem, copy)
+            write_atomic(path, self._histories.compacted(job_id, history))
+        else:
+            return history
+        history = self._histories.get(job_id)
+        if history is None or history.problems:
+            raise StoreError(f"{path} changes although cronward holds the lock; who else writes there?")
+        return history
+
+    def _append(self, history: History, line: bytes, take: Callable[[], None]) -> None:
+        offset = append_line(self._histories.path(history.job_id), line)
+        if offset != history.size:
+            self._histories.drop(history.job_id)
+            return
+        take()
+        self._histories.appended(history.job_id, history)
+        if history.crowded:
+            self._compact(history)
+
+    def _compact(self, history: History) -> None:
+        path = self._histories.path(history.job_id)
+        try:
+            write_atomic(path, self._histories.compacted(history.job_id, history))
+        except StoreError as error:
+            # What was to be stored is stored. A full disk is met again at the next line that it cannot take.
+            logger.warning("%s", error)
+        self._histories.drop(history.job_id)
+
+
+def _line(run: CronRun) -> bytes:
+    record = run.record()
+    line = encoded(record)
+    try:
+        CronRun.model_validate_json(line)
+    except ValidationError:
+        # Half a surrogate pair, out of an agent's answer: no reader would take it. The run's end matters more.
+        line = encoded(json.loads(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace")))
+    if len(line) > LINE_BYTES:
+        raise InvalidError(f"run {run.id} would need a line of {len(line)} bytes; {LINE_BYTES} are allowed.")
+    return line
+
+
+def _began(run: CronRun) -> datetime:
+    """When it was first heard of: the same in all its records."""
+    return next((at for at in (run.queued_at, run.started_at) if at != NEVER), run.scheduled_at)

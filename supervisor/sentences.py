@@ -1,0 +1,74 @@
+"""Turns what pydantic found wrong into sentences for the person who wrote it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+SHOWN = 80
+PROBLEMS = 5
+HIDDEN = frozenset({"prompt", "output_schema", "response", "error", "env"})
+"""Fields whose values are never repeated: an error text is not where a prompt or an answer belongs."""
+
+
+def sentence(error: ValidationError, what: str, model: type[BaseModel] | None = None) -> str:
+    """One sentence per problem, each naming `what`, the key and the value. `model`: where to look for a nearest key."""
+    problems = error.errors(include_url=False, include_context=False)
+    said = [_problem(problem["type"], problem["loc"], problem["msg"], problem["input"], model) for problem in problems]
+    left = len(said) - PROBLEMS
+    more = f" And {left} more." if left > 0 else ""
+    return " ".join(f"{what}: {text}" for text in said[:PROBLEMS]) + more
+
+
+def shown(value: object) -> str:
+    """The value as it can be shown on any terminal, cut where it is long."""
+    # ascii(), not repr(): what is printable to Python may still turn a terminal's text around.
+    text = ascii(value[: SHOWN + 1] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """` Did you mean …?`, or nothing where no known name is near."""
+    near = difflib.get_close_matches(name[:SHOWN], list(known), n=1)
+    return f" Did you mean `{near[0]}`?" if near else ""
+
+
+def _problem(kind: str, loc: tuple[int | str, ...], message: str, value: object, model: type[BaseModel] | None) -> str:
+    key = ".".join(str(part) for part in loc)
+    if kind == "extra_forbidden":
+        known = _names(model, loc[:-1]) if model else ()
+        return f"there is no key {shown(key)}.{suggestion(str(loc[-1]), known)}"
+    name = f"`{key}`" if key.isprintable() and len(key) <= SHOWN else shown(key)
+    if kind == "missing":
+        return f"{name} is missing."
+    text = message.removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    if text.startswith(("String ", "Value ")):
+        text = text.partition(" ")[2]
+    subject = f"{name} " if key else "it "
+    return f"{subject}{text}{_given(loc, value)}."
+
+
+def _given(loc: tuple[int | str, ...], value: object) -> str:
+    if HIDDEN.intersection(str(part) for part in loc) or isinstance(value, dict | list):
+        return ""
+    return f", not {shown(value)}"
+
+
+def _names(model: type[BaseModel], loc: tuple[int | str, ...]) -> Iterator[str]:
+    inner: Any = model
+    for part in loc:
+        fields = _by_name(inner)
+        if str(part) not in fields:
+            return
+        inner = fields[str(part)]
+    yield from _by_name(inner)
+
+
+def _by_name(model: object) -> dict[str, Any]:
+    for candidate in (model, *get_args(model)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return {field.alias or name: field.annotation for name, field in candidate.model_fields.items()}
+    return {}

@@ -1,0 +1,236 @@
+"""How bytes get to disk and back: whole or not at all, owner-only, and never more than was asked for.
+
+Two ways of writing, each with one rule for a crash at any instant. A definition is a whole file: temporary file, fsync,
+rename, fsync of the directory; either the old or the new one is there. A history is appended to: one line, one
+fdatasync; a line without its newline never counted and is cut away by the next writer.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import stat
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from supervisor.errors import StoreError
+
+READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK  # NONBLOCK: a FIFO must not hang us
+NOT_A_FILE = (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENODEV, errno.ENOTDIR)
+TAIL_BLOCK = 1 << 16
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class DamagedError(StoreError):
+    """A file is not what we wrote. It is kept, and never taken for empty."""
+
+    code = "damaged"
+
+
+class NewerError(StoreError):
+    """A later version of cronward wrote this; it is left alone."""
+
+    code = "newer"
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A file that could not be read, wholly or in part, and what became of it."""
+
+    path: Path
+    problem: str
+    """A sentence."""
+    moved_to: Path | None = None
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace `path` as a whole, durably. Raises StoreError; then the old file, if any, is untouched."""
+    try:
+        fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
+    except OSError as error:
+        raise failure("written", path, error) from None
+    temporary = Path(name)
+    try:
+        try:
+            os.fchmod(fd, 0o600)  # mkstemp's 0600 is still subject to the umask
+            write_all(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise failure("written", path, error) from None
+    sync_dir(path.parent)
+
+
+def append_line(path: Path, line: bytes) -> int:
+    """Append one line (with its newline) to an existing file, durably, and say at which byte it begins.
+
+    A torn tail that a crash left is cut first. Raises StoreError; then the file is as it was.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError as error:
+        raise failure("written", path, error) from None
+    try:
+        size = cut_torn_tail(fd)
+        try:
+            write_all(fd, line)
+            os.fdatasync(fd)
+        except OSError:
+            # A full disk may have taken half of it. Even if this fails too, no newline means that it never counts.
+            with suppress(OSError):
+                os.ftruncate(fd, size)
+            raise
+    except OSError as error:
+        raise failure("written", path, error) from None
+    finally:
+        os.close(fd)
+    return size
+
+
+def cut_torn_tail(fd: int) -> int:
+    """Cut what follows the last newline. Returns the size that is left, in bytes."""
+    size = end = os.fstat(fd).st_size
+    while end > 0:
+        start = max(0, end - TAIL_BLOCK)
+        found = os.pread(fd, end - start, start).rfind(b"\n")
+        if found >= 0:
+            end = start + found + 1
+            break
+        end = start
+    if end != size:
+        os.ftruncate(fd, end)
+    return end
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write everything, however often the kernel takes only a part. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def open_regular(path: Path) -> int:
+    """A descriptor for reading. Raises FileNotFoundError, DamagedError where it is no regular file, or StoreError."""
+    try:
+        fd = os.open(path, READ)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in NOT_A_FILE:
+            raise DamagedError(f"{path} is not a regular file.") from None
+        raise failure("read", path, error) from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise DamagedError(f"{path} is not a regular file.")
+    return fd
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The whole file, if it has at most `limit` bytes. Raises as `open_regular` does; DamagedError when longer."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        try:
+            data = file.read(limit + 1)
+        except OSError as error:
+            raise failure("read", path, error) from None
+    if len(data) > limit:
+        raise DamagedError(f"{path} has more than the {limit} bytes that such a file may have.")
+    return data
+
+
+def read_json(path: Path, limit: int, version: int) -> dict[str, Any]:
+    """The object in this file, its version checked. Raises FileNotFoundError, DamagedError, NewerError, StoreError."""
+    return versioned(read_bytes(path, limit), path, version)
+
+
+def versioned(data: bytes, path: Path, version: int) -> dict[str, Any]:
+    """The object in `data`, of this version or an older one. Raises DamagedError or NewerError; `path` is for them."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        raise DamagedError(f"{path} is not JSON.") from None
+    if not isinstance(found, dict):
+        raise DamagedError(f"{path} does not hold a JSON object.")
+    has = found.get("version")
+    if type(has) is not int or has < 1:
+        raise DamagedError(f"{path} does not say which version it has.")
+    if has > version:
+        raise NewerError(
+            f"{path} has version {has}, and this cronward knows versions up to {version}. "
+            f"A later cronward wrote it; use that one. Nothing was changed."
+        )
+    return found
+
+
+def sync_dir(directory: Path) -> None:
+    """Make a rename, a link or an unlink in this directory durable. Raises StoreError."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise failure("written", directory, error) from None
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise failure("written", directory, error) from None
+    finally:
+        os.close(fd)
+
+
+def set_aside(path: Path, damaged: Path) -> Path:
+    """Move a damaged file, whatever it is, to a name of its own in `damaged`. Raises StoreError."""
+    target = _free_name(path, damaged)
+    try:
+        path.rename(target)
+    except OSError as error:
+        raise failure("set aside", path, error) from None
+    sync_dir(damaged)
+    sync_dir(path.parent)
+    return target
+
+
+def keep_copy(path: Path, damaged: Path) -> Path:
+    """Keep today's content in `damaged` while the file stays, to be replaced as a whole by its good part.
+
+    A second name for the same file: it costs nothing, so a full disk cannot prevent it. Raises StoreError.
+    """
+    target = _free_name(path, damaged)
+    try:
+        os.link(path, target, follow_symlinks=False)
+    except OSError as error:
+        raise failure("set aside", path, error) from None
+    sync_dir(damaged)
+    return target
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove temporary files that a killed writer left. Only for who holds the lock: nobody else writes here."""
+    with suppress(OSError):
+        for path in directory.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
+
+
+def failure(what: str, path: Path, error: OSError) -> StoreError:
+    """The sentence for a system call that failed."""
+    hint = " Make room on that disk." if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
+    return StoreError(f"{path} cannot be {what}: {error.strerror}.{hint}")
+
+
+def _free_name(path: Path, damaged: Path) -> Path:
+    # Only the holder of the lock sets aside, so a name that is free now is free at the rename.
+    number = 1
+    while os.path.lexists(target := damaged / f"{path.name}.{number}"):
+        number += 1
+    return target
+
+
+def file_of(directory: Path, name: str, suffix: str) -> Path | None:
+    """The file that belongs to this id; None where the text is no id, and so cannot leave the directory."""
+    return directory / f"{name}{suffix}" if IDENTIFIER.fullmatch(name) else None

@@ -1,0 +1,54 @@
+"""What is remembered of a job's runs for good, also of those that retention dropped: a fold over their transitions."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from shared.reasons import Reason
+from supervisor.models import NEVER, CronRun, Status, Trigger
+
+
+def counts(run: CronRun) -> bool:
+    """Whether it really started, so that it counts as a run of its job: a skip does not, nor does one that waits."""
+    return run.started_at != NEVER and run.status is not Status.SKIPPED
+
+
+class Summary(BaseModel):
+    """What a job's history comes to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run_count: int = 0
+    """Runs that really started, whatever became of them, those that run now included."""
+    last_scheduled: AwareDatetime = NEVER
+    """The latest occurrence of the schedule that has a record: none up to here is owed any more."""
+    anchor: AwareDatetime = NEVER
+    """Where the grid of an interval begins."""
+    failures_in_a_row: int = 0
+    """How many runs failed since one completed. Cancels and unknown ends leave it as it is."""
+    last_run: AwareDatetime = NEVER
+    """When the newest run started."""
+    last_status: Status | None = None
+    """How the run that ended last did so; skips are not meant."""
+    last_reason: Reason | None = None
+    last_error: str = ""
+
+    def after(self, run: CronRun, *, counted: bool, ended: bool) -> Self:
+        """The summary with one more record. `counted`, `ended`: what the record before of this run said."""
+        facts: dict[str, object] = {"run_count": self.run_count + counts(run) - counted}
+        if run.trigger is not Trigger.MANUAL:
+            facts["last_scheduled"] = max(self.last_scheduled, run.scheduled_at)
+        if counts(run):
+            facts["last_run"] = max(self.last_run, run.started_at)
+        if run.status.final and not ended and run.status is not Status.SKIPPED:
+            facts["failures_in_a_row"] = _streak(self.failures_in_a_row, run.status)
+            facts |= {"last_status": run.status, "last_reason": run.reason, "last_error": run.error}
+        return self.model_copy(update=facts)
+
+
+def _streak(before: int, status: Status) -> int:
+    if status is Status.COMPLETED:
+        return 0
+    return before + (status is Status.FAILED)
