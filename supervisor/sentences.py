@@ -47,7 +47,9 @@ def _problem(kind: str, loc: tuple[int | str, ...], message: str, value: object,
     text = message.removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
     if text.startswith(("String ", "Value ")):
         text = text.partition(" ")[2]
-    subject = f"{name} " if key else "it "
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        text = "should be a group of keys"
+    subject = f"{name} " if key else ""
     return f"{subject}{text}{_given(loc, value)}."
 
 

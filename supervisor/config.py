@@ -1,0 +1,276 @@
+"""What an owner may set: one TOML file, then `CRONWARD_…` variables. Checked whole before anything runs with it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from shared.messages import Limits
+from supervisor.errors import InvalidError, StoreError
+from supervisor.home import user_home
+from supervisor.models import Identifier, JobType
+from supervisor.sentences import sentence
+from supervisor.sizes import SIZE, Bytes, format_size
+from supervisor.store import read_bytes
+
+FILE_BYTES = 1 << 20
+CONCURRENT = 4
+LAST_UID = (1 << 32) - 2
+PREFIX = "CRONWARD_"
+
+
+class ConfigError(InvalidError):
+    """A setting is wrong; nothing was started with it."""
+
+    code = "config"
+
+
+def _concurrent(number: int) -> int:
+    return number if number > 0 else CONCURRENT
+
+
+def _absolute(path: str) -> str:
+    if path and not path.startswith("/"):
+        raise ValueError("should be an absolute path")
+    return path
+
+
+Seconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
+AbsolutePath = Annotated[str, Field(max_length=4096), AfterValidator(_absolute)]
+
+
+Memory = Annotated[Bytes, Field(description="Memory of the whole run, all its processes together.")]
+Processes = Annotated[int, Field(ge=8, le=1 << 20, description="Processes and threads at one time.")]
+OpenFiles = Annotated[int, Field(ge=64, le=1 << 20, description="Open files of each process.")]
+FileSize = Annotated[Bytes, Field(description="The largest file that it may write.")]
+Tmp = Annotated[Bytes, Field(description="Its private /tmp.")]
+Output = Annotated[Bytes, Field(description="What it may write to its standard output and error.")]
+CpuSeconds = Annotated[
+    int, Field(ge=0, le=7 * 86400, description="CPU time of each process, in seconds. 0: no limit but the run's own.")
+]
+AtOnce = Annotated[
+    int, Field(ge=0, le=1024, description="How many runs of this type may go on at once. 0: up to max_concurrent.")
+]
+
+
+class JobLimits(BaseModel):
+    """What one run may use, and how many of its kind may run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    memory: Memory = 1 << 30
+    processes: Processes = 128
+    open_files: OpenFiles = 1024
+    file_size: FileSize = 1 << 30
+    tmp: Tmp = 256 << 20
+    output: Output = 64 << 20
+    cpu_seconds: CpuSeconds = 0
+    at_once: AtOnce = 0
+
+
+class MediumLimits(JobLimits):
+    """For agents with tools of their own."""
+
+    memory: Memory = 2 << 30
+    processes: Processes = 512
+    at_once: AtOnce = 2
+
+
+class LargeLimits(JobLimits):
+    """For agents that build and test."""
+
+    memory: Memory = 4 << 30
+    processes: Processes = 2048
+    at_once: AtOnce = 1
+
+
+class TypeLimits(BaseModel):
+    """The limits of each type of job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    light: JobLimits = JobLimits()
+    medium: MediumLimits = MediumLimits()
+    resource_intensive: LargeLimits = Field(default=LargeLimits(), alias="resource-intensive")
+
+
+class Config(BaseModel):
+    """All settings, with what holds where nothing is set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_concurrent: Annotated[
+        int,
+        AfterValidator(_concurrent),
+        Field(le=1024, description="How many runs may go on at once. 0 or less means 4."),
+    ] = CONCURRENT
+    history: Annotated[
+        int, Field(ge=1, le=100_000, description="How many runs of each job are kept, and as many skips beside them.")
+    ] = 100
+    response_bytes: Annotated[
+        int,
+        Field(ge=0, le=65536, description="How many bytes of an answer a run's record shows. Its log has the whole."),
+    ] = 4096
+    default_agent: Annotated[Identifier, Field(description="The agent of a job that names none.")] = "local"
+    grace_seconds: Annotated[
+        Seconds, Field(description="Seconds between asking a run to end (SIGTERM) and ending it (SIGKILL).")
+    ] = 5.0
+    drain_seconds: Annotated[
+        Seconds, Field(description="Seconds that runs may still take when the supervisor is told to stop.")
+    ] = 30.0
+    setup_seconds: Annotated[
+        Seconds, Field(gt=0, description="Seconds in which a cell must stand and its agent must have started.")
+    ] = 60.0
+    model_path: Annotated[
+        AbsolutePath,
+        Field(description="Weights of the embedded agent (GGUF). Empty: those that `cronward fetch-model` got."),
+    ] = ""
+    bwrap: Annotated[AbsolutePath, Field(min_length=1, description="The program that builds a cell.")] = (
+        "/usr/bin/bwrap"
+    )
+    uid_base: Annotated[
+        int, Field(ge=1000, le=LAST_UID, description="Under root only: the first of the user ids that runs are given.")
+    ] = 1_900_000_000
+    uid_count: Annotated[
+        int, Field(ge=1, le=LAST_UID, description="Under root only: how many such user ids there are.")
+    ] = 65536
+    network_home: Annotated[
+        bool, Field(description="Whether the home may lie on a network file system, where locks may not hold.")
+    ] = False
+    limits: TypeLimits = TypeLimits()
+
+    @model_validator(mode="after")
+    def _uids_exist(self) -> Self:
+        if self.uid_base + self.uid_count - 1 > LAST_UID:
+            raise ValueError(f"uid_base + uid_count must not pass {LAST_UID}")
+        return self
+
+    def of_type(self, job_type: JobType) -> JobLimits:
+        """The limits that jobs of this type have."""
+        limits: dict[JobType, JobLimits] = {
+            JobType.LIGHT: self.limits.light,
+            JobType.MEDIUM: self.limits.medium,
+            JobType.RESOURCE_INTENSIVE: self.limits.resource_intensive,
+        }
+        return limits[job_type]
+
+    def at_once(self, job_type: JobType) -> int | None:
+        """How many runs of this type may go on at once. None: as many as of all."""
+        return self.of_type(job_type).at_once or None
+
+    def limits_for(self, job_type: JobType, wall_seconds: float) -> Limits:
+        """What one attempt of such a job may use, as its runner is told."""
+        of_type = self.of_type(job_type)
+        return Limits(
+            memory_bytes=of_type.memory,
+            processes=of_type.processes,
+            open_files=of_type.open_files,
+            file_bytes=of_type.file_size,
+            tmp_bytes=of_type.tmp,
+            output_bytes=of_type.output,
+            cpu_seconds=of_type.cpu_seconds or None,
+            wall_seconds=wall_seconds,
+            setup_seconds=self.setup_seconds,
+            grace_seconds=self.grace_seconds,
+        )
+
+
+def config_dir(environ: Mapping[str, str]) -> Path:
+    """`$XDG_CONFIG_HOME/cronward`, or `~/.config/cronward`."""
+    base = environ.get("XDG_CONFIG_HOME", "")
+    return (Path(base) if base.startswith("/") else user_home(environ) / ".config") / "cronward"
+
+
+def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """The settings of this file (else of `CRONWARD_CONFIG`, else of the default one, if it is there).
+
+    Variables such as `CRONWARD_MAX_CONCURRENT` rule over the file. Raises ConfigError.
+    """
+    named = path or (Path(environ["CRONWARD_CONFIG"]) if environ.get("CRONWARD_CONFIG") else None)
+    file = named or config_dir(environ) / "config.toml"
+    try:
+        settings = _parse(file, _owned_bytes(file))
+    except FileNotFoundError:
+        if named:
+            raise ConfigError(f"there is no configuration file {file}.") from None
+        settings = {}
+    variables = _variables(environ)
+    try:
+        return Config.model_validate({**settings, **variables}, strict=True)
+    except ValidationError as error:
+        raise ConfigError(sentence(error, str(file), Config)) from None
+
+
+def render_example() -> str:
+    """`config.example.toml`: every setting with its meaning and its default."""
+    lines = [
+        "# Settings of cronward. Copy those that you want to change to ~/.config/cronward/config.toml;",
+        f"# all values here are the defaults. Single ones can also be set by variables, as {PREFIX}MAX_CONCURRENT=2.",
+        *_rendered(Config(), described=True),
+    ]
+    for number, job_type in enumerate(JobType):
+        lines += ["", f"[limits.{job_type.value}]", *_rendered(Config().of_type(job_type), described=number == 0)]
+    return "\n".join(lines) + "\n"
+
+
+def _owned_bytes(file: Path) -> bytes:
+    """What is in the file, which may be a link: people keep such files elsewhere."""
+    real = Path(os.path.realpath(file))
+    try:
+        found = real.stat()
+        data = read_bytes(real, FILE_BYTES)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}.") from None
+    except StoreError as error:
+        raise ConfigError(str(error)) from None
+    # The file names programs that will run with the owner's rights.
+    if found.st_uid not in (0, os.geteuid()) or found.st_mode & stat.S_IWOTH:
+        raise ConfigError(f"{file} can be changed by others. Make it yours: chown it, and chmod o-w {file}")
+    return data
+
+
+def _parse(file: Path, data: bytes) -> dict[str, Any]:
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not UTF-8 (at byte {error.start}).") from None
+    except ValueError as error:  # TOMLDecodeError, and Python's own for a number of thousands of digits
+        raise ConfigError(f"{file} is not TOML: {ascii(str(error))[1:-1]}.") from None
+    except RecursionError:
+        raise ConfigError(f"{file} is nested too deeply.") from None
+
+
+def _variables(environ: Mapping[str, str]) -> dict[str, Any]:
+    texts = {name: environ.get(PREFIX + name.upper()) for name in Config.model_fields if name != "limits"}
+    given = {name: text for name, text in texts.items() if text is not None}
+    try:
+        read = Config.model_validate_strings(given)
+    except ValidationError as error:
+        raise ConfigError(sentence(error, f"{PREFIX}… in the environment")) from None
+    return {name: getattr(read, name) for name in given}
+
+
+def _rendered(model: BaseModel, *, described: bool) -> Iterator[str]:
+    for name, field in type(model).model_fields.items():
+        if name == "limits":
+            continue
+        if described:
+            yield from ("", f"# {field.description}")
+        yield f"{name} = {_toml(getattr(model, name), field)}"
+
+
+def _toml(value: object, field: FieldInfo) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and SIZE in field.metadata:
+        return f'"{format_size(value)}"'
+    return f'"{value}"' if isinstance(value, str) else repr(value)
