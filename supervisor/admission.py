@@ -1,0 +1,83 @@
+"""Whether a due occurrence starts, waits or is skipped: a pure function of job, load and its own runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.reasons import Reason
+from supervisor.models import CronJob, CronRun, Overlap, Trigger
+from supervisor.occurrences import grace
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What already runs. Caps count attempts that live, not runs that wait out a back-off."""
+
+    running: int
+    cap: int
+    running_of_type: int
+    cap_of_type: int | None
+    same_job: tuple[CronRun, ...]
+    """Runs of the same job that are not over."""
+    same_job_waiting: int
+    """Occurrences of the same job before this one in the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """There is a slot for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """It keeps its place in the queue; `why` is shown to people."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """It will not run; stored with this reason."""
+
+    reason: Reason
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """These runs end first; then it is asked again."""
+
+    runs: tuple[CronRun, ...]
+
+
+Verdict = Start | Wait | Skip | Replace
+
+
+def admit(job: CronJob, run: CronRun, load: Load, now: datetime) -> Verdict:
+    """Decide about one occurrence. Asked again at every change until it is neither waiting nor replacing."""
+    if run.trigger is not Trigger.MANUAL and now - run.scheduled_at > grace(job, run.scheduled_at):
+        return Skip(Reason.EXPIRED, "It waited in the queue for longer than its grace.")
+    if load.same_job or load.same_job_waiting:
+        verdict = _overlapping(job.overlap, load)
+        if verdict is not None:
+            return verdict
+    if load.running >= load.cap:
+        return Wait(f"{load.running} of {load.cap} runs are going on")
+    if load.cap_of_type is not None and load.running_of_type >= load.cap_of_type:
+        return Wait(f"{load.running_of_type} of {load.cap_of_type} {job.type.value} runs are going on")
+    return Start()
+
+
+def _overlapping(overlap: Overlap, load: Load) -> Verdict | None:
+    """What an earlier run of the same job means for this one. None: nothing."""
+    if overlap is Overlap.ALLOW:
+        return None
+    earlier = load.same_job[0].id if load.same_job else "an earlier one in the queue"
+    if overlap is Overlap.SKIP:
+        return Skip(Reason.OVERLAP, f"An earlier run of the job was not over ({earlier}).")
+    if load.same_job_waiting:
+        return Skip(Reason.OVERLAP, "One occurrence of the job was waiting already.")
+    if overlap is Overlap.REPLACE:
+        return Replace(load.same_job)
+    return Wait(f"an earlier run of the job is not over ({earlier})")

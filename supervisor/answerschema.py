@@ -1,0 +1,71 @@
+"""Whether a JSON Schema can be used to judge answers: checked when a job is added, not when it has run for an hour."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from jsonschema.exceptions import SchemaError
+from jsonschema.validators import Draft202012Validator, validator_for
+
+from supervisor.errors import InvalidError
+from supervisor.models import MAX_SCHEMA
+
+MAX_DEPTH = 64
+
+
+def check_schema(text: str) -> None:
+    """Raise InvalidError, a sentence, unless `text` is a JSON Schema that needs nothing from elsewhere."""
+    if len(text.encode()) > MAX_SCHEMA:
+        raise InvalidError(f"The output schema has more than {MAX_SCHEMA} bytes; describe less of the answer.")
+    try:
+        schema = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidError(f"The output schema is not JSON ({_brief(error)}); check it, for example with jq.") from None
+    if not isinstance(schema, dict):
+        raise InvalidError(f"The output schema is a JSON {type(schema).__name__}; it has to be an object.")
+    for path, key, value in _entries(schema, "$"):
+        _check_entry(path, key, value)
+    try:
+        validator_for(schema, default=Draft202012Validator).check_schema(schema)
+    except SchemaError as error:
+        raise InvalidError(f"The output schema is wrong at {error.json_path}: {_brief(error.message)}.") from None
+
+
+def _entries(node: Any, path: str, depth: int = 0) -> Iterator[tuple[str, str, Any]]:  # noqa: ANN401  # any JSON
+    """Every key of the schema with where it stands. Bounded, because the validators recurse."""
+    if depth > MAX_DEPTH:
+        raise InvalidError(f"The output schema is nested more than {MAX_DEPTH} levels deep, at {path[:80]}.")
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield path, key, value
+            yield from _entries(value, f"{path}.{key}", depth + 1)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _entries(value, f"{path}[{index}]", depth + 1)
+
+
+def _check_entry(path: str, key: str, value: object) -> None:
+    if key in ("$ref", "$dynamicRef") and isinstance(value, str) and not value.startswith("#"):
+        raise InvalidError(
+            f"The output schema refers to {_brief(value)!r} at {path}; only references into itself (#...) are "
+            "followed, nothing is ever fetched."
+        )
+    if key == "pattern" and isinstance(value, str):
+        _check_pattern(path, value)
+    if key == "patternProperties" and isinstance(value, dict):
+        for pattern in value:
+            _check_pattern(path, pattern)
+
+
+def _check_pattern(path: str, pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise InvalidError(f"The output schema has the pattern {_brief(pattern)!r} at {path}: {error}.") from None
+
+
+def _brief(what: object) -> str:
+    return str(what).splitlines()[0][:120]

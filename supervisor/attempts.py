@@ -1,0 +1,85 @@
+"""What an attempt's end means for its run: another attempt after a back-off, or the end. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from shared.messages import ExecuteResult, Usage
+from shared.reasons import Reason
+from supervisor.models import ALLOWED, SECOND, CronJob, CronRun, Status, final_status
+
+MAX_BACKOFF_SECONDS = 3600.0
+TOLD = {
+    Reason.CANCELED_BY_USER: "It was canceled.",
+    Reason.JOB_REMOVED: "Its job was removed.",
+    Reason.JOB_DISABLED: "Its job was paused.",
+    Reason.REPLACED: "A later occurrence replaced it.",
+    Reason.SUPERVISOR_STOPPED: "The supervisor was stopped before it was over.",
+}
+"""Why a run may be told to end, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Another attempt, after so many seconds."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The run is over."""
+
+    status: Status
+    reason: Reason
+    error: str
+
+
+def after(run: CronRun, job: CronJob, result: ExecuteResult, seconds_left: float) -> Retry | End:
+    """`run` is running or stopping; the attempt's tree is gone. `seconds_left` of the run's wall time."""
+    if run.status is Status.STOPPING:
+        return stopped(run)
+    delay = backoff(job, run.retry_count)
+    if result.reason.retry_helps and run.retry_count < job.retries and delay < seconds_left:
+        return Retry(delay)
+    status = final_status(result.reason)
+    if status not in ALLOWED[run.status]:  # a runner that says "canceled" though nobody asked it to stop
+        return End(Status.FAILED, Reason.RUNNER_BROKE, f"The runner reported {result.reason.value} unasked.")
+    return End(status, result.reason, result.error)
+
+
+def stopped(run: CronRun) -> End:
+    """The end of a run that was told to stop, whatever its agent still did."""
+    assert run.stop_reason is not None  # set by whoever told it
+    return End(final_status(run.stop_reason), run.stop_reason, TOLD[run.stop_reason])
+
+
+def backoff(job: CronJob, retries_so_far: int) -> float:
+    """Seconds before the next attempt: the job's delay, doubled with each retry, at most an hour."""
+    return float(min(job.retry_delay / SECOND * 2**retries_so_far, MAX_BACKOFF_SECONDS))
+
+
+def with_result(run: CronRun, result: ExecuteResult) -> CronRun:
+    """The run with what its newest attempt showed; use adds up over attempts, the answer is the newest."""
+    return run.noted(
+        response=result.response,
+        answer_bytes=result.answer_bytes,
+        exit_code=result.exit_code,
+        signal=result.signal,
+        usage=_sum(run.usage, result.usage),
+        layers=result.layers or run.layers,
+        left_behind=run.left_behind + result.left_behind,
+        error=result.error,
+    )
+
+
+def _sum(before: Usage | None, now: Usage | None) -> Usage | None:
+    if before is None or now is None:
+        return now or before
+    return replace(
+        now,
+        wall_seconds=before.wall_seconds + now.wall_seconds,
+        cpu_seconds=before.cpu_seconds + now.cpu_seconds,
+        peak_rss_bytes=max(before.peak_rss_bytes, now.peak_rss_bytes),
+        output_bytes=before.output_bytes + now.output_bytes,
+    )

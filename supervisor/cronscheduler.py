@@ -1,0 +1,319 @@
+"""The scheduler as programs use it: the seed's operations, for the daemon, for a CLI without one, and as a library.
+
+`CronScheduler(store, executor)` answers every operation on the stores at once. `start()` makes it keep time in a thread
+of its own (`keep_time()`: on a running loop), until `stop()`. Threads may share one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from shared.messages import ExecuteRequest
+from supervisor.bytecode import compile_package
+from supervisor.clock import Clock, Moment, SystemClock
+from supervisor.config import Config
+from supervisor.definition import JobDraft, Setting, define
+from supervisor.errors import NotFoundError, StoreError, UnreachableError
+from supervisor.host import Host
+from supervisor.hostzone import host_zone
+from supervisor.jobs import CronStore, new_id
+from supervisor.launcher import Executor, News
+from supervisor.lock import HomeLock
+from supervisor.loop import Turns
+from supervisor.models import CronJob, CronRun, Status
+from supervisor.notify import CronCallback, Notifier
+from supervisor.recovery import recover
+from supervisor.requests import request_for, throw_away_uid
+from supervisor.runs import RunsStore
+from supervisor.scheduler import Scheduler, Wake
+from supervisor.shown import with_history
+
+LOCK_WAIT = 5.0
+"""Seconds to wait for a CLI that is in the middle of an edit."""
+STOP_MARGIN = 15.0
+
+
+class CronScheduler:
+    """Manages scheduled jobs: their definitions, their timing, their runs."""
+
+    def __init__(
+        self,
+        store: CronStore,
+        executor: Executor | None = None,
+        logger: logging.Logger | None = None,
+        max_concurrent: int | None = None,
+        *,
+        runs: RunsStore | None = None,
+        config: Config | None = None,
+        clock: Clock | None = None,
+        callbacks: Sequence[CronCallback] = (),
+    ) -> None:
+        """`max_concurrent`: how many runs go on at once (0 or negative: 4); None: as the config says."""
+        config = config or Config()
+        if max_concurrent is not None:
+            config = Config.model_validate({**dict(config), "max_concurrent": max_concurrent})
+        self.home, self.config, self.store = store.home, config, store
+        self.logger = logger or logging.getLogger("cronward")
+        self._executor = executor
+        self.clock = clock or SystemClock()
+        self._host = Host.here()
+        self._mutex = threading.RLock()
+        self._notifier = Notifier(callbacks, self.logger)
+        self._core = Scheduler(
+            store,
+            runs or RunsStore(self.home, keep=config.history),
+            config,
+            self._host,
+            new_id=new_id,
+            prepare=self._prepare,
+            told_end=self._notifier.tell,
+            logger=self.logger,
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turns: Turns | None = None
+        self._drained: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+
+    # ---- the seed's operations; a job is named by its id, an unambiguous beginning of it, or its name
+
+    def add_job(self, job: CronJob | JobDraft) -> CronJob:
+        """Check a definition whole, store it and schedule it. Raises InvalidError, RefusedError, StoreError."""
+        draft = job if isinstance(job, dict) else job.model_dump(exclude_unset=True, mode="json")
+        setting = Setting(self.home.root, host_zone().key, self.config.default_agent, new_id)
+        with self._changing() as now:
+            return self._shown(self._core.add(define(draft, setting, now.wall)), now)
+
+    def get_job(self, job_id: str) -> CronJob | None:
+        """The job of this id; None if there is none."""
+        with self._mutex:
+            job = self.store.get(job_id)
+            return None if job is None else self._shown(job, self.clock.now())
+
+    def list_jobs(self) -> list[CronJob]:
+        """Every job, with what is derived from its runs."""
+        with self._mutex:
+            now = self.clock.now()
+            return [self._shown(job, now) for job in self.store.list()]
+
+    def list_runs(self, job_id: str) -> list[CronRun]:
+        """A job's runs, newest first."""
+        return self._core.runs.get_runs(job_id)
+
+    def pause_job(self, ref: str) -> CronJob:
+        """Disable a job without removing it; a live run goes on. Again: nothing more changes."""
+        with self._changing() as now:
+            return self._shown(self._core.pause(self.store.find(ref), now), now)
+
+    def resume_job(self, ref: str) -> CronJob:
+        """Enable a paused job; what fell due meanwhile is not owed. Again: nothing more changes."""
+        with self._changing() as now:
+            return self._shown(self._core.resume(self.store.find(ref), now), now)
+
+    def remove_job(self, ref: str) -> CronJob:
+        """Delete a job and end its live runs; its history stays."""
+        with self._changing() as now:
+            job = self.store.find(ref)
+            shown_last = self._shown(job, now)
+            self._core.remove(job, now)
+            return shown_last
+
+    def set_runs_store(self, runs: RunsStore) -> None:
+        """Use this store of runs. Only before the scheduler is started."""
+        self._core.runs = self._core.live.runs = runs
+
+    # ---- ours
+
+    def find_job(self, ref: str) -> CronJob:
+        """The job of this id, beginning of an id, or name. Raises NotFoundError, InvalidError if several match."""
+        with self._mutex:
+            return self._shown(self.store.find(ref), self.clock.now())
+
+    def find_run(self, ref: str) -> CronRun:
+        """The run of this id or unambiguous beginning of one; a live one as it stands this moment."""
+        with self._mutex:
+            run = self._core.runs.get(ref)
+            live = self._core.live.get(run.id)
+            return run if live is None else live.run
+
+    def find_runs(self, ref: str | None, last: int | None, status: Status | None) -> Sequence[CronRun]:
+        """Runs of one job or all, newest first."""
+        if ref is None:
+            runs = [run for run in self._core.runs.all_runs() if status in (None, run.status)]
+            return runs[:last]
+        with contextlib.suppress(NotFoundError):
+            ref = self.store.find(ref).id
+        return self._core.runs.get_runs(ref, last, status)
+
+    def run_job(self, ref: str) -> CronRun:
+        """Run a job now; the occurrence is on disk when this returns. Raises RefusedError, UnreachableError."""
+        self._need_time()
+        with self._changing() as now:
+            return self._core.run(self.store.find(ref), now)
+
+    def cancel_run(self, ref: str) -> CronRun:
+        """End a run, or take it out of the queue. Raises NotFoundError, RefusedError, UnreachableError."""
+        self._need_time()
+        with self._changing() as now:
+            return self._core.cancel(self._core.runs.get(ref).id, now)
+
+    def live(self) -> list[dict[str, Any]]:
+        """The runs that are not over, with the pid of each runner."""
+        self._need_time()
+        with self._mutex:
+            return [live.run.record() for live in self._core.live]
+
+    def status(self) -> dict[str, Any]:
+        """How it stands, ready for JSON."""
+        with self._mutex:
+            due = self._core.agenda.next_due()
+            queue = [
+                {"run_id": w.run.id, "job_id": w.job.id, "job_name": w.job.name, "why": w.why}
+                | {"scheduled_at": w.run.scheduled_at.isoformat()}
+                for w in self._core.waiting
+            ]
+            jobs = self.store.list()
+            return {
+                "keeping_time": self._turns is not None,
+                "stopping": self._core.draining,
+                "pid": os.getpid(),
+                "home": str(self.home.root),
+                "jobs": len(jobs),
+                "enabled": sum(job.enabled for job in jobs),
+                "running": self._core.live.holding(),
+                "max_concurrent": self.config.max_concurrent,
+                "queue": queue,
+                "next_due": None if due is None else due.isoformat(),
+                "damaged": [str(damage) for damage in self.store.damaged],
+            }
+
+    # ---- keeping time
+
+    def start(self) -> None:
+        """Begin to keep time, in a thread that lasts until `stop`. Raises RefusedError if another supervisor does."""
+        if self._thread is not None:
+            return
+        ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run_in_thread, args=(ready,), name="cronward", daemon=True)
+        self._thread.start()
+        try:
+            ready.result()
+        except BaseException:
+            self._thread.join()
+            self._thread = None
+            raise
+
+    def stop(self, now: bool = False) -> None:
+        """Start nothing more; let what runs end within `drain_seconds` (now: at once), then end it.
+
+        Called from another thread than the scheduler's own it returns when that is done; else at once.
+        """
+        with self._changing() as moment:
+            self._core.drain(moment, 0.0 if now else self.config.drain_seconds)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(self.config.drain_seconds + self.config.grace_seconds + STOP_MARGIN)
+            self._thread = None
+
+    @contextlib.asynccontextmanager
+    async def keep_time(self) -> AsyncIterator[asyncio.Event]:
+        """Keep time on the running loop; the event is set when it was stopped and nothing runs any more.
+
+        Holds the home's lock meanwhile. Raises RefusedError if another process does.
+        """
+        with self._holding_home():
+            self._loop, self._drained = asyncio.get_running_loop(), asyncio.Event()
+            executor = self._executor or make_executor(self.home.root)
+            self._core.live.spawn = partial(executor.spawn, tell=self._tell, loop=self._loop)
+            self._take_up()
+            self._turns = Turns(self._tick, self.clock, self._loop)
+            self._turns.soon()
+            try:
+                yield self._drained
+            finally:
+                turns, self._turns = self._turns, None
+                turns.close()
+                self._notifier.close()
+
+    def _take_up(self) -> None:
+        """Where a former supervisor left off."""
+        with self._mutex:
+            now = self.clock.now()
+            for damage in (*self.store.quarantine(), *self._core.runs.quarantine()):
+                self.logger.error("%s", damage)
+            for words in recover(self._core, now, self._host):
+                self.logger.warning("%s", words)
+            self._core.load()
+
+    def _run_in_thread(self, ready: Future[None]) -> None:
+        async def keep() -> None:
+            async with self.keep_time() as drained:
+                ready.set_result(None)
+                await drained.wait()
+
+        try:
+            asyncio.run(keep())
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    @contextlib.contextmanager
+    def _holding_home(self) -> Iterator[None]:
+        lock = HomeLock(self.home)
+        lock.acquire(LOCK_WAIT)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _tick(self, now: Moment) -> Wake:
+        with self._mutex:
+            wake = self._core.tick(now)
+            if self._core.drained() and self._drained is not None:
+                self._drained.set()
+            return wake
+
+    def _tell(self, news: News) -> None:
+        self._core.inbox.append(news)
+        if self._turns is not None:
+            self._turns.soon()
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[Moment]:
+        """One request of a person: alone, with the time read once, and a turn after it."""
+        with self._mutex:
+            try:
+                yield self.clock.now()
+            finally:
+                if self._turns is not None and self._loop is not None:
+                    self._loop.call_soon_threadsafe(self._turns.soon)
+
+    def _need_time(self) -> None:
+        if self._turns is None:
+            raise UnreachableError("Nothing keeps time in this home; start it with `cronward supervise`.")
+
+    def _shown(self, job: CronJob, now: Moment) -> CronJob:
+        return with_history(job, self._core.runs.summary(job.id), now.wall)
+
+    def _prepare(self, job: CronJob, run: CronRun, seconds_left: float, taken: frozenset[int]) -> ExecuteRequest:
+        log_dir = self.home.log_dir(run.id, run.attempt)
+        try:
+            log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            run_as = throw_away_uid(job.id, self.config, taken) if os.geteuid() == 0 else None
+            return request_for(job, run, self.config, log_dir, seconds_left, run_as)
+        except OSError as error:
+            raise StoreError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error
+
+
+def make_executor(home: Path) -> Executor:
+    """An executor whose runners find their modules compiled, whatever the environment says about bytecode."""
+    return Executor(sys.executable, compile_package(("runner", "shared"), home / "pycache"))

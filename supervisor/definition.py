@@ -1,0 +1,135 @@
+"""From what a person wrote to a job: checked whole, before anything is stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from supervisor.agents import check_agent
+from supervisor.answerschema import check_schema
+from supervisor.errors import InvalidError
+from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
+from supervisor.occurrences import next_occurrence, schedule_of
+from supervisor.schedule import parse
+from supervisor.sentences import sentence
+
+JobDraft = dict[str, Any]
+"""CronJob's JSON keys as a person gives them; what is left out has its default."""
+
+_OURS = ("created_at", "changed_at", "last_run", "last_error", "next_run", "run_count")
+# A prompt is text. NUL ends C strings; other controls are terminal escapes or a binary file given by mistake.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where a definition is made: what it is checked against."""
+
+    home: Path
+    """cronward's own state, which no job may work in."""
+    host_zone: str
+    default_agent: str
+    new_id: Callable[[], str]
+
+
+def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
+    """The job that this draft describes. Raises InvalidError, a sentence, and then nothing has happened."""
+    for key in _OURS:
+        if key in draft:
+            raise InvalidError(f"The field {key!r} is kept by cronward and cannot be given; leave it out.")
+    whole = {"id": setting.new_id(), "agent": setting.default_agent, **draft, "created_at": now, "changed_at": now}
+    if draft.get("command") and "agent" not in draft:
+        whole["agent"] = "command"
+    try:
+        job = CronJob.model_validate(whole)
+    except ValidationError as error:
+        raise InvalidError(sentence(error, "job")) from None
+    job = _settle_time(job, setting.host_zone, now)
+    _check_texts(job)
+    _check_output(job)
+    _check_work_dir(job, setting.home)
+    check_agent(job)
+    return job
+
+
+def _settle_time(job: CronJob, host_zone: str, now: datetime) -> CronJob:
+    """With its zone resolved, so that a host that moves does not move the job. Refuses what will never be due."""
+    if bool(job.cron_expr) == (job.at is not None):
+        raise InvalidError("A job has either a cron expression or one instant (at); give exactly one of them.")
+    if job.at is not None:
+        if job.at <= now:
+            raise InvalidError(f"The instant {job.at.isoformat()} is past; give one to come.")
+        return job.model_copy(update={"at": job.at.astimezone(UTC)})
+    schedule = parse(job.cron_expr, timezone=job.timezone, dst=job.dst)
+    if schedule.raised:
+        raise InvalidError(f"The interval of {job.cron_expr!r} is below one second; give a longer one.")
+    if schedule.timezone is None and schedule.every is None:
+        job = job.model_copy(update={"timezone": host_zone})
+        schedule_of(job)
+    if next_occurrence(job, now) is None:
+        raise InvalidError(f"The job would never run: {job.cron_expr!r} has no instant between its start and its end.")
+    return job
+
+
+def _check_texts(job: CronJob) -> None:
+    size = len(job.prompt.encode("utf-8", "surrogatepass"))
+    if size > MAX_PROMPT:
+        raise InvalidError(f"The prompt has {size} bytes; at most {MAX_PROMPT} are taken. Point to a file instead.")
+    if not job.prompt.strip():
+        raise InvalidError("The prompt is empty; say what the agent should do.")
+    found = _CONTROL.search(job.prompt)
+    if found:
+        raise InvalidError(f"The prompt holds the control character {found.group()!r}; it has to be plain text.")
+    for field in ("prompt", "name", "command", "work_dir", "model", "created_by", "session_key", "output_schema"):
+        _check_plain(field, getattr(job, field))
+    for field in ("name", "command", "work_dir", "model", "created_by", "session_key"):
+        found = _UNPRINTABLE.search(getattr(job, field))
+        if found:
+            raise InvalidError(f"The field {field} holds the character {found.group()!r}; it has to be printable.")
+
+
+def _check_plain(field: str, text: str) -> None:
+    """JSON can carry half of a surrogate pair; no file and no pipe can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidError(f"The field {field} is not valid Unicode text.") from None
+
+
+def _check_output(job: CronJob) -> None:
+    if job.output_format is OutputFormat.STRUCTURED and not job.output_schema:
+        raise InvalidError("Structured output needs a schema (output_schema).")
+    if job.output_schema:
+        if job.output_format is not OutputFormat.STRUCTURED:
+            raise InvalidError(
+                f"A schema is given, but the output format is {job.output_format.value}; use structured."
+            )
+        check_schema(job.output_schema)
+
+
+def _check_work_dir(job: CronJob, home: Path) -> None:
+    if not job.work_dir:
+        return
+    given = Path(job.work_dir)
+    if not given.is_absolute():
+        raise InvalidError(f"The work directory {job.work_dir[:200]!r} is relative; give its full path.")
+    try:
+        real = given.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise InvalidError(f"The work directory {job.work_dir[:200]!r} cannot be used: {_why(error)}.") from None
+    if not real.is_dir():
+        raise InvalidError(f"The work directory {job.work_dir[:200]!r} is not a directory.")
+    own = home.resolve()
+    if real == Path("/") or own.is_relative_to(real) or real.is_relative_to(own):
+        raise InvalidError(f"The work directory {job.work_dir[:200]!r} would show the agent cronward's own state.")
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or "it is a loop of links"

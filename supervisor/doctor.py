@@ -1,0 +1,149 @@
+"""Whether this host can do what cronward promises: each check tries the real thing and names the repair."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.messages import AgentSpec, Cell, ExecuteRequest, ExecuteResult
+from shared.reasons import Reason
+from shared.wire import ProtocolError
+from supervisor import weights
+from supervisor.config import Config
+from supervisor.cronscheduler import make_executor
+from supervisor.errors import CronwardError
+from supervisor.home import Home
+from supervisor.jobs import CronStore
+from supervisor.launcher import SpawnError
+from supervisor.lock import read_info
+from supervisor.models import JobType
+from supervisor.requests import throw_away_uid
+from supervisor.runs import RunsStore
+
+TRY_SECONDS = 20.0
+OUR_NAMES = ("supervisor", "runner", "shared")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found. `repair`: a command or an instruction; empty when all is well."""
+
+    name: str
+    ok: bool
+    detail: str
+    repair: str = ""
+
+
+def examine(home: Home, config: Config) -> list[Finding]:
+    """Every check, in the order in which repairs help."""
+    checks: tuple[Callable[[], Iterator[Finding]], ...] = (
+        _interpreter,
+        _alone,
+        lambda: _home(home),
+        lambda: _stores(home),
+        lambda: _cell(home, config),
+        lambda: _embedded_agent(config),
+        lambda: _supervisor(home),
+    )
+    return [finding for check in checks for finding in check()]
+
+
+def _interpreter() -> Iterator[Finding]:
+    found = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("python", sys.version_info >= (3, 11), f"{found} at {sys.executable}", "install Python 3.11 or newer")
+
+
+def _alone() -> Iterator[Finding]:
+    """supervisord's package is called `supervisor` too: installed together, each breaks the other silently."""
+    owners = importlib.metadata.packages_distributions()
+    others = {owner for name in OUR_NAMES for owner in owners.get(name, []) if owner.lower() != "cronward"}
+    detail = (
+        f"shares package names with {', '.join(sorted(others))}" if others else "nothing else has our package names"
+    )
+    yield Finding(
+        "environment", not others, detail, "install cronward into an environment of its own" if others else ""
+    )
+
+
+def _home(home: Home) -> Iterator[Finding]:
+    if not home.root.exists():
+        yield Finding("home", True, f"{home.root} will be made at first use")
+        return
+    mode = home.root.stat().st_mode & 0o777
+    ours = home.root.stat().st_uid == os.geteuid()
+    detail = f"{home.root}, mode {mode:04o}, {'ours' if ours else 'of somebody else'}"
+    yield Finding("home", ours and mode == 0o700, detail, "" if ours and mode == 0o700 else f"chmod 700 {home.root}")
+
+
+def _stores(home: Home) -> Iterator[Finding]:
+    try:
+        jobs, runs = CronStore(home), RunsStore(home)
+        count = len(jobs.list())
+        runs.all_runs(1)
+        damaged = [str(damage) for damage in (*jobs.damaged, *runs.damaged)]
+    except CronwardError as error:
+        yield Finding("stores", False, str(error), "see docs/theory.md, On disk")
+        return
+    if damaged:
+        yield Finding("stores", False, "; ".join(damaged), f"look at the files in {home.damaged}")
+    else:
+        yield Finding("stores", True, f"{count} jobs, all readable")
+
+
+def _cell(home: Home, config: Config) -> Iterator[Finding]:
+    """A real attempt, by a real runner, of a program that does nothing."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="cronward-doctor-") as folder:
+            result = make_executor(home.root if home.root.exists() else Path(folder)).execute(
+                _trial(Path(folder), config)
+            )
+    except (SpawnError, ProtocolError, OSError) as error:
+        yield Finding("cell", False, str(error), "see docs/security.md")
+        return
+    if result.reason is not Reason.OK:
+        yield Finding("cell", False, result.error or result.reason.value, _repair(result))
+        return
+    yield Finding("cell", True, "an agent can be confined here")
+    for layer in result.layers:
+        yield Finding(f"layer: {layer.name}", True, layer.detail)
+
+
+def _trial(folder: Path, config: Config) -> ExecuteRequest:
+    run_as = throw_away_uid("doctor", config, frozenset()) if os.geteuid() == 0 else None
+    return ExecuteRequest(
+        run_id="doctor",
+        attempt=1,
+        job_id="doctor",
+        session_id="doctor",
+        prompt="",
+        agent=AgentSpec(name="command", argv=("/usr/bin/true",), require_answer=False),
+        cell=Cell(run_as=run_as, bwrap=config.bwrap),
+        limits=config.limits_for(JobType.LIGHT, TRY_SECONDS),
+        log_dir=str(folder),
+    )
+
+
+def _repair(result: ExecuteResult) -> str:
+    if result.reason is Reason.SANDBOX_UNAVAILABLE:
+        return "what the sentence says; until then runs end with sandbox_unavailable, never weaker in silence"
+    return "look into the reason; runs would end the same way"
+
+
+def _embedded_agent(config: Config) -> Iterator[Finding]:
+    engine = weights.engine()
+    fix = "" if engine else "pip install 'cronward[local]' into its environment, or use another agent"
+    yield Finding("embedded engine", engine is not None, "installed" if engine else "not installed", fix)
+    model = Path(config.model_path) if config.model_path else weights.find()
+    there = model is not None and model.is_file()
+    yield Finding("embedded model", there, str(model or "not fetched"), "" if there else "cronward fetch-model")
+
+
+def _supervisor(home: Home) -> Iterator[Finding]:
+    info = read_info(home)
+    detail = f"pid {info.pid}, since {info.started_at.isoformat()}" if info else "none is running"
+    yield Finding("supervisor", info is not None, detail, "" if info else "cronward supervise")

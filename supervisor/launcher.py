@@ -1,0 +1,297 @@
+"""Spawning, listening to and ending runners. Theory of operation:
+
+A runner is a fresh interpreter, exec'd in a session of its own, with three descriptors: its standard input carries the
+request and, later, an order to stop; its standard output carries its messages; its standard error is a file of the
+attempt. We hold the other ends, and a pidfd. The end of the first pipe tells the runner that we are gone.
+
+What each death means. A runner that reported a result and exited is the ordinary end. One that exited without a result
+broke; its last word may still be on disk (`result.json`, synced before it is said). One that breaks the framing, or
+does not stop when told, is killed: its death closes the life pipe of the cell's init, and the kernel ends the cell.
+
+An attempt is over (`Gone`) only when the runner is reaped and nothing of its tree is left. What outlives a killed
+runner, at most a stuck `bwrap`, becomes our child (the supervisor is a subreaper) and is swept here.
+
+Nothing in this file waits: everything is a callback of the loop that was given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from shared.messages import ExecuteRequest, ExecuteResult, RunnerMessage, Stop
+from shared.reasons import Reason
+from shared.wire import MAX_LINE, LineSplitter, ProtocolError, encode
+from supervisor import strays
+
+RUNNER = Path(__file__).resolve().parent.parent / "runner" / "__main__.py"
+_MESSAGES: TypeAdapter[RunnerMessage] = TypeAdapter(RunnerMessage)
+_RESULT: TypeAdapter[ExecuteResult] = TypeAdapter(ExecuteResult)
+_READ = 64 * 1024
+_SWEEP_AGAIN = 0.02
+MAX_SLUG = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Spoke:
+    """A runner said something while its attempt goes on."""
+
+    run_id: str
+    attempt: int
+    message: RunnerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """An attempt is over and nothing of its tree is left. No result: `fault` says what broke."""
+
+    run_id: str
+    attempt: int
+    result: ExecuteResult | None
+    fault: str = ""
+
+
+News = Spoke | Gone
+
+
+class SpawnError(Exception):
+    """The runner could not be started at all."""
+
+
+class Runner:
+    """One live attempt, seen from the supervisor."""
+
+    def __init__(
+        self,
+        request: ExecuteRequest,
+        process: subprocess.Popen[bytes],
+        loop: asyncio.AbstractEventLoop,
+        tell: Callable[[News], None],
+    ) -> None:
+        self.request = request
+        self.pid = process.pid
+        self._process = process
+        self._loop = loop
+        self._tell = tell
+        self._splitter = LineSplitter()
+        self._unsent = b""
+        self._result: ExecuteResult | None = None
+        self._fault = ""
+        assert process.stdin is not None  # both are pipes, see Executor.spawn
+        assert process.stdout is not None
+        self._to, self._from = process.stdin.fileno(), process.stdout.fileno()
+        os.set_blocking(self._to, False)
+        os.set_blocking(self._from, False)
+        # Room for any request at once, so that a slow runner costs no callback; a host that refuses loses nothing.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self._to, fcntl.F_SETPIPE_SZ, MAX_LINE)
+        self._pidfd = os.pidfd_open(process.pid)
+        loop.add_reader(self._pidfd, self._reap)
+        loop.add_reader(self._from, self._listen)
+
+    def send(self, line: bytes) -> None:
+        """Say a line, after whatever is still unsent. A runner that is gone already hears nothing."""
+        self._unsent += line
+        self._flush()
+
+    def stop(self, reason: Reason) -> None:
+        """Ask for the end of the tree: TERM, grace, KILL, by the runner's own ladder."""
+        self.send(encode(asdict(Stop(reason=reason))))
+
+    def kill(self) -> None:
+        """End it without asking. The kernel ends the cell with it."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def _flush(self) -> None:
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._to, self._unsent) :]
+        except BlockingIOError:
+            self._loop.add_writer(self._to, self._flush)
+            return
+        except BrokenPipeError:
+            self._unsent = b""
+        self._loop.remove_writer(self._to)
+
+    def _listen(self) -> None:
+        try:
+            data = os.read(self._from, _READ)
+        except BlockingIOError:
+            return
+        if not data:
+            self._loop.remove_reader(self._from)
+            return
+        self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
+        try:
+            for line in self._splitter.feed(data):
+                self._heard(_MESSAGES.validate_json(line))
+        except (ProtocolError, ValidationError) as error:
+            self._break(f"The runner broke the protocol: {error}")
+
+    def _heard(self, message: RunnerMessage) -> None:
+        if self._fault:
+            return
+        if isinstance(message, ExecuteResult):
+            if self._result is not None or not self._asked_for(message):
+                self._break("The runner reported a result that is not of this attempt.")
+                return
+            self._result = message
+        else:
+            self._tell(Spoke(self.request.run_id, self.request.attempt, message))
+
+    def _asked_for(self, result: ExecuteResult) -> bool:
+        return (result.run_id, result.attempt) == (self.request.run_id, self.request.attempt)
+
+    def _break(self, fault: str) -> None:
+        self._fault, self._result = fault, None
+        self._loop.remove_reader(self._from)
+        self.kill()
+
+    def _reap(self) -> None:
+        code = self._process.poll()
+        if code is None:
+            return
+        self._loop.remove_reader(self._pidfd)
+        self._drain()
+        self._loop.remove_reader(self._from)
+        self._loop.remove_writer(self._to)
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        os.close(self._pidfd)
+        if self._result is None and not self._fault:
+            self._result = read_result(Path(self.request.log_dir), self.request.run_id, self.request.attempt)
+            if self._result is None:
+                self._fault = _fault_of(code, Path(self.request.log_dir))
+        self._settle()
+
+    def _drain(self) -> None:
+        """Hear what a dead runner had still written: it fits the pipe, so this is bounded."""
+        with contextlib.suppress(BlockingIOError):
+            while not self._fault and (data := os.read(self._from, _READ)):
+                self._hear(data)
+
+    def _settle(self) -> None:
+        if strays.sweep(self.pid):
+            self._loop.call_later(_SWEEP_AGAIN, self._settle)
+            return
+        result = None if self._fault else self._result
+        self._tell(Gone(self.request.run_id, self.request.attempt, result, self._fault))
+
+
+class Executor:
+    """Starts runners on a loop. `execute` is the seed's blocking call, for programs without a loop."""
+
+    def __init__(self, python: str = sys.executable, pycache_prefix: Path | None = None) -> None:
+        self._python = python
+        self._options = ["-X", f"pycache_prefix={pycache_prefix}"] if pycache_prefix else []
+
+    def spawn(
+        self,
+        request: ExecuteRequest,
+        tell: Callable[[News], None],
+        loop: asyncio.AbstractEventLoop,
+        slug: str = "",
+    ) -> Runner:
+        """Start one attempt. `tell` hears all of it, `Gone` last. Raises SpawnError or ProtocolError; then none lives.
+
+        Must be called from a thread that outlives the run: the kernel kills a runner when the *thread* that spawned
+        it ends (prctl(2), PR_SET_PDEATHSIG).
+        """
+        line = encode(asdict(request))  # before there is a process to clean up
+        log_dir = Path(request.log_dir)
+        try:
+            _write(log_dir / "request.json", line)
+            diagnostics = os.open(log_dir / "runner.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SpawnError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error
+        try:
+            process = subprocess.Popen(
+                self._argv(request, slug),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=diagnostics,
+                env={"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"},
+                cwd="/",
+                start_new_session=True,
+                close_fds=True,
+            )
+        except OSError as error:
+            raise SpawnError(f"The runner cannot be started ({self._python}): {error.strerror}.") from error
+        finally:
+            os.close(diagnostics)
+        runner = Runner(request, process, loop, tell)
+        runner.send(line)
+        return runner
+
+    def execute(self, request: ExecuteRequest) -> ExecuteResult:
+        """Run one attempt to its end and return how it ended. Blocks; raises SpawnError or ProtocolError."""
+        with asyncio.Runner() as on:
+            return on.run(self._execute(request))
+
+    async def _execute(self, request: ExecuteRequest) -> ExecuteResult:
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[Gone] = loop.create_future()
+        runner = self.spawn(request, lambda news: over.set_result(news) if isinstance(news, Gone) else None, loop)
+        try:
+            gone = await over
+        except BaseException:
+            runner.kill()
+            raise
+        return gone.result or broken(request.run_id, request.attempt, gone.fault)
+
+    def _argv(self, request: ExecuteRequest, slug: str) -> list[str]:
+        """What `ps` shows of a runner, to every user of the host: ids and a slug, nothing else."""
+        told = ["cronward-run", "--run", request.run_id, "--attempt", str(request.attempt)]
+        return [self._python, "-I", "-S", *self._options, str(RUNNER), *told, *(["--job", slug] if slug else [])]
+
+
+def slug_of(name: str) -> str:
+    """A job's name as it may stand in an argv."""
+    kept = "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in name)
+    return kept.strip("-")[:MAX_SLUG]
+
+
+def broken(run_id: str, attempt: int, fault: str) -> ExecuteResult:
+    """The result of an attempt whose runner left none."""
+    return ExecuteResult(run_id=run_id, attempt=attempt, reason=Reason.RUNNER_BROKE, error=fault)
+
+
+def read_result(log_dir: Path, run_id: str, attempt: int) -> ExecuteResult | None:
+    """The result that a runner synced to disk, if it is whole and of this attempt."""
+    try:
+        with open(os.open(log_dir / "result.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+            result = _RESULT.validate_json(file.read(MAX_LINE + 1))
+    except (OSError, ValidationError):
+        return None
+    return result if (result.run_id, result.attempt) == (run_id, attempt) else None
+
+
+def _fault_of(code: int, log_dir: Path) -> str:
+    how = f"by signal {-code}" if code < 0 else f"with status {code}"
+    try:
+        said = (log_dir / "runner.log").read_bytes()[-300:].decode("utf-8", "replace").strip().splitlines()
+    except OSError:
+        said = []
+    words = f" It said: {said[-1]}" if said else ""
+    return f"The runner ended {how} without a result.{words}"
+
+
+def _write(path: Path, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file:
+        file.write(data)

@@ -1,0 +1,267 @@
+"""The runs that are not over: claimed, spawned, listened to, told to stop, tried again, ended.
+
+The order of every step is the promise: the claim is on disk before the spawn; the end of an attempt before the next
+one; the end of a run before anybody is told. A step that cannot be stored is not taken, or waits until it can be.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from shared.messages import ExecuteRequest, Ready, Started
+from shared.reasons import Reason
+from shared.wire import ProtocolError
+from supervisor import attempts
+from supervisor.clock import Moment
+from supervisor.errors import InvalidError, StoreError
+from supervisor.launcher import Gone, News, SpawnError, broken, slug_of
+from supervisor.models import SECOND, CronJob, CronRun, JobType, Status, final_status
+from supervisor.runs import RunsStore
+
+KILL_MARGIN = 5.0
+"""Seconds that a runner gets beyond the grace of its agent before it is killed itself."""
+SAVE_AGAIN = 2.0
+"""Seconds until a store that could not be written is tried again."""
+
+
+class LiveRunner(Protocol):
+    """One live attempt, as `launcher.Runner` offers it."""
+
+    pid: int
+
+    def stop(self, reason: Reason) -> None: ...
+    def kill(self) -> None: ...
+
+
+class Spawn(Protocol):
+    """Starts an attempt; its news arrive later. Raises SpawnError or ProtocolError, and then nothing lives."""
+
+    def __call__(self, request: ExecuteRequest, slug: str) -> LiveRunner: ...
+
+
+class Prepare(Protocol):
+    """Makes the request of a run's current attempt and its directory. Raises InvalidError or OSError."""
+
+    def __call__(self, job: CronJob, run: CronRun, seconds_left: float, taken: frozenset[int]) -> ExecuteRequest: ...
+
+
+@dataclass(slots=True)
+class LiveRun:
+    """A run that is not over, with the definition it started with. Clock readings are monotonic seconds."""
+
+    job: CronJob
+    run: CronRun
+    started: float
+    deadline: float
+    runner: LiveRunner | None = None
+    request: ExecuteRequest | None = None
+    kill_at: float | None = None
+    retry_at: float | None = None
+    ended: CronRun | None = None
+    """How it ended, while that is not on disk yet."""
+    save_at: float = 0.0
+
+    @property
+    def holds_slot(self) -> bool:
+        """A run that waits out a back-off, or for a full disk, keeps nobody from starting."""
+        return self.runner is not None
+
+    def wakes(self) -> Iterator[float]:
+        """When it wants to be looked at."""
+        if self.ended is not None:
+            yield self.save_at
+        elif self.runner is None:
+            yield self.deadline if self.retry_at is None else min(self.retry_at, self.deadline)
+        else:
+            yield self.deadline if self.kill_at is None else self.kill_at
+
+
+@dataclass
+class LiveRuns:
+    """All of them, by run id."""
+
+    runs: RunsStore
+    spawn: Spawn | None
+    prepare: Prepare
+    grace_seconds: float
+    told_end: Callable[[CronJob, CronRun], None]
+    logger: logging.Logger
+    _live: dict[str, LiveRun] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[LiveRun]:
+        return iter(tuple(self._live.values()))
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def of_job(self, job_id: str) -> tuple[CronRun, ...]:
+        """The job's runs that are not over."""
+        return tuple(live.run for live in self if live.job.id == job_id)
+
+    def holding(self, job_type: JobType | None = None) -> int:
+        """How many attempts live, of one type or in all."""
+        return sum(live.holds_slot for live in self if job_type is None or live.job.type is job_type)
+
+    def get(self, run_id: str) -> LiveRun | None:
+        """The live run of this id."""
+        return self._live.get(run_id)
+
+    def start(self, job: CronJob, run: CronRun, now: Moment) -> bool:
+        """Claim a queued run and spawn its first attempt. False: the claim could not be stored; nothing happened."""
+        live = LiveRun(job, run, started=now.mono, deadline=now.mono + job.timeout_seconds)
+        started = run.noted(started_at=now.wall, attempt=1, agent=job.agent)
+        try:
+            self._attempt(live, started, now)
+        except InvalidError as error:
+            self._live[run.id] = live
+            self._end(live, attempts.End(Status.FAILED, Reason.BAD_DEFINITION, str(error)), now)
+        except StoreError as error:
+            self.logger.error("Run %s of job %s cannot be claimed: %s", run.id, job.id, error)
+            return False
+        return True
+
+    def resume(self, job: CronJob, run: CronRun, now: Moment) -> None:
+        """Take up a back-off that a former supervisor was waiting out; that attempt's end is on disk."""
+        assert run.retry_at is not None
+        passed = (now.wall - run.started_at).total_seconds()
+        live = LiveRun(job, run, started=now.mono - passed, deadline=now.mono - passed + job.timeout_seconds)
+        live.retry_at = now.mono + max(0.0, (run.retry_at - now.wall).total_seconds())
+        self._live[run.id] = live
+
+    def heard(self, news: News, now: Moment) -> None:
+        """Take in what a runner said, or that its attempt is over."""
+        live = self._live.get(news.run_id)
+        if live is None or live.run.attempt != news.attempt:
+            return  # of an attempt that is settled already
+        if isinstance(news, Gone):
+            self._over(live, news, now)
+        elif isinstance(news.message, Ready):
+            live.run = live.run.noted(runner_pid=news.message.pid)
+        elif isinstance(news.message, Started):
+            live.run = live.run.noted(layers=news.message.layers)
+            names = ", ".join(layer.name for layer in news.message.layers)
+            self.logger.info("run %s: the cell stands (%s) and the agent has its prompt", live.run.id, names)
+
+    def stop(self, live: LiveRun, reason: Reason, now: Moment) -> CronRun:
+        """Tell it to end. The first cause wins; told again, it changes nothing."""
+        if live.ended is not None or live.run.status is Status.STOPPING:
+            return live.ended or live.run
+        live.run = live.run.moved(Status.STOPPING, stop_reason=reason, retry_at=None)
+        try:
+            self.runs.record(live.run)
+        except StoreError as error:  # a full disk must not keep a run alive
+            self.logger.error("That run %s was told to stop cannot be stored: %s", live.run.id, error)
+        if live.runner is None:
+            return self._end(live, attempts.stopped(live.run), now)
+        live.runner.stop(reason)
+        live.kill_at = now.mono + self.grace_seconds + KILL_MARGIN
+        return live.run
+
+    def enforce(self, now: Moment, may_start: Callable[[LiveRun], bool]) -> None:
+        """Whatever time alone brings about: ends to be stored, runners that do not stop, deadlines, back-offs over."""
+        for live in self:
+            if live.ended is not None:
+                if now.mono >= live.save_at:
+                    self._save_end(live, now)
+            elif live.runner is not None:
+                self._enforce_deadline(live, live.runner, now)
+            elif now.mono >= live.deadline:
+                self._end(live, attempts.End(Status.FAILED, Reason.TIMEOUT_WALL, "Its time was over."), now)
+            elif live.retry_at is not None and now.mono >= live.retry_at and may_start(live):
+                self._try_again(live, now)
+
+    def next_wake(self) -> float | None:
+        """The next monotonic instant at which `enforce` has work."""
+        return min((at for live in self for at in live.wakes()), default=None)
+
+    def _enforce_deadline(self, live: LiveRun, runner: LiveRunner, now: Moment) -> None:
+        """The runner keeps its own time; this is for one that does not."""
+        if live.kill_at is None:
+            if now.mono >= live.deadline:
+                live.kill_at = live.deadline + self.grace_seconds + KILL_MARGIN
+        elif now.mono >= live.kill_at:
+            self.logger.error("The runner of run %s did not end in time and is killed.", live.run.id)
+            live.kill_at = now.mono + KILL_MARGIN
+            runner.kill()
+
+    def _attempt(self, live: LiveRun, run: CronRun, now: Moment) -> None:
+        """Claim, then spawn. Raises InvalidError or StoreError before anything is claimed."""
+        assert self.spawn is not None
+        taken = frozenset(
+            other.request.cell.run_as.uid
+            for other in self
+            if other.request is not None and other.request.cell.run_as is not None and other.job.id != live.job.id
+        )
+        request = self.prepare(live.job, run, max(live.deadline - now.mono, 1.0), taken)
+        run = run.noted(log_dir=request.log_dir, retry_at=None)
+        claimed = run.moved(Status.RUNNING) if run.status is Status.QUEUED else run
+        self.runs.record(claimed)
+        self.logger.info("run %s: admitted and claimed, attempt %d", run.id, run.attempt)
+        live.run, live.request, live.retry_at = claimed, request, None
+        self._live[run.id] = live
+        try:
+            live.runner = self.spawn(request, "" if live.job.private else slug_of(live.job.label))
+        except (SpawnError, ProtocolError) as error:
+            self._over(live, Gone(run.id, run.attempt, None, str(error)), now)
+
+    def _try_again(self, live: LiveRun, now: Moment) -> None:
+        run = live.run.noted(attempt=live.run.attempt + 1, retry_count=live.run.retry_count + 1)
+        try:
+            self._attempt(live, run, now)
+        except InvalidError as error:
+            self._end(live, attempts.End(Status.FAILED, Reason.BAD_DEFINITION, str(error)), now)
+        except StoreError as error:
+            self.logger.error("The next attempt of run %s cannot be claimed: %s", run.id, error)
+            live.retry_at = now.mono + SAVE_AGAIN
+
+    def _over(self, live: LiveRun, gone: Gone, now: Moment) -> None:
+        live.runner, live.kill_at = None, None
+        result = gone.result or broken(gone.run_id, gone.attempt, gone.fault)
+        live.run = attempts.with_result(live.run, result)
+        what = attempts.after(live.run, live.job, result, live.deadline - now.mono)
+        if isinstance(what, attempts.End):
+            self._end(live, what, now)
+            return
+        run_id, attempt = live.run.id, live.run.attempt
+        self.logger.warning(
+            "run %s: attempt %d failed (%s); the next in %g s", run_id, attempt, result.reason.value, what.delay
+        )
+        live.retry_at = now.mono + what.delay
+        live.run = live.run.noted(retry_at=now.wall + timedelta(seconds=what.delay))
+        try:
+            self.runs.record(live.run)
+        except StoreError as error:
+            # Without its end on disk no other attempt may follow: a crash now would make it a second first one.
+            self.logger.error("The end of an attempt of run %s cannot be stored: %s", live.run.id, error)
+            self._end(live, attempts.End(final_status(result.reason), result.reason, result.error), now)
+
+    def _end(self, live: LiveRun, end: attempts.End, now: Moment) -> CronRun:
+        ended = live.run.moved(
+            end.status,
+            reason=end.reason,
+            error=end.error,
+            retry_at=None,
+            finished_at=now.wall,
+            duration=max(0, round((now.mono - live.started) * SECOND)),
+        )
+        live.ended = ended
+        self._save_end(live, now)
+        return ended
+
+    def _save_end(self, live: LiveRun, now: Moment) -> None:
+        assert live.ended is not None
+        try:
+            self.runs.record(live.ended)
+        except StoreError as error:
+            self.logger.error("The end of run %s cannot be stored and is tried again: %s", live.run.id, error)
+            live.save_at = now.mono + SAVE_AGAIN
+            return
+        del self._live[live.run.id]
+        reason = live.ended.reason.value if live.ended.reason else ""
+        seconds = live.ended.duration / SECOND
+        self.logger.info("run %s: %s (%s) after %.1f s", live.run.id, live.ended.status.value, reason, seconds)
+        self.told_end(live.job, live.ended)

@@ -1,0 +1,48 @@
+"""Waiting: calls the scheduler's turns when it wants them, and whenever somebody changed something."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from supervisor.clock import Clock, Moment
+from supervisor.scheduler import Wake
+from supervisor.timerfd import WallTimer
+
+
+class Turns:
+    """Wakes at instants by the kernel's wall clock timer, at monotonic readings by the loop's own; never polls."""
+
+    def __init__(self, tick: Callable[[Moment], Wake], clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+        self._tick, self._clock, self._loop = tick, clock, loop
+        self._timer = WallTimer()
+        self._later: asyncio.TimerHandle | None = None
+        self._soon = False
+        loop.add_reader(self._timer.fileno(), self._fired)
+
+    def soon(self) -> None:
+        """Have a turn as soon as the loop is free. Cheap to call often."""
+        if not self._soon:
+            self._soon = True
+            self._loop.call_soon(self._turn)
+
+    def close(self) -> None:
+        """No more turns."""
+        self._loop.remove_reader(self._timer.fileno())
+        self._timer.close()
+        if self._later is not None:
+            self._later.cancel()
+
+    def _fired(self) -> None:
+        # A clock that was set needs nothing else: what is due is kept as instants, and the turn sets the timer anew.
+        self._timer.read()
+        self.soon()
+
+    def _turn(self) -> None:
+        self._soon = False
+        now = self._clock.now()
+        wake = self._tick(now)
+        self._timer.set(wake.wall)
+        if self._later is not None:
+            self._later.cancel()
+        self._later = None if wake.mono is None else self._loop.call_later(max(0.0, wake.mono - now.mono), self.soon)

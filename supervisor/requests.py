@@ -1,0 +1,69 @@
+"""What one attempt is told: a job and its run, put into the request that a runner gets."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+from zlib import crc32
+
+from shared.messages import Cell, ExecuteRequest, RunAs
+from supervisor.agents import resolve
+from supervisor.config import Config
+from supervisor.models import CronJob, CronRun, OutputFormat
+
+
+def request_for(
+    job: CronJob, run: CronRun, config: Config, log_dir: Path, seconds_left: float, run_as: RunAs | None
+) -> ExecuteRequest:
+    """The request of the run's current attempt. Raises InvalidError when the host lacks what the job needs.
+
+    `log_dir` exists; `seconds_left` is what remains of the run's wall time.
+    """
+    agent = resolve(job, config, _schema_file(job, log_dir))
+    about = {"CRONWARD_JOB_ID": job.id, "CRONWARD_RUN_ID": run.id, "CRONWARD_ATTEMPT": str(run.attempt)}
+    about["CRONWARD_SCHEDULED_AT"] = run.scheduled_at.isoformat()
+    return ExecuteRequest(
+        run_id=run.id,
+        attempt=run.attempt,
+        job_id=job.id,
+        session_id=run.id,
+        prompt=job.prompt,
+        agent=replace(agent, env={**agent.env, **about}),
+        cell=Cell(work_dir=job.work_dir or None, run_as=run_as, bwrap=config.bwrap),
+        limits=config.limits_for(job.type, seconds_left),
+        output_format=job.output_format.value,
+        output_schema=job.output_schema,
+        response_bytes=config.response_bytes,
+        log_dir=str(log_dir),
+        import_paths=_judging_libraries() if job.output_format is OutputFormat.STRUCTURED else (),
+    )
+
+
+def throw_away_uid(job_id: str, config: Config, taken: frozenset[int]) -> RunAs:
+    """A uid of the job's own out of the configured range, for a supervisor run by root.
+
+    Stable for a job, so that what it wrote stays its own; `taken` are those of live runs of other jobs, because two
+    jobs that share a uid at the same time could signal each other's runners.
+    """
+    start = crc32(job_id.encode())
+    offsets = ((start + step) % config.uid_count for step in range(config.uid_count))
+    uid = next(uid for uid in (config.uid_base + offset for offset in offsets) if uid not in taken)
+    return RunAs(uid=uid, gid=uid)
+
+
+def _schema_file(job: CronJob, log_dir: Path) -> Path | None:
+    if job.output_format is not OutputFormat.STRUCTURED:
+        return None
+    path = log_dir / "schema.json"
+    path.write_text(job.output_schema)
+    # For a throw-away uid; the directories around it are the owner's alone.
+    path.chmod(0o644)
+    return path
+
+
+def _judging_libraries() -> tuple[str, ...]:
+    spec = importlib.util.find_spec("jsonschema")
+    assert spec is not None  # a dependency of ours
+    assert spec.origin is not None
+    return (str(Path(spec.origin).parent.parent),)

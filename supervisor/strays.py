@@ -1,0 +1,54 @@
+"""What a killed runner leaves behind: found among our own children, killed, reaped.
+
+The supervisor is a child subreaper, so whatever outlives a runner becomes its child (prctl(2), PR_SET_CHILD_SUBREAPER).
+A runner leads a session; `bwrap` shares it, and the init of a cell lives in a PID namespace of its own. Children that
+are neither (another runner, a notifier) are never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt() -> None:
+    """Make this process the one that inherits what its runners leave."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER failed")
+
+
+def sweep(session: int) -> bool:
+    """Kill and reap what is left of the dead runner `session`. True: something is still dying, ask again."""
+    left = False
+    for pid in _children():
+        if not _belongs(pid, session):
+            continue
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            left |= os.waitpid(pid, os.WNOHANG)[0] == 0
+    return left
+
+
+def _children() -> list[int]:
+    """Our children, whichever of our threads started them."""
+    found: list[int] = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            found += [int(pid) for pid in (task / "children").read_bytes().split()]
+    return found
+
+
+def _belongs(pid: int, session: int) -> bool:
+    with contextlib.suppress(OSError):
+        if os.getsid(pid) == session:
+            return True
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+        return any(line.startswith("NSpid:") and len(line.split()) > 2 for line in status.splitlines())
+    return False
