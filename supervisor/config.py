@@ -199,7 +199,7 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
         settings = _parse(file, _owned_bytes(file))
     except FileNotFoundError:
         if named:
-            raise ConfigError(f"there is no configuration file {file}.") from None
+            raise ConfigError(f"There is no configuration file {file}.") from None
         settings = {}
     variables = _variables(environ)
     try:

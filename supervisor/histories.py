@@ -123,7 +123,8 @@ class Histories:
             raise failure("read", path, error) from None
         if history.problems:
             count = len(history.problems)
-            self.damaged[job_id] = Damage(path, f"{path} has {count} damaged lines, the first: {history.problems[0]}")
+            lines = "a damaged line" if count == 1 else f"{count} damaged lines, the first"
+            self.damaged[job_id] = Damage(path, f"{path} has {lines}: {history.problems[0]}")
         self._remember(job_id, history, _signature(found))
         return history
 
@@ -133,8 +134,8 @@ class Histories:
 
     def _remember(self, job_id: str, history: History, signature: Signature) -> None:
         self.drop(job_id)
-        self._known[job_id] = _Known(history, signature, len(history) + 1)
-        self._weight += len(history) + 1
+        self._known[job_id] = _Known(history, signature, history.kept + 1)
+        self._weight += history.kept + 1
         while self._weight > REMEMBERED_RUNS and len(self._known) > 1:
             _, oldest = self._known.popitem(last=False)
             self._weight -= oldest.weight

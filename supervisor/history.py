@@ -123,7 +123,8 @@ class History:
         kept = [read(mark) for mark in self._marks.values()]
         return first_line(self.summary, folded=len(kept)) + b"".join(line + b"\n" for line in kept)
 
-    def __len__(self) -> int:
+    @property
+    def kept(self) -> int:
         """How many runs are kept."""
         return len(self._marks)
 
@@ -131,9 +132,8 @@ class History:
         try:
             header = _Header.model_validate(versioned(line, path, FORMAT_VERSION))
         except (ValidationError, DamagedError) as error:
-            why = sentence(error, "it") if isinstance(error, ValidationError) else "it is not what cronward writes."
             # The counts of what was dropped are gone with it; all that can be said is said from the lines themselves.
-            self.problems.append(f"line 1: {why}")
+            self.problems.append(_complaint(1, error))
             self._read(line, 1, fold=True, complain=False)
             return 0
         self.summary = header.summary
@@ -146,17 +146,15 @@ class History:
                 self.summary = self.summary.model_copy(update={"anchor": anchor.anchor})
             else:
                 self._take_line(line, fold=fold)
-        except ValidationError as error:
+        except (ValidationError, DamagedError) as error:
             if complain:
-                self.problems.append(f"line {number}: {sentence(error, 'it')}")
-        except DamagedError as error:
-            self.problems.append(f"line {number}: {error}")
+                self.problems.append(_complaint(number, error))
         self._lines += 1
 
     def _take_line(self, line: bytes, *, fold: bool) -> None:
         run = CronRun.model_validate_json(line)
         if run.job_id != self.job_id:
-            raise DamagedError(f"it belongs to another job, {run.job_id}.")
+            raise DamagedError(f"it belongs to the job {run.job_id}.")
         if fold:
             self._fold(run)
         self._put(run, self.size, len(line))
@@ -196,6 +194,11 @@ def _lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
                 return  # torn: never acknowledged to anybody
             line, length = more[-1:], length + len(more)
         yield line[:-1], length
+
+
+def _complaint(number: int, error: ValidationError | DamagedError) -> str:
+    what = f"line {number}"
+    return sentence(error, what) if isinstance(error, ValidationError) else f"{what}: {error}"
 
 
 def first_line(summary: Summary, folded: int) -> bytes:

@@ -94,7 +94,7 @@ class CronStore:
         """Store a new definition. Raises RefusedError where its id or its name is taken, InvalidError, StoreError."""
         with self._writing() as index:
             if job.id in index.jobs:
-                raise RefusedError(f"there is a job with the id {job.id} already; it was not changed.")
+                raise RefusedError(f"There is a job with the id {job.id} already; it was not changed.")
             return self._put(index, job)
 
     def get(self, job_id: str) -> CronJob | None:
@@ -118,7 +118,7 @@ class CronStore:
             return job
         found = index.beginning_with(reference) if len(reference) >= PREFIX_CHARS else []
         if not found:
-            raise NotFoundError(f"there is no job {shown(reference)}. `cronward list` shows those there are.")
+            raise NotFoundError(f"There is no job {shown(reference)}. `cronward list` shows those there are.")
         if len(found) > 1:
             names = ", ".join(candidate.id for candidate in found[:CANDIDATES])
             more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""
@@ -189,7 +189,7 @@ class CronStore:
     def _put(self, index: _Index, job: CronJob) -> CronJob:
         other = index.names.get(job.name) if job.name else None
         if other not in (None, job.id):
-            raise RefusedError(f"there is a job called {shown(job.name)} already ({other}). Choose another name.")
+            raise RefusedError(f"There is a job called {shown(job.name)} already ({other}). Choose another name.")
         damage = index.damaged.get(job.id)
         if damage is not None and damage.moved_to is None:
             raise DamagedError(f"{damage.problem} It is kept as it is; move it away first.")
@@ -203,7 +203,7 @@ class CronStore:
     def _existing(self, index: _Index, job_id: str) -> CronJob:
         job = index.jobs.get(job_id)
         if job is None:
-            raise NotFoundError(f"there is no job {shown(job_id)} (any more).")
+            raise NotFoundError(f"There is no job {shown(job_id)} (any more).")
         return job
 
 
@@ -213,15 +213,18 @@ def _path(home: Home, job_id: str) -> Path:
 
 def _encoded(job: CronJob) -> tuple[bytes, CronJob]:
     """The file's bytes, and the job as reading them will give it: what cannot be read back is not written."""
+    what = f"The job {shown(job.label)} cannot be stored"
     try:
         record = {"version": FORMAT_VERSION, **job.definition()}
+        json.dumps(record, ensure_ascii=False).encode("utf-8")  # refuses half a surrogate pair, as other readers do
         data = json.dumps(record, indent=2, allow_nan=False).encode("ascii") + b"\n"
         stored = _decoded(json.loads(data))
-    except (PydanticSerializationError, ValueError) as error:
-        why = sentence(error, "it") if isinstance(error, ValidationError) else "it holds what JSON cannot carry."
-        raise InvalidError(f"job {shown(job.label)} cannot be stored: {why}") from None
+    except ValidationError as error:
+        raise InvalidError(sentence(error, what)) from None
+    except (PydanticSerializationError, ValueError):
+        raise InvalidError(f"{what}: it holds what JSON cannot carry.") from None
     if len(data) > FILE_BYTES:
-        raise InvalidError(f"job {shown(job.label)} would need {len(data)} bytes on disk; {FILE_BYTES} are allowed.")
+        raise InvalidError(f"{what}: it would need {len(data)} bytes, and {FILE_BYTES} are allowed.")
     return data, stored
 
 
@@ -235,7 +238,7 @@ def _load(path: Path) -> CronJob | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise DamagedError(f"{path} is damaged: {sentence(error, 'the job', CronJob)}") from None
+        raise DamagedError(sentence(error, f"{path} is damaged", CronJob)) from None
     if job.id != path.name.removesuffix(".json"):
         raise DamagedError(f"{path} holds another job, {job.id}.")
     return job

@@ -121,10 +121,10 @@ class HomeLock:
     def _refusal(self) -> str:
         info = _stored_info(self._home)
         if info is None:
-            return f"another process is changing {self._home.root}. Try again in a moment."
+            return f"Another process is changing {self._home.root}. Try again in a moment."
         began = info.started_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         return (
-            f"a supervisor already runs in {self._home.root}: process {info.pid}, started {began}. "
+            f"A supervisor already runs in {self._home.root}: process {info.pid}, started {began}. "
             f"Talk to that one, or end it with `cronward stop`."
         )
 

@@ -111,7 +111,7 @@ class RunsStore:
                     return run
                 found[run.id] = run
         if not found:
-            raise NotFoundError(f"there is no run {shown(reference)}. `cronward runs` shows those there are.")
+            raise NotFoundError(f"There is no run {shown(reference)}. `cronward runs` shows those there are.")
         if len(found) > 1:
             more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""
             names = ", ".join(list(found)[:CANDIDATES])
@@ -194,7 +194,7 @@ def _line(run: CronRun) -> bytes:
         # Half a surrogate pair, out of an agent's answer: no reader would take it. The run's end matters more.
         line = encoded(json.loads(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace")))
     if len(line) > LINE_BYTES:
-        raise InvalidError(f"run {run.id} would need a line of {len(line)} bytes; {LINE_BYTES} are allowed.")
+        raise InvalidError(f"The run {run.id} would need a line of {len(line)} bytes; {LINE_BYTES} are allowed.")
     return line
 
 

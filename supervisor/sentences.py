@@ -50,11 +50,12 @@ def _problem(kind: str, loc: tuple[int | str, ...], message: str, value: object,
     if kind in ("model_type", "dict_type", "model_attributes_type"):
         text = "should be a group of keys"
     subject = f"{name} " if key else ""
+    # Without a key it is the whole that is wrong, and the whole is more than an error text should repeat.
     return f"{subject}{text}{_given(loc, value)}."
 
 
 def _given(loc: tuple[int | str, ...], value: object) -> str:
-    if HIDDEN.intersection(str(part) for part in loc) or isinstance(value, dict | list):
+    if not loc or HIDDEN.intersection(str(part) for part in loc) or isinstance(value, dict | list):
         return ""
     return f", not {shown(value)}"
 
