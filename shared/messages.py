@@ -81,6 +81,8 @@ class AgentSpec:
     argv: tuple[str, ...]
     env: dict[str, str] = field(default_factory=dict)
     binds: tuple[Bind, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+    """Files to place, read-only: path inside the cell to text."""
     require_answer: bool = True
 
 

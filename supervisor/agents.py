@@ -36,16 +36,13 @@ def check_agent(job: CronJob) -> None:
     _program(job, argv_of(job))
 
 
-def resolve(job: CronJob, config: Config, schema_file: Path | None = None) -> AgentSpec:
-    """The program of this job as it lies on the host now. Raises InvalidError with what is missing.
-
-    `schema_file`: where the job's schema lies, for an agent that is constrained by it.
-    """
+def resolve(job: CronJob, config: Config) -> AgentSpec:
+    """The program of this job as it lies on the host now. Raises InvalidError with what is missing."""
     check_agent(job)
     if job.agent == "command":
         argv = argv_of(job)
         return AgentSpec(name="command", argv=tuple(argv), binds=_program(job, argv), require_answer=False)
-    return _local(job, config, schema_file)
+    return _local(job, config)
 
 
 def argv_of(job: CronJob) -> list[str]:
@@ -80,7 +77,7 @@ def _program(job: CronJob, argv: Sequence[str]) -> tuple[Bind, ...]:
     return (Bind(source=str(path.resolve()), target=str(path)),)
 
 
-def _local(job: CronJob, config: Config, schema_file: Path | None) -> AgentSpec:
+def _local(job: CronJob, config: Config) -> AgentSpec:
     engine = weights.engine()
     if engine is None:
         raise InvalidError(
@@ -99,17 +96,14 @@ def _local(job: CronJob, config: Config, schema_file: Path | None) -> AgentSpec:
         *(Bind(source=str(path), target=f"{_INSIDE}/engine/{path.name}") for path in engine.paths),
     ]
     python = os.path.realpath(sys.executable)
-    argv = [
-        python,
-        "-I",
-        "-S",
-        f"{_INSIDE}/local.py",
-        "--model",
-        f"{_INSIDE}/model.gguf",
-        "--site",
-        f"{_INSIDE}/engine",
-    ]
-    if schema_file is not None and job.output_format is OutputFormat.STRUCTURED:
-        shown.append(Bind(source=str(schema_file), target=f"{_INSIDE}/schema.json"))
-        argv += ["--schema-file", f"{_INSIDE}/schema.json"]
-    return AgentSpec(name="local", argv=tuple(argv), binds=tuple(shown))
+    program = (python, "-I", "-S", f"{_INSIDE}/local.py")
+    argv = (*program, "--model", f"{_INSIDE}/model.gguf", "--site", f"{_INSIDE}/engine")
+    if job.output_format is not OutputFormat.STRUCTURED:
+        return AgentSpec(name="local", argv=argv, binds=tuple(shown))
+    schema = f"{_INSIDE}/schema.json"
+    return AgentSpec(
+        name="local",
+        argv=(*argv, "--schema-file", schema),
+        binds=tuple(shown),
+        files={schema: job.output_schema},
+    )

@@ -20,7 +20,7 @@ def request_for(
 
     `log_dir` exists; `seconds_left` is what remains of the run's wall time.
     """
-    agent = resolve(job, config, _schema_file(job, log_dir))
+    agent = resolve(job, config)
     about = {"CRONWARD_JOB_ID": job.id, "CRONWARD_RUN_ID": run.id, "CRONWARD_ATTEMPT": str(run.attempt)}
     about["CRONWARD_SCHEDULED_AT"] = run.scheduled_at.isoformat()
     return ExecuteRequest(
@@ -50,16 +50,6 @@ def throw_away_uid(job_id: str, config: Config, taken: frozenset[int]) -> RunAs:
     offsets = ((start + step) % config.uid_count for step in range(config.uid_count))
     uid = next(uid for uid in (config.uid_base + offset for offset in offsets) if uid not in taken)
     return RunAs(uid=uid, gid=uid)
-
-
-def _schema_file(job: CronJob, log_dir: Path) -> Path | None:
-    if job.output_format is not OutputFormat.STRUCTURED:
-        return None
-    path = log_dir / "schema.json"
-    path.write_text(job.output_schema)
-    # For a throw-away uid; the directories around it are the owner's alone.
-    path.chmod(0o644)
-    return path
 
 
 def _judging_libraries() -> tuple[str, ...]:
