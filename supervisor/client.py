@@ -1,0 +1,215 @@
+"""The desk, asked over the supervisor's socket: what a command does when a supervisor is running."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shlex
+import socket
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from pydantic import ValidationError
+
+from supervisor.errors import (
+    CronwardError,
+    InvalidError,
+    NotFoundError,
+    RefusedError,
+    StoreError,
+    UnreachableError,
+)
+from supervisor.home import Home
+from supervisor.models import CronJob, CronRun, Status
+
+MAX_REQUEST = 1 << 20
+MAX_ANSWER = 64 << 20
+_UCRED = struct.Struct("3i")
+
+_ERRORS: Mapping[str, type[CronwardError]] = {
+    kind.code: kind for kind in (InvalidError, NotFoundError, UnreachableError, RefusedError, StoreError)
+}
+
+
+class Client:
+    """The desk over the socket. Every call is one request on a connection of its own.
+
+    Raises what the desk itself raised, and UnreachableError where nobody answers within `timeout_seconds`.
+    """
+
+    def __init__(self, home: Home, timeout_seconds: float = 10.0) -> None:
+        self._home = home
+        self._timeout = timeout_seconds
+
+    def list_jobs(self) -> list[CronJob]:
+        return [self._job(record) for record in self._array("/v1/jobs")]
+
+    def find_job(self, ref: str) -> CronJob:
+        return self._job(self._ask("GET", _path("jobs", ref)))
+
+    def find_runs(self, ref: str | None = None, last: int | None = None, status: Status | None = None) -> list[CronRun]:
+        wanted = {"job": ref, "last": last, "status": status.value if status else None}
+        query = urlencode({name: value for name, value in wanted.items() if value is not None})
+        return [self._run(record) for record in self._array(f"/v1/runs?{query}" if query else "/v1/runs")]
+
+    def find_run(self, ref: str) -> CronRun:
+        return self._run(self._ask("GET", _path("runs", ref)))
+
+    def add_job(self, job: dict[str, Any]) -> CronJob:
+        return self._job(self._ask("POST", "/v1/jobs", job))
+
+    def pause_job(self, ref: str) -> CronJob:
+        return self._job(self._ask("POST", _path("jobs", ref, "pause")))
+
+    def resume_job(self, ref: str) -> CronJob:
+        return self._job(self._ask("POST", _path("jobs", ref, "resume")))
+
+    def remove_job(self, ref: str) -> CronJob:
+        return self._job(self._ask("DELETE", _path("jobs", ref)))
+
+    def run_job(self, ref: str) -> CronRun:
+        return self._run(self._ask("POST", _path("jobs", ref, "run")))
+
+    def cancel_run(self, ref: str) -> CronRun:
+        return self._run(self._ask("POST", _path("runs", ref, "cancel")))
+
+    def status(self) -> dict[str, Any]:
+        found = self._ask("GET", "/v1/status")
+        if not isinstance(found, dict):
+            raise self._baffled()
+        return found
+
+    def live(self) -> list[dict[str, Any]]:
+        return self._array("/v1/ps")
+
+    def stop(self, now: bool) -> None:
+        self._ask("POST", "/v1/stop", {"now": now})
+
+    def _array(self, target: str) -> list[Any]:
+        found = self._ask("GET", target)
+        if not isinstance(found, list):
+            raise self._baffled()
+        return found
+
+    def _job(self, record: object) -> CronJob:
+        try:
+            return CronJob.model_validate(record)
+        except ValidationError as error:
+            raise self._baffled() from error
+
+    def _run(self, record: object) -> CronRun:
+        try:
+            return CronRun.model_validate(record)
+        except ValidationError as error:
+            raise self._baffled() from error
+
+    def _ask(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> object:
+        data = b"" if body is None else json.dumps(body).encode("ascii")
+        if len(data) > MAX_REQUEST:
+            raise InvalidError(f"The request has {len(data)} bytes; a supervisor takes at most {MAX_REQUEST}.")
+        status, answer = self._exchange(method, target, data)
+        try:
+            found: object = json.loads(answer)
+        except (ValueError, RecursionError) as error:
+            raise self._baffled() from error
+        if status < 400:
+            return found
+        sentence = found.get("error") if isinstance(found, dict) else None
+        code = found.get("code") if isinstance(found, dict) else None
+        raise _ERRORS.get(str(code), CronwardError)(str(sentence or f"The supervisor answered {status}."))
+
+    def _exchange(self, method: str, target: str, data: bytes) -> tuple[int, bytes]:
+        connection = self._connect()
+        try:
+            headers = {"Content-Type": "application/json", "Connection": "close"}
+            connection.request(method, target, body=data or None, headers=headers)
+            response = connection.getresponse()
+            answer = response.read(MAX_ANSWER + 1)
+        except TimeoutError as error:
+            raise self._silent() from error
+        except (OSError, http.client.HTTPException) as error:
+            raise self._gone() from error
+        finally:
+            connection.close()
+        # read(n) takes an early end for the end; `length` is what had still been promised.
+        if not answer or (response.length and len(answer) <= MAX_ANSWER):
+            raise self._gone()
+        if len(answer) > MAX_ANSWER:
+            raise CronwardError(f"The supervisor's answer is larger than {MAX_ANSWER} bytes: ask for less at once.")
+        return response.status, answer
+
+    def _connect(self) -> http.client.HTTPConnection:
+        """A connection to whoever listens, in the home or where the socket lies that the home cannot hold."""
+        for path in dict.fromkeys((self._home.socket, self._home.fallback_socket)):
+            connection = _UnixConnection(str(path), self._timeout)
+            try:
+                connection.connect()
+            except TimeoutError as error:
+                raise self._silent() from error
+            except OSError:
+                connection.close()
+                continue
+            self._check_peer(connection, path)
+            return connection
+        raise NotRunningError(self._home)
+
+    def _check_peer(self, connection: _UnixConnection, path: Path) -> None:
+        """A socket in a shared directory could be anybody's, and prompts are nobody else's."""
+        uid = connection.peer_uid()
+        if uid not in (os.geteuid(), 0) and uid != self._home.root.stat().st_uid:
+            connection.close()
+            raise RefusedError(f"The socket {path} is served by uid {uid}, who is not the owner of this home.")
+
+    def _silent(self) -> UnreachableError:
+        return UnreachableError(
+            f"The supervisor of the home {self._home.root} did not answer within {self._timeout:g} s: "
+            "look whether it did what was asked before you ask again."
+        )
+
+    def _gone(self) -> UnreachableError:
+        return UnreachableError(
+            f"The supervisor of the home {self._home.root} went away before it answered: "
+            "look whether it did what was asked before you ask again."
+        )
+
+    def _baffled(self) -> UnreachableError:
+        return UnreachableError(
+            f"The supervisor of the home {self._home.root} answers in a way that this version does not understand: "
+            "stop it and start it again, so that both are of one version."
+        )
+
+
+class NotRunningError(UnreachableError):
+    """Nobody listens: what every command says that needs a supervisor and finds none."""
+
+    def __init__(self, home: Home) -> None:
+        start = f"cronward --home {shlex.quote(str(home.root))} supervise"
+        super().__init__(f"No supervisor is running for the home {home.root}. Start one with: {start}")
+
+
+def _path(kind: str, ref: str, verb: str = "") -> str:
+    if not ref:
+        raise NotFoundError(f"An empty name names none of the {kind}.")
+    # Nothing stays unquoted that means something in a path; a lone surrogate of a broken argument is no text at all.
+    named = quote(ref.encode("utf-8", "backslashreplace"), safe="")
+    return f"/v1/{kind}/{named}" + (f"/{verb}" if verb else "")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout_seconds: float) -> None:
+        super().__init__("localhost", timeout=timeout_seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+    def peer_uid(self) -> int:
+        """Whose process listens, as the kernel noted at listen()."""
+        _, uid, _ = _UCRED.unpack(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+        return int(uid)

@@ -1,0 +1,281 @@
+"""What each method and path of the control API means: a pure function of desk and request, without a socket in sight.
+
+`control` carries the answers; docs/control-api.md describes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from supervisor.errors import CronwardError, InvalidError
+from supervisor.models import CronJob, CronRun, Status
+
+MAX_LAST = 100_000
+MAX_DEPTH = 16
+MAX_DIGITS = 40
+_BATCH = 100
+
+
+class ControlDesk(Protocol):
+    """What the supervisor offers on its socket: the desk, and reading."""
+
+    def list_jobs(self) -> Sequence[CronJob]: ...
+    def find_job(self, ref: str) -> CronJob: ...
+    def find_runs(self, ref: str | None, last: int | None, status: Status | None) -> Sequence[CronRun]: ...
+    def find_run(self, ref: str) -> CronRun: ...
+    def add_job(self, job: dict[str, Any]) -> CronJob: ...
+    def pause_job(self, ref: str) -> CronJob: ...
+    def resume_job(self, ref: str) -> CronJob: ...
+    def remove_job(self, ref: str) -> CronJob: ...
+    def run_job(self, ref: str) -> CronRun: ...
+    def cancel_run(self, ref: str) -> CronRun: ...
+    def status(self) -> dict[str, Any]: ...
+    def live(self) -> list[dict[str, Any]]: ...
+    def stop(self, now: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status and its JSON, in pieces small enough that the loop can do something else between two of them."""
+
+    status: int
+    body: Iterable[bytes]
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request, taken apart."""
+
+    desk: ControlDesk
+    ref: str
+    query: Mapping[str, str]
+    body: bytes
+
+
+Verb = Callable[[Asked], Answer]
+
+
+def answer(desk: ControlDesk, method: str, target: str, body: bytes) -> Answer:
+    """Do what is asked, or say in a sentence why not. Only defects of ours get out of here as exceptions."""
+    try:
+        parts = urlsplit(target)
+        verbs, ref = _find(parts.path)
+        if verbs is None:
+            return fault(404, "not_found", f"There is no path {parts.path[:200]!r}; docs/control-api.md lists them.")
+        verb = verbs.get(method)
+        if verb is None:
+            allowed = ", ".join(sorted(verbs))
+            return fault(
+                405,
+                "method",
+                f"The path {parts.path[:200]!r} takes {allowed}, not {method[:20]}.",
+                (("Allow", allowed),),
+            )
+        return verb(Asked(desk, ref, _query(parts.query), body))
+    except CronwardError as error:
+        return fault(error.http_status, error.code, str(error))
+    except ValueError as error:  # urlsplit, unquote, parse_qsl
+        return fault(400, "invalid", f"The address {target[:200]!r} cannot be read: {error}.")
+
+
+def fault(status: int, code: str, sentence: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    """An error as the API tells it."""
+    return _one(status, {"error": sentence, "code": code}, headers)
+
+
+def read_body(body: bytes) -> dict[str, Any]:
+    """The JSON object in a request's body; InvalidError for anything that two readers could understand differently."""
+    try:
+        value = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_no_constant,
+            parse_int=_bounded_int,
+        )
+        deep = _depth(value) > MAX_DEPTH
+    except RecursionError:
+        deep = True
+    except ValueError as error:
+        raise InvalidError(f"The body is not JSON in UTF-8: {error}.") from error
+    if deep:
+        raise InvalidError(f"The body's JSON is nested deeper than {MAX_DEPTH} levels.")
+    if not isinstance(value, dict):
+        raise InvalidError(f"The body must be a JSON object, not {_kind(value)}.")
+    return value
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidError(f"The body gives the key {twice[:100]!r} twice.")
+    return found
+
+
+def _no_constant(text: str) -> float:
+    raise InvalidError(f"The body has the number {text}, which JSON does not know.")
+
+
+def _bounded_int(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise InvalidError(f"The body has a number of {len(digits)} digits; nothing here needs more than {MAX_DIGITS}.")
+    return int(digits)
+
+
+def _depth(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+
+
+def _kind(value: object) -> str:
+    names = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _query(text: str) -> dict[str, str]:
+    pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, max_num_fields=8) if text else []
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise InvalidError("The address gives one parameter twice.")
+    return found
+
+
+def _find(path: str) -> tuple[Mapping[str, Verb] | None, str]:
+    """The verbs of a path and the job or run that it names."""
+    segments = tuple(path.split("/")[1:])
+    if segments in _ROUTES:
+        return _ROUTES[segments], ""
+    if len(segments) not in (3, 4) or not segments[2]:
+        return None, ""
+    return _ROUTES.get((*segments[:2], "*", *segments[3:])), unquote(segments[2], errors="strict")
+
+
+def _one(status: int, value: object, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    return Answer(status, (json.dumps(value).encode("ascii") + b"\n",), headers)
+
+
+def _array(records: Sequence[CronJob] | Sequence[CronRun]) -> Answer:
+    return Answer(200, _pieces(records))
+
+
+def _pieces(records: Sequence[CronJob] | Sequence[CronRun]) -> Iterator[bytes]:
+    if not records:
+        yield b"[]\n"
+        return
+    for start in range(0, len(records), _BATCH):
+        batch = records[start : start + _BATCH]
+        text = ",\n ".join(json.dumps(record.model_dump(mode="json")) for record in batch)
+        yield (("[" if start == 0 else ",\n ") + text).encode("ascii")
+    yield b"]\n"
+
+
+def _job(status: int, job: CronJob) -> Answer:
+    return _one(status, job.model_dump(mode="json"))
+
+
+def _run(status: int, run: CronRun) -> Answer:
+    return _one(status, run.model_dump(mode="json"))
+
+
+def _status(asked: Asked) -> Answer:
+    return _one(200, asked.desk.status())
+
+
+def _live(asked: Asked) -> Answer:
+    return _one(200, asked.desk.live())
+
+
+def _list_jobs(asked: Asked) -> Answer:
+    _only(asked.query)
+    return _array(asked.desk.list_jobs())
+
+
+def _add_job(asked: Asked) -> Answer:
+    return _job(201, asked.desk.add_job(read_body(asked.body)))
+
+
+def _show_job(asked: Asked) -> Answer:
+    return _job(200, asked.desk.find_job(asked.ref))
+
+
+def _remove_job(asked: Asked) -> Answer:
+    return _job(200, asked.desk.remove_job(asked.ref))
+
+
+def _pause_job(asked: Asked) -> Answer:
+    return _job(200, asked.desk.pause_job(asked.ref))
+
+
+def _resume_job(asked: Asked) -> Answer:
+    return _job(200, asked.desk.resume_job(asked.ref))
+
+
+def _run_job(asked: Asked) -> Answer:
+    return _run(202, asked.desk.run_job(asked.ref))
+
+
+def _list_runs(asked: Asked) -> Answer:
+    _only(asked.query, "job", "last", "status")
+    query = asked.query
+    last = _count(query["last"]) if "last" in query else 100
+    status = _status_named(query["status"]) if "status" in query else None
+    return _array(asked.desk.find_runs(query.get("job"), last, status))
+
+
+def _show_run(asked: Asked) -> Answer:
+    return _run(200, asked.desk.find_run(asked.ref))
+
+
+def _cancel_run(asked: Asked) -> Answer:
+    return _run(202, asked.desk.cancel_run(asked.ref))
+
+
+def _stop(asked: Asked) -> Answer:
+    wish = read_body(asked.body) if asked.body else {}
+    now = wish.get("now", False)
+    if set(wish) - {"now"} or not isinstance(now, bool):
+        raise InvalidError('The body of /v1/stop is {"now": true} or {"now": false}.')
+    asked.desk.stop(now)
+    return _one(202, {"stopping": True, "now": now})
+
+
+def _only(query: Mapping[str, str], *known: str) -> None:
+    unknown = sorted(set(query) - set(known))
+    if unknown:
+        takes = ", ".join(known) or "none"
+        raise InvalidError(f"The parameter {unknown[0][:100]!r} is unknown here; known: {takes}.")
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 6 and 1 <= int(text) <= MAX_LAST):
+        raise InvalidError(f"The parameter last is a whole number from 1 to {MAX_LAST}, not {text[:40]!r}.")
+    return int(text)
+
+
+def _status_named(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError as error:
+        raise InvalidError(f"The status {text[:40]!r} is unknown; known: {', '.join(Status)}.") from error
+
+
+_ROUTES: Mapping[tuple[str, ...], Mapping[str, Verb]] = {
+    ("v1", "status"): {"GET": _status},
+    ("v1", "jobs"): {"GET": _list_jobs, "POST": _add_job},
+    ("v1", "jobs", "*"): {"GET": _show_job, "DELETE": _remove_job},
+    ("v1", "jobs", "*", "pause"): {"POST": _pause_job},
+    ("v1", "jobs", "*", "resume"): {"POST": _resume_job},
+    ("v1", "jobs", "*", "run"): {"POST": _run_job},
+    ("v1", "runs"): {"GET": _list_runs},
+    ("v1", "runs", "*"): {"GET": _show_run},
+    ("v1", "runs", "*", "cancel"): {"POST": _cancel_run},
+    ("v1", "ps"): {"GET": _live},
+    ("v1", "stop"): {"POST": _stop},
+}

@@ -1,0 +1,22 @@
+"""A job as the original shows it: with what its runs say about it, and when it is due next."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from supervisor.models import NEVER, CronJob
+from supervisor.occurrences import next_occurrence
+from supervisor.summary import Summary
+
+
+def with_history(job: CronJob, summary: Summary, now: datetime) -> CronJob:
+    """The job with its derived fields. A paused job is never due."""
+    due = next_occurrence(job, now, summary.run_count) if job.enabled else None
+    return job.model_copy(
+        update={
+            "last_run": summary.last_run,
+            "last_error": summary.last_error,
+            "next_run": due or NEVER,
+            "run_count": summary.run_count,
+        }
+    )
