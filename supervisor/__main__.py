@@ -1,0 +1,116 @@
+"""The program `cronward`: every way out is a sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+PROGRAM = "cronward"
+_GLOBAL = ("--home", "--config")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. Arguments default to the process's own."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if args == ["--version"]:
+        # Without the 70 ms that the command line's library costs.
+        return _print_version()
+    try:
+        return _run(args)
+    except BrokenPipeError:
+        # Whoever read has enough. Python's own flush at the end would complain about the same pipe once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(args: list[str]) -> int:
+    import typer
+
+    from supervisor.cli import app
+    from supervisor.errors import CronwardError
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal that cannot show a character gets its number instead of a traceback.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        _check(args)
+        done = typer.main.get_command(app).main(_globals_first(args), prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except CronwardError as error:
+        return _complain(str(error), error.exit_code)
+    except typer.TyperException as error:
+        return _complain(_usage(error), error.exit_code)
+    except typer.Abort:
+        return 130
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _complain(_trouble(error), 1)
+    return done if isinstance(done, int) else 0
+
+
+def _complain(sentence: str, code: int) -> int:
+    from supervisor.cli.escape import escape
+
+    if sentence:
+        sys.stderr.write(f"{PROGRAM}: {escape(sentence)}\n")
+    return code
+
+
+def _check(args: list[str]) -> None:
+    """Arguments are bytes; what is not UTF-8 among them could neither be stored nor sent."""
+    from supervisor.errors import InvalidError
+
+    for arg in args:
+        try:
+            arg.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InvalidError(f"The argument {arg[:80]!r} is not valid UTF-8.") from error
+
+
+def _globals_first(args: list[str]) -> list[str]:
+    """--home and --config moved before the command, so that they may stand anywhere but as another option's value."""
+    first: list[str] = []
+    rest: list[str] = []
+    left = iter(args)
+    for arg in left:
+        if arg == "--":
+            return [*first, *rest, arg, *left]
+        if arg in _GLOBAL:
+            first += [arg, *([value] if (value := next(left, None)) is not None else [])]
+        elif arg.startswith(tuple(f"{name}=" for name in _GLOBAL)):
+            first.append(arg)
+        else:
+            rest.append(arg)
+    return first + rest
+
+
+def _usage(error: Exception) -> str:
+    """What typer says about a wrong call, as one sentence with the way to the help."""
+    format_message = getattr(error, "format_message", None)
+    message = str(format_message() if callable(format_message) else error).strip()
+    command = getattr(getattr(error, "ctx", None), "command_path", PROGRAM)
+    if not message:
+        return ""
+    stop = "" if message.endswith(("?", ".")) else "."
+    return f"{message}{stop} See: {command} --help"
+
+
+def _trouble(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}."
+
+
+def _print_version() -> int:
+    from supervisor import __version__
+
+    sys.stdout.write(f"{PROGRAM} {__version__}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""What `add` was given, as a draft for the desk: read and bounded here, judged there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import IO, Any
+
+from supervisor.cli.instant import parse_instant
+from supervisor.duration import parse_duration
+from supervisor.errors import InvalidError
+from supervisor.models import MAX_PROMPT, MAX_SCHEMA
+
+
+def timing(cron: str | None, every: str | None, at: str | None, zone: str | None, now: datetime) -> dict[str, Any]:
+    """The fields that say when: exactly one of the three ways is given."""
+    given = [name for name, value in (("--cron", cron), ("--every", every), ("--at", at)) if value is not None]
+    if len(given) != 1:
+        both = " and ".join(given) or "none of them"
+        raise InvalidError(f"A job is due by --cron, --every or --at: give exactly one ({both} was given).")
+    if at is not None:
+        instant = parse_instant(at, zone, now)
+        if instant <= now:
+            raise InvalidError(f"The time {at!r} is past ({instant.isoformat(' ', 'seconds')}): give one to come.")
+        return {"at": instant.isoformat()}
+    if every is not None:
+        parse_duration(every)
+        return {"cron_expr": f"@every {every}"}
+    return {"cron_expr": cron} | ({} if zone is None else {"timezone": zone})
+
+
+def prompt_text(prompt: str | None, file: str | None) -> str:
+    """The prompt out of the one option that gives it."""
+    if (prompt is None) == (file is None):
+        raise InvalidError("A job needs one prompt: give either --prompt TEXT or --prompt-file FILE (- reads stdin).")
+    return prompt if prompt is not None else _read(str(file), "prompt", MAX_PROMPT)
+
+
+def schema_text(schema: str) -> str:
+    """A JSON Schema, or what @FILE holds."""
+    return _read(schema[1:], "schema", MAX_SCHEMA) if schema.startswith("@") else schema
+
+
+def output(form: str | None, schema: str | None) -> dict[str, Any]:
+    """The fields that say what an answer must be; a schema alone means structured."""
+    if schema is None:
+        return {} if form is None else {"output_format": form}
+    return {"output_format": form or "structured", "output_schema": schema_text(schema)}
+
+
+def duration_nanoseconds(text: str) -> int:
+    """A duration in the original's unit."""
+    return _whole(text, timedelta(microseconds=1)) * 1000
+
+
+def duration_seconds(text: str) -> int:
+    """A duration in whole seconds, refusing fractions of one."""
+    seconds = _whole(text, timedelta(seconds=1))
+    if timedelta(seconds=seconds) != parse_duration(text) or seconds == 0:
+        raise InvalidError(f"The duration {text!r} is no whole number of seconds above zero: write it like 30m or 90s.")
+    return seconds
+
+
+def full_path(path: str) -> str:
+    """A path as the supervisor understands it too: it works in another directory."""
+    if not path:
+        raise InvalidError("The work directory is empty: name a directory, or leave the option out.")
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - resolving links is the desk's to judge
+
+
+def _whole(text: str, unit: timedelta) -> int:
+    return parse_duration(text) // unit
+
+
+def _read(name: str, what: str, limit: int) -> str:
+    try:
+        if name == "-":
+            data = _bounded(sys.stdin.buffer, limit)
+        else:
+            path = Path(name)
+            # A FIFO or a device would be waited for, or never end.
+            if not path.is_file():
+                raise InvalidError(f"The {what} file {name!r} is not there, or is no regular file.")
+            with path.open("rb") as file:
+                data = _bounded(file, limit)
+    except (OSError, ValueError) as error:
+        raise InvalidError(f"The {what} file {name!r} cannot be read: {_why(error)}.") from error
+    if len(data) > limit:
+        raise InvalidError(
+            f"The {what} in {name!r} is larger than {limit // 1024} KiB: shorten it, or point to a file."
+        )
+    if b"\0" in data:
+        raise InvalidError(f"The {what} in {name!r} is binary, not text: it holds a NUL byte.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidError(f"The {what} in {name!r} is not UTF-8 text (at byte {error.start}): convert it.") from error
+
+
+def _bounded(file: IO[bytes], limit: int) -> bytes:
+    return file.read(limit + 1)
+
+
+def _why(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

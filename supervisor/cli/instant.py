@@ -1,0 +1,50 @@
+"""From what a person types for an instant to the instant."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, tzinfo
+
+from supervisor.duration import DurationError, parse_duration
+from supervisor.errors import InvalidError
+from supervisor.zone import find_zone
+
+MAX_CHARS = 64
+
+
+def parse_instant(text: str, zone: str | None, now: datetime) -> datetime:
+    """RFC 3339, "2026-11-24 07:00" in `zone` (None: this host's), "now" or "+10m"; aware."""
+    if len(text) > MAX_CHARS:
+        raise InvalidError(f"The time {text[:20]!r}... is longer than {MAX_CHARS} characters: write it like +10m.")
+    named = None if zone is None else find_zone(zone)
+    if text == "now":
+        return now.astimezone(named)
+    if text.startswith("+"):
+        return _from_now(text, now).astimezone(named)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidError(
+            f"The time {text!r} cannot be read: write it like '2026-11-24 07:00', 2026-11-24T07:00:00Z or +10m."
+        ) from error
+    try:
+        return found if found.tzinfo is not None else _placed(found, named)
+    except (OverflowError, ValueError, OSError) as error:
+        raise InvalidError(f"The time {text!r} is out of range: use a year from 2 to 9998.") from error
+
+
+def _from_now(text: str, now: datetime) -> datetime:
+    try:
+        return now + parse_duration(text[1:])
+    except DurationError as error:
+        raise InvalidError(f"The time {text!r} cannot be read. {error}") from error
+    except OverflowError as error:
+        raise InvalidError(f"The time {text!r} lies beyond the year 9999: use a shorter one.") from error
+
+
+def _placed(wall: datetime, zone: tzinfo | None) -> datetime:
+    """A wall time as an instant; of a time that comes twice the first one."""
+    found = wall.astimezone() if zone is None else wall.replace(tzinfo=zone)
+    back = found.astimezone(UTC).astimezone(zone)
+    if back.replace(tzinfo=None) != wall:
+        raise InvalidError(f"The time {wall.isoformat(' ')} does not exist: the clocks jump over it; give another.")
+    return found

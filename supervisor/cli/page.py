@@ -1,0 +1,184 @@
+"""How jobs and runs look: rows of a table, and a page for one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from supervisor.cli.escape import shortened
+from supervisor.cli.place import Place
+from supervisor.cli.render import Cell, Column, Style, on_terminal, show_facts, show_table, warn
+from supervisor.cli.times import lasted, relative, size, span, stamp
+from supervisor.describe import describe
+from supervisor.duration import format_duration
+from supervisor.models import NEVER, CronJob, CronRun, Status
+from supervisor.occurrences import schedule_of
+from supervisor.shown import with_history
+
+_STYLES: dict[Status, Style] = {
+    Status.COMPLETED: "green",
+    Status.FAILED: "red",
+    Status.UNKNOWN: "red",
+    Status.CANCELED: "yellow",
+    Status.SKIPPED: "yellow",
+    Status.RUNNING: "cyan",
+    Status.STOPPING: "cyan",
+    Status.QUEUED: "cyan",
+}
+_PROMPT_CHARS = 60
+_SHOWN_RUNS = 5
+
+
+def current(place: Place, job: CronJob) -> CronJob:
+    """The job with what its runs say about it."""
+    return with_history(job, place.runs.summary(job.id), place.now)
+
+
+def warn_of_damage(place: Place) -> None:
+    """What cannot be read is said beside every list that lacks it."""
+    for damage in place.jobs.damaged:
+        warn(f"Left out: {damage.problem}")
+
+
+def show_jobs(place: Place, jobs: Sequence[CronJob]) -> None:
+    """All jobs as a table; more about each where the terminal is wide."""
+    columns = (
+        Column("ID"),
+        Column("NAME", shrinks=True),
+        Column("SCHEDULE", shrinks=True),
+        Column("NEXT"),
+        Column("LAST", shrinks=True),
+        Column("RUNS", right=True, needs=90),
+        Column("AGENT", needs=110),
+        Column("PROMPT", shrinks=True, needs=110),
+    )
+    whole = not on_terminal()
+    show_table(columns, [_job_row(place, job, whole) for job in jobs])
+
+
+def show_job(place: Place, job: CronJob) -> None:
+    """One job whole, with its latest runs."""
+    show_facts(_job_facts(job, place.now))
+    runs = place.runs.get_runs(job.id, last=_SHOWN_RUNS)
+    if runs:
+        show_facts([("", "")])
+        show_runs(place, runs)
+
+
+def show_runs(place: Place, runs: Sequence[CronRun]) -> None:
+    """Runs as a table, in the order given."""
+    columns = (
+        Column("RUN"),
+        Column("JOB", shrinks=True),
+        Column("STATUS"),
+        Column("DUE"),
+        Column("TOOK", right=True),
+        Column("TRIES", right=True, needs=100),
+        Column("ANSWER OR ERROR", shrinks=True, needs=90),
+    )
+    whole = not on_terminal()
+    show_table(columns, [_run_row(place, run, whole) for run in runs])
+
+
+def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
+    """One run, whole."""
+    yield "run", run.id
+    yield "job", f"{run.job_name} ({run.job_id})" if run.job_name else run.job_id
+    yield "status", standing(run)
+    if run.error:
+        yield "error", run.error
+    yield "due", f"{stamp(run.scheduled_at)} ({run.trigger.value})"
+    if run.started_at != NEVER:
+        yield "started", stamp(run.started_at)
+    if run.finished_at != NEVER:
+        yield "took", f"{lasted(run.duration)}, {run.attempt} attempt{'s' * (run.attempt != 1)}"
+    if run.usage is not None:
+        used = run.usage
+        yield "used", f"{used.cpu_seconds:.1f} s of CPU, {size(used.peak_rss_bytes)} at most in one process"
+    if run.layers:
+        yield "cell", "\n".join(f"{layer.name}: {layer.detail}" if layer.detail else layer.name for layer in run.layers)
+    if run.log_dir:
+        yield "files", run.log_dir
+
+
+def standing(run: CronRun) -> Cell:
+    """Status and reason in one phrase."""
+    told = run.reason is None or run.status is Status.COMPLETED
+    text = run.status.value if told or run.reason is None else f"{run.status.value}: {run.reason.value}"
+    return Cell(text, _STYLES[run.status])
+
+
+def when(job: CronJob) -> str:
+    """The schedule as it was given, shortly."""
+    if job.at is not None:
+        return f"at {stamp(job.at)}"
+    return job.cron_expr
+
+
+def _job_row(place: Place, job: CronJob, whole: bool) -> list[Cell | str]:
+    now = place.now
+    due = Cell(relative(job.next_run, now)) if job.enabled else Cell("paused", "yellow")
+    return [
+        job.id if whole else job.id[:8],
+        job.name or "-",
+        when(job),
+        due,
+        _last(place, job, now),
+        str(job.run_count),
+        job.agent,
+        shortened(job.prompt, _PROMPT_CHARS),
+    ]
+
+
+def _last(place: Place, job: CronJob, now: datetime) -> Cell:
+    found = place.runs.summary(job.id)
+    if found.last_status is None or found.last_run == NEVER:
+        return Cell("-")
+    shown = found.last_status.value
+    if found.last_reason is not None and found.last_status is not Status.COMPLETED:
+        shown = found.last_reason.value
+    return Cell(f"{shown} {relative(found.last_run, now)}", _STYLES[found.last_status])
+
+
+def _run_row(place: Place, run: CronRun, whole: bool) -> list[Cell | str]:
+    ended = run.finished_at != NEVER
+    return [
+        run.id if whole else run.id[:8],
+        run.job_name or run.job_id,
+        standing(run),
+        stamp(run.scheduled_at) if whole else relative(run.scheduled_at, place.now),
+        lasted(run.duration) if ended and run.attempt else "-",
+        str(run.attempt),
+        shortened(run.error or run.response, 200 if whole else _PROMPT_CHARS),
+    ]
+
+
+def _job_facts(job: CronJob, now: datetime) -> Iterable[tuple[str, Cell | str]]:
+    schedule = schedule_of(job)
+    yield "job", Cell(job.label, "bold")
+    yield "id", job.id
+    yield "state", Cell("enabled", "green") if job.enabled else Cell("paused", "yellow")
+    yield "schedule", when(job) if schedule is None else f"{when(job)}\n{describe(schedule)}"
+    if job.next_run != NEVER:
+        yield "next", f"{stamp(job.next_run)} ({relative(job.next_run, now)})"
+    if job.last_run != NEVER:
+        yield "last", f"{stamp(job.last_run)} ({relative(job.last_run, now)}), {job.run_count} runs so far"
+    if job.last_error:
+        yield "last error", Cell(job.last_error, "red")
+    yield "agent", " ".join(part for part in (job.agent, job.model) if part)
+    if job.command:
+        yield "command", job.command
+    if job.work_dir:
+        yield "works in", job.work_dir
+    retrying = (
+        f"{job.retries} retries, the first after {format_duration(timedelta(microseconds=job.retry_delay // 1000))}"
+        if job.retries
+        else "no retries"
+    )
+    yield "limits", f"{job.type.value}, {span(job.timeout_seconds)} in all, {retrying}"
+    yield "answer", job.output_format.value
+    if job.output_schema:
+        yield "schema", job.output_schema
+    by = f" by {job.created_by}" if job.created_by else ""
+    yield "added", f"{stamp(job.created_at)}{by}"
+    yield "prompt", job.prompt

@@ -1,0 +1,151 @@
+"""Tables and records on a terminal, and the same plainly in a pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+from supervisor.cli.escape import escape, escape_lines
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Style = Literal["", "green", "red", "yellow", "cyan", "dim", "bold"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A text that is escaped when it is shown, and what it should look like where there are colours."""
+
+    text: str
+    style: Style = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`shrinks`: cut short before others where the terminal is narrow. `needs`: left out below this width."""
+
+    title: str
+    right: bool = False
+    shrinks: bool = False
+    needs: int = 0
+
+
+def on_terminal() -> bool:
+    """Whether a person looks at standard output."""
+    return sys.stdout.isatty()
+
+
+def show_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]]) -> None:
+    """Fitted to a terminal; in a pipe all columns, whole, aligned by blanks."""
+    cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    if on_terminal():
+        _show_fitted(columns, cells)
+    else:
+        show_lines(plain_lines([column.title for column in columns], [[c.text for c in row] for row in cells]))
+
+
+def plain_lines(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Rows with their columns aligned, two blanks apart, nothing cut."""
+    texts = [list(titles), *([escape(text) for text in row] for row in rows)]
+    widths = [max(len(row[place]) for row in texts) for place in range(len(titles))]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in texts]
+
+
+def show_lines(lines: Iterable[str]) -> None:
+    """Lines that are harmless already."""
+    for line in lines:
+        typer.echo(line)
+
+
+def say(sentence: str) -> None:
+    """One message, escaped."""
+    typer.echo(escape_lines(sentence))
+
+
+def warn(sentence: str) -> None:
+    """One message beside the output."""
+    typer.echo(escape_lines(sentence), err=True)
+
+
+def show_json(value: object) -> None:
+    """Indented and in ASCII: nothing in it can act on a terminal, and any locale can carry it."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def show_record(record: BaseModel) -> None:
+    """A job or a run as it is documented."""
+    show_json(record.model_dump(mode="json"))
+
+
+def show_records(records: Iterable[BaseModel]) -> None:
+    """An array of them, one at a time: a long history is never held as one text."""
+    first = True
+    for record in records:
+        text = textwrap.indent(json.dumps(record.model_dump(mode="json"), indent=2), "  ")
+        typer.echo(("[\n" if first else ",\n") + text, nl=False)
+        first = False
+    typer.echo("[]" if first else "\n]")
+
+
+def show_facts(facts: Iterable[tuple[str, Cell | str]]) -> None:
+    """Names and values under each other; a value of several lines is indented as a block."""
+    found = [(name, value if isinstance(value, Cell) else Cell(value)) for name, value in facts]
+    width = max(len(name) for name, _ in found)
+    for name, cell in found:
+        first, *more = escape_lines(cell.text).split("\n")
+        typer.echo(f"{typer.style(name.ljust(width), dim=True) if coloured() else name.ljust(width)}  ", nl=False)
+        typer.echo(_coloured(first, cell.style))
+        for line in more:
+            typer.echo(f"{'':{width}}  {line}")
+
+
+def coloured() -> bool:
+    """Whether colours are wanted: on a terminal that has them, unless NO_COLOR is set."""
+    return on_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _coloured(text: str, style: Style) -> str:
+    if not style or not coloured():
+        return text
+    if style in ("dim", "bold"):
+        return typer.style(text, dim=style == "dim", bold=style == "bold")
+    return typer.style(text, fg=style)
+
+
+def _show_fitted(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # Text objects only: Rich reads markup in strings, and stored text is not to be read by it.
+    console = Console(highlight=False, markup=False, emoji=False)
+    shown = [place for place, column in enumerate(columns) if column.needs <= console.width]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for place in shown:
+        column = columns[place]
+        table.add_column(
+            Text(column.title),
+            justify="right" if column.right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=None if column.shrinks else _width(column, rows, place),
+        )
+    for row in rows:
+        table.add_row(*(Text(escape(row[place].text), style=row[place].style) for place in shown))
+    console.print(table)
+
+
+def _width(column: Column, rows: Sequence[Sequence[Cell]], place: int) -> int:
+    from rich.cells import cell_len
+
+    return max((cell_len(escape(row[place].text)) for row in rows), default=0) and max(
+        cell_len(column.title), *(cell_len(escape(row[place].text)) for row in rows)
+    )

@@ -1,0 +1,164 @@
+"""Commands about runs: run, runs, logs, cancel, ps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from supervisor.cli import render
+from supervisor.cli.options import AsJson, JobRef, RunRef, complete_jobs
+from supervisor.cli.place import Place, place_of
+
+if TYPE_CHECKING:
+    from supervisor.models import CronRun, Status
+
+_DEFAULT_LAST = 20
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.command("run")(run_job)
+    app.command("runs")(list_runs)
+    app.command()(logs)
+    app.command()(cancel)
+    app.command()(ps)
+
+
+def run_job(
+    ctx: typer.Context,
+    job: JobRef,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; exit 0 only if it completed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a job now, besides its schedule. Needs a running supervisor.
+
+    \b
+    Example: cronward run morning --wait
+    """
+    from supervisor.cli import waiting
+
+    place = place_of(ctx)
+    run = place.client.run_job(job)
+    if not wait:
+        if as_json:
+            render.show_record(run)
+        else:
+            render.say(f"Accepted as run {run.id}. Follow it with: cronward logs -f {run.id[:8]}")
+        return
+    ended = waiting.wait_for(place, run)
+    waiting.show_end(place, ended, as_json)
+    raise typer.Exit(waiting.exit_code(ended))
+
+
+def list_runs(
+    ctx: typer.Context,
+    job: Annotated[
+        str | None,
+        typer.Argument(metavar="[JOB]", help="Of one job only.", show_default=False, autocompletion=complete_jobs),
+    ] = None,
+    last: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="How many, newest first.")] = _DEFAULT_LAST,
+    status: Annotated[
+        str | None, typer.Option(metavar="STATUS", help="Only these: completed, failed, skipped, running, ...")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first.
+
+    \b
+    Example: cronward runs morning --last 5
+    Example: cronward runs --status failed --json | jq -r '.[].error'
+    """
+    from supervisor.cli import page
+
+    place = place_of(ctx)
+    found = runs_of(place, job, last, status_named(status))
+    if as_json:
+        render.show_records(found)
+    elif not found:
+        render.say("There are no such runs.")
+    else:
+        page.show_runs(place, found)
+
+
+def logs(
+    ctx: typer.Context,
+    run: RunRef,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a run answered and complained of, attempt by attempt.
+
+    \b
+    Example: cronward logs 3f2a9c1b
+    Example: cronward logs -f 3f2a9c1b
+    """
+    from supervisor.cli import reading
+
+    place = place_of(ctx)
+    found = place.runs.get(run)
+    if as_json:
+        reading.show_json(place, reading.wait_for_end(place, found) if follow else found)
+    elif follow and not found.status.final:
+        reading.follow(place, found)
+    else:
+        reading.show(place, found)
+
+
+def cancel(ctx: typer.Context, run: RunRef, as_json: AsJson = False) -> None:
+    """End a run, or take it out of the queue. Needs a running supervisor.
+
+    \b
+    Example: cronward cancel 3f2a9c1b
+    """
+    told = place_of(ctx).client.cancel_run(run)
+    if as_json:
+        render.show_record(told)
+    elif told.status.final:
+        render.say(f"Run {told.id} is canceled.")
+    else:
+        render.say(f"Run {told.id} is told to end. Follow it with: cronward logs -f {told.id[:8]}")
+
+
+def ps(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Show the processes of every live run. Needs a running supervisor.
+
+    \b
+    Example: cronward ps
+    """
+    from supervisor.cli import proctree
+
+    client = place_of(ctx).client
+    supervisor = client.status().get("pid")
+    trees = proctree.trees(client.live(), supervisor if isinstance(supervisor, int) else 0)
+    if as_json:
+        render.show_json(trees)
+    else:
+        proctree.show(trees)
+
+
+def runs_of(place: Place, job: str | None, last: int | None, status: Status | None) -> Sequence[CronRun]:
+    """The newest runs of one job, which may have been removed, or of all."""
+    from supervisor.errors import NotFoundError
+
+    if job is None:
+        return place.runs.all_runs(last, status)
+    try:
+        return place.runs.get_runs(place.jobs.find(job).id, last, status)
+    except NotFoundError:
+        # The history of a removed job stays; it is found by the whole id.
+        if job not in place.runs.job_ids():
+            raise
+        return place.runs.get_runs(job, last, status)
+
+
+def status_named(text: str | None) -> Status | None:
+    """The status that a person means."""
+    from supervisor.errors import InvalidError
+    from supervisor.models import Status
+
+    try:
+        return None if text is None else Status(text)
+    except ValueError as error:
+        raise InvalidError(f"The status {text!r} is unknown: use one of {', '.join(Status)}.") from error
