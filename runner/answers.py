@@ -1,0 +1,127 @@
+"""Is the answer the JSON that was asked for? Hostile text, so everything here is bounded in size and time."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from shared.reasons import Reason
+
+Json = dict[str, Any] | list[Any] | str | int | float | bool | None
+JSON_MOST = 1 << 20
+CHECK_SECONDS = 10.0
+FENCE = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
+
+
+class AnswerError(Exception):
+    """What is wrong with the answer (or, for `bad_definition`, with the schema)."""
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+def check(whole: bytes | None, schema: str) -> None:
+    """Raises AnswerError. `whole`: None where it is longer than JSON_MOST. `schema`: empty for any JSON."""
+    if whole is None:
+        raise AnswerError(Reason.INVALID_OUTPUT, f"The answer is longer than {JSON_MOST} bytes, too long for JSON.")
+    value = parse(whole.decode("utf-8", "replace"))
+    if schema:
+        check_schema(value, schema)
+
+
+def parse(text: str) -> Json:
+    """The value that is the whole text or its one fenced block. Raises AnswerError."""
+    try:
+        return strict(text)
+    except ValueError as whole_problem:
+        blocks = FENCE.findall(text)
+        if len(blocks) != 1:
+            raise AnswerError(Reason.INVALID_OUTPUT, f"The answer is not JSON: {whole_problem}.") from None
+        try:
+            return strict(blocks[0])
+        except ValueError as problem:
+            raise AnswerError(Reason.INVALID_OUTPUT, f"The answer's block is not JSON: {problem}.") from None
+
+
+def strict(text: str) -> Json:
+    """JSON as the standard has it: no NaN, no Infinity. Raises ValueError."""
+
+    def refuse(word: str) -> object:
+        raise ValueError(f"{word} is no JSON number")
+
+    try:
+        value: Json = json.loads(text, parse_constant=refuse)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value
+
+
+def check_schema(value: Json, text: str) -> None:
+    """Against the owner's schema, with nothing fetched from anywhere. Raises AnswerError."""
+    try:
+        import jsonschema
+        import referencing
+    except ImportError as error:
+        raise AnswerError(Reason.RUNNER_BROKE, f"The library that checks answers cannot be loaded: {error}.") from error
+    schema = read_schema(text)
+    validator = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    try:
+        validator.check_schema(schema)
+        # A registry of our own: the library's would fetch what a reference names, over the network.
+        registry: referencing.Registry[Any] = referencing.Registry()
+        with alarm(CHECK_SECONDS):
+            found = jsonschema.exceptions.best_match(validator(schema, registry=registry).iter_errors(value))
+    except jsonschema.SchemaError as error:
+        raise AnswerError(
+            Reason.BAD_DEFINITION, f"The job's output schema is no JSON schema: {brief(error)}."
+        ) from None
+    except referencing.exceptions.Unresolvable as error:
+        raise AnswerError(
+            Reason.BAD_DEFINITION, f"The job's output schema refers to what is not in it: {error}."
+        ) from error
+    except RecursionError:
+        raise AnswerError(Reason.INVALID_OUTPUT, "The answer is nested too deeply to check.") from None
+    except TimeoutError:
+        sentence = f"The answer could not be checked within {CHECK_SECONDS:g} s."
+        raise AnswerError(Reason.INVALID_OUTPUT, sentence) from None
+    if found is not None:
+        raise AnswerError(
+            Reason.INVALID_OUTPUT, f"The answer does not meet the schema at {found.json_path}: {brief(found)}."
+        )
+
+
+def read_schema(text: str) -> dict[str, Any]:
+    try:
+        schema = strict(text)
+    except ValueError as error:
+        raise AnswerError(Reason.BAD_DEFINITION, f"The job's output schema is not JSON: {error}.") from None
+    if not isinstance(schema, dict):
+        raise AnswerError(Reason.BAD_DEFINITION, "The job's output schema is not a JSON object.")
+    return schema
+
+
+def brief(error: object) -> str:
+    """A schema error's own words, without the answer's whole text in them."""
+    message = str(getattr(error, "message", error))
+    return message if len(message) <= 200 else f"{message[:100]} … {message[-60:]}"
+
+
+@contextmanager
+def alarm(seconds: float) -> Iterator[None]:
+    """TimeoutError after that long: a pattern in a schema can run for ever over a text made for it."""
+
+    def ring(_number: int, _frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,234 @@
+"""What an agent's cell is made of: bubblewrap's arguments, decided from the request and the facts of the host.
+
+Pure: nothing is looked up, opened or started here. The mounts are an allow-list, and their order is the argument: the
+system, then the cell's own file systems, then what the job was granted, and at last everything that was only needed
+to mount on becomes read-only.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from runner.host import INIT, Access, Host, Interpreter
+from runner.refusal import RefusalError
+from shared.messages import Bind, ExecuteRequest, Limits
+from shared.reasons import Reason
+
+HOME = "/home/agent"
+SCRATCH = f"{HOME}/scratch"
+UID = 1000
+# bubblewrap's --size and --disable-userns.
+OLDEST_BWRAP = (0, 8)
+
+# The numbers under which bubblewrap and init find their descriptors; 0 to 2 are the agent's own.
+LIFE, REPORT, INFO, FIRST_FILE = 3, 4, 5, 6
+FILES = {
+    "/etc/passwd": (
+        "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n"
+        f"agent:x:{UID}:{UID}:agent:{HOME}:/bin/sh\n"
+        "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+    ),
+    "/etc/group": f"root:x:0:\nagent:x:{UID}:\nnogroup:x:65534:\n",
+    "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
+    "/etc/hosts": "127.0.0.1 localhost cell\n::1 localhost\n",
+}
+ENVIRONMENT = {
+    "HOME": HOME,
+    "LANG": "C.UTF-8",
+    "LOGNAME": "agent",
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "SHELL": "/bin/sh",
+    "TMPDIR": "/tmp",
+    "USER": "agent",
+}
+NAMESPACES = ("--unshare-user", "--disable-userns", "--unshare-all")
+# A path of the host shown on or above one of these would take the place of the cell's own.
+OWN = ("/dev", "/dev/shm", "/etc/passwd", "/home/agent", "/proc", "/run/cronward", "/sys", "/tmp", "/usr", "/var/tmp")
+CLOSED = ("/dev", "/proc", "/run/cronward", "/sys")
+
+
+class Place(StrEnum):
+    """Where the agent starts."""
+
+    WORK = "its work directory"
+    SCRATCH = "a private scratch directory"
+
+
+def check(request: ExecuteRequest, host: Host, state: str) -> None:
+    """Raise RefusalError where request and host do not fit together. `state`: the real path of cronward's own files."""
+    if host.bwrap_version < OLDEST_BWRAP:
+        found = ".".join(map(str, host.bwrap_version))
+        raise RefusalError(
+            Reason.SANDBOX_UNAVAILABLE,
+            f"{request.cell.bwrap} is bubblewrap {found}; cells need 0.8 or newer. Install a newer one.",
+        )
+    for text in (*request.agent.argv, *request.agent.env, *request.agent.env.values()):
+        if "\0" in text or not _encodable(text):
+            raise RefusalError(
+                Reason.BAD_DEFINITION,
+                "The agent's command or environment holds a NUL or half a character. Remove it.",
+            )
+    if not request.agent.argv or not request.agent.argv[0]:
+        raise RefusalError(Reason.BAD_DEFINITION, "The agent has no command. Name a program.")
+    if any(not name or "=" in name for name in request.agent.env):
+        raise RefusalError(Reason.BAD_DEFINITION, "The agent's environment has a variable without a proper name.")
+    for bind in request.agent.binds:
+        _check_bind(bind, host, state)
+    if request.cell.work_dir is not None:
+        _check_work_dir(request.cell.work_dir, host, state)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_bind(bind: Bind, host: Host, state: str) -> None:
+    _check_plain("The path", bind.source)
+    _check_plain("The path", bind.target)
+    _check_target("The path", bind.target)
+    if bind.source not in host.real:
+        raise RefusalError(
+            Reason.BAD_DEFINITION, f"{bind.source}, which the agent needs, is not there or cannot be read. Grant it."
+        )
+    _check_source("The path", host.real[bind.source], state)
+
+
+def _check_work_dir(path: str, host: Host, state: str) -> None:
+    _check_plain("The work directory", path)
+    _check_target("The work directory", path)
+    if host.work_dir is Access.MISSING:
+        raise RefusalError(Reason.BAD_DEFINITION, f"The work directory {path} is not there, or is not a directory.")
+    if host.work_dir is Access.NONE or path not in host.real:
+        raise RefusalError(
+            Reason.BAD_DEFINITION,
+            f"The work directory {path} cannot be read by the user that runs the agent. Grant it, or choose another.",
+        )
+    _check_source("The work directory", host.real[path], state)
+
+
+def _check_plain(what: str, path: str) -> None:
+    if not path.startswith("/") or ".." in path.split("/") or "\0" in path or not _encodable(path):
+        raise RefusalError(Reason.BAD_DEFINITION, f"{what} {path!r} is not absolute and plain. Write it out.")
+
+
+def _check_target(what: str, target: str) -> None:
+    if any(_holds(target, own) for own in OWN) or any(_holds(closed, target) for closed in CLOSED):
+        raise RefusalError(
+            Reason.BAD_DEFINITION, f"{what} {target} would take the place of the cell's own. Name one below it."
+        )
+
+
+def _check_source(what: str, source: str, state: str) -> None:
+    if _holds(source, state) or _holds(state, source):
+        raise RefusalError(
+            Reason.BAD_DEFINITION, f"{what} {source} holds cronward's own state, which no agent sees. Choose another."
+        )
+
+
+def _holds(outer: str, inner: str) -> bool:
+    return f"{inner.rstrip('/')}/".startswith(f"{outer.rstrip('/')}/")
+
+
+def place_of(request: ExecuteRequest, host: Host) -> tuple[Place, str]:
+    """Where the agent starts: in the work directory only where it can write there."""
+    if request.cell.work_dir is not None and host.work_dir is Access.WRITE:
+        return Place.WORK, request.cell.work_dir
+    return Place.SCRATCH, SCRATCH
+
+
+def arguments(request: ExecuteRequest, host: Host) -> list[str]:
+    """The whole argv. No prompt, no secret, nothing of the agent's command: other users can read argv."""
+    size = str(request.limits.tmp_bytes)
+    return [
+        request.cell.bwrap,
+        *NAMESPACES,
+        *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL"),
+        *("--hostname", "cell", "--uid", str(UID), "--gid", str(UID), "--clearenv", "--info-fd", str(INFO)),
+        *_system(host),
+        *_own(size),
+        *_interpreter(host.interpreter),
+        *("--ro-bind", host.init, INIT),
+        *_granted(request, host),
+        *_closed(host.interpreter),
+        *("--chdir", "/", "--", host.interpreter.executable, "-I", "-S", INIT),
+    ]
+
+
+def _system(host: Host) -> list[str]:
+    binds = [part for path in host.shown for part in ("--ro-bind", path, path)]
+    links = [part for path, target in host.links for part in ("--symlink", target, path)]
+    files = [
+        part
+        for number, path in enumerate(FILES, FIRST_FILE)
+        for part in ("--perms", "0444", "--file", str(number), path)
+    ]
+    return [*binds, *links, *files]
+
+
+def _own(size: str) -> list[str]:
+    def sized(path: str, mode: str) -> list[str]:
+        return ["--perms", mode, "--size", size, "--tmpfs", path]
+
+    return [
+        *("--proc", "/proc", "--dev", "/dev", *sized("/dev/shm", "1777"), "--remount-ro", "/dev"),
+        *sized("/tmp", "1777"),
+        *("--symlink", "../tmp", "/var/tmp"),
+        *sized(HOME, "0700"),
+        *("--dir", SCRATCH),
+    ]
+
+
+def _interpreter(interpreter: Interpreter) -> list[str]:
+    shown = [part for path in interpreter.shown for part in ("--ro-bind", path, path)]
+    # Whatever is installed beside the interpreter is nobody's business in the cell; init needs none of it.
+    hidden = [part for path in interpreter.hidden for part in ("--perms", "0555", "--tmpfs", path)]
+    return [*shown, *hidden]
+
+
+def _granted(request: ExecuteRequest, host: Host) -> list[str]:
+    binds = list(request.agent.binds)
+    if request.cell.work_dir is not None:
+        path = request.cell.work_dir
+        binds.append(Bind(source=host.real[path], target=path, writable=host.work_dir is Access.WRITE))
+    return [part for bind in binds for part in ("--bind" if bind.writable else "--ro-bind", bind.source, bind.target)]
+
+
+def _closed(interpreter: Interpreter) -> list[str]:
+    return [part for path in (*interpreter.hidden, "/") for part in ("--remount-ro", path)]
+
+
+def environment(request: ExecuteRequest, cwd: str) -> dict[str, str]:
+    """The agent's variables: the cell's own, and over them what the request names."""
+    return {**ENVIRONMENT, "PWD": cwd, **request.agent.env}
+
+
+def rlimits(limits: Limits) -> dict[str, tuple[int, int]]:
+    """Soft and hard, by name. Never AS: node alone maps tens of gigabytes."""
+    found = {
+        # Counts this run alone, because init sets it inside the user namespace; and threads count.
+        "NPROC": (limits.processes, limits.processes),
+        "NOFILE": (limits.open_files, limits.open_files),
+        "FSIZE": (limits.file_bytes, limits.file_bytes),
+        "CORE": (0, 0),
+        # A coarse backstop for one process: runtimes reserve gigabytes of data that they never touch.
+        "DATA": (max(4 << 30, 2 * limits.memory_bytes),) * 2,
+    }
+    if limits.cpu_seconds is not None:
+        # SIGXCPU first, which names the cause; SIGKILL for one that ignores it.
+        found["CPU"] = (limits.cpu_seconds, limits.cpu_seconds + 5)
+    return found
+
+
+def config(request: ExecuteRequest, cwd: str) -> bytes:
+    """What init is told over its pipe: NUL-ended `key=value` fields, an empty one last (see `init.parse_config`)."""
+    fields = [
+        f"cwd={cwd}",
+        *(f"argv={argument}" for argument in request.agent.argv),
+        *(f"env={name}={value}" for name, value in environment(request, cwd).items()),
+        *(f"rlimit={name}:{soft}:{hard}" for name, (soft, hard) in rlimits(request.limits).items()),
+    ]
+    return b"".join(field.encode("utf-8", "surrogateescape") + b"\0" for field in fields) + b"\0"

@@ -1,0 +1,153 @@
+"""What the host has that a cell is made of: looked up once, as the user that starts bubblewrap."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from runner.refusal import RefusalError
+from shared.messages import ExecuteRequest
+from shared.reasons import Reason
+
+INIT = "/run/cronward/init.py"
+ROOTS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+# Of /etc only what programs need to run, to show time and names, and to check certificates; no key, no password.
+ETC = (
+    *("alternatives", "ca-certificates", "ca-certificates.conf", "crypto-policies", "ld.so.cache", "ld.so.conf"),
+    *("ld.so.conf.d", "localtime", "magic", "magic.mime", "mime.types", "pki/ca-trust", "pki/tls/certs", "protocols"),
+    *("services", "ssl/cert.pem", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone"),
+)
+
+
+class Access(Enum):
+    """What the user that runs the agent may do with the work directory."""
+
+    MISSING = auto()
+    NONE = auto()
+    READ = auto()
+    WRITE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """The Python that runs init, by its real path; what of it must be shown, and what in that hidden."""
+
+    executable: str
+    shown: tuple[str, ...]
+    hidden: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """`shown` are the system's paths, `links` its symbolic links with their targets, `init` the file of that name."""
+
+    bwrap_version: tuple[int, ...]
+    shown: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
+    interpreter: Interpreter
+    init: str
+    work_dir: Access
+    real: Mapping[str, str]
+    """Where the paths of the request really lead. A path that is missing here cannot be reached."""
+
+
+def look(request: ExecuteRequest) -> Host:
+    """Raises RefusalError where there is no bubblewrap that runs."""
+    cell = request.cell
+    shown, links = system()
+    granted = [*(bind.source for bind in request.agent.binds), *([cell.work_dir] if cell.work_dir else [])]
+    return Host(
+        bwrap_version=version_of(cell.bwrap),
+        shown=shown,
+        links=links,
+        interpreter=interpreter(),
+        init=init_file(),
+        work_dir=access(cell.work_dir) if cell.work_dir is not None else Access.MISSING,
+        real={path: os.path.realpath(path) for path in granted if os.access(path, os.R_OK)},
+    )
+
+
+def init_file() -> str:
+    return os.path.join(os.path.dirname(os.path.realpath(__file__)), "init.py")
+
+
+def library_paths() -> list[str]:
+    """Where our own modules and the standard library are imported from."""
+    return [os.path.dirname(os.path.dirname(os.path.abspath(__file__))), sys.base_prefix]
+
+
+def system() -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """Links stay links, so that a path looks inside as it does outside."""
+    shown, links = ["/usr"], []
+    for path in (*ROOTS, *(f"/etc/{name}" for name in ETC)):
+        if not os.path.exists(path):
+            continue
+        if os.path.islink(path) and os.path.realpath(path).startswith("/usr/"):
+            links.append((path, os.readlink(path)))
+        else:
+            shown.append(path)
+    return tuple(shown), tuple(links)
+
+
+def interpreter() -> Interpreter:
+    """Ours, but by its real path: a virtual environment's link shows in the cell only where its target does."""
+    executable = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
+    prefix = os.path.realpath(sys.base_prefix)
+    shown = tuple(path for path in (prefix, executable) if not _within(path, "/usr"))
+    if len(shown) == 2 and _within(executable, prefix):
+        shown = (prefix,)
+    library = f"{prefix}/{sys.platlibdir}/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    hidden = (library,) if shown and os.path.isdir(library) else ()
+    return Interpreter(executable, shown, hidden)
+
+
+def _within(path: str, outer: str) -> bool:
+    return f"{path}/".startswith(f"{outer.rstrip('/')}/")
+
+
+def access(path: str) -> Access:
+    if not os.path.isdir(path):
+        return Access.MISSING
+    if not os.access(path, os.R_OK | os.X_OK):
+        return Access.NONE
+    return Access.WRITE if os.access(path, os.W_OK) else Access.READ
+
+
+def version_of(bwrap: str) -> tuple[int, ...]:
+    """By asking it. Raises RefusalError where it cannot be started."""
+    reader, writer = os.pipe()
+    try:
+        pid = os.posix_spawn(bwrap, [bwrap, "--version"], {}, file_actions=[(os.POSIX_SPAWN_DUP2, writer, 1)])
+    except OSError as error:
+        raise RefusalError(
+            Reason.SANDBOX_UNAVAILABLE,
+            f"{bwrap} cannot be started ({error.strerror}). Install it: apt-get install bubblewrap",
+        ) from error
+    finally:
+        os.close(writer)
+    with open(reader, "rb") as answer:
+        text = answer.read(200).decode("ascii", "replace")
+    os.waitpid(pid, 0)
+    numbers = re.findall(r"\d+", text)
+    return tuple(int(number) for number in numbers[:3]) or (0,)
+
+
+def namespaces(names: Iterable[str]) -> dict[str, str]:
+    """Our own, by the numbers the kernel gives them; those it does not know are left out."""
+    paths = {name: f"/proc/self/ns/{name}" for name in names}
+    return {
+        name: os.readlink(path).partition(":")[2].strip("[]") for name, path in paths.items() if os.path.islink(path)
+    }
+
+
+def init_pid(info: int) -> int:
+    """The host's pid of the cell's init, out of what bubblewrap has written; 0 where it has not."""
+    try:
+        return int(json.loads(os.read(info, 4096))["child-pid"])
+    except (OSError, ValueError, KeyError):
+        return 0

@@ -1,0 +1,250 @@
+"""PID 1 of the cell: starts the agent, reaps what is orphaned, and takes everything with it when it goes.
+
+Run by path and alone (nothing of ours can be imported here), as `python -I -S init.py`. Descriptor 3 is the life pipe:
+the runner holds its only write end, so its end means that the runner is gone or wants the cell gone, and when PID 1
+exits the kernel kills whatever else lives in the namespace. Descriptor 4 takes reports to the runner.
+
+  runner → init   the config (see `parse_config`), then signal numbers, one a line
+  init → runner   hello KEY=VALUE…  what holds in here, as the kernel says it; sent before the config is asked for
+                  started           the agent's program runs
+                  failed STEP ERRNO it could not be started
+                  exited STATUS LEFT  its wait status, and how many others were alive then
+                  usage USER SYSTEM MAXRSS  of all that was reaped: microseconds, microseconds, KiB
+
+Only what has no import cost is imported: `json` and `signal` would each double the start time of this process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import select
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import signal as _signal
+    from typing import NoReturn
+else:
+    import _signal
+
+LIFE, REPORT = 3, 4
+PR_SET_DUMPABLE = 4
+CONFIG_MOST = 4 << 20
+STATUS_KEYS = ("NoNewPrivs", "CapEff", "CapPrm", "CapBnd", "Seccomp")
+NAMESPACES = ("user", "pid", "net", "ipc", "uts", "mnt", "cgroup")
+# Python ignores these two, and ignored signals stay ignored over exec.
+IGNORED_BY_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
+
+
+def parse_config(data: bytes) -> dict[str, list[bytes]]:
+    """NUL-ended fields `key=value`, an empty one last. A key may come again; order is kept."""
+    fields: dict[str, list[bytes]] = {}
+    for field in data.split(b"\0"):
+        key, _, value = field.partition(b"=")
+        if key:
+            fields.setdefault(key.decode("ascii"), []).append(value)
+    return fields
+
+
+def parse_signals(data: bytes) -> tuple[list[int], bytes]:
+    """The complete lines as signal numbers, and the rest."""
+    *lines, rest = data.split(b"\n")
+    return [int(line) for line in lines if line.isdigit()], rest
+
+
+def is_alive(stat: str) -> bool:
+    """By the text of /proc/PID/stat; the state follows the name, and a name may hold anything."""
+    return stat.rpartition(") ")[2][:1] not in ("", "Z", "X")
+
+
+def say(*words: object) -> None:
+    try:
+        os.write(REPORT, (" ".join(map(str, words)) + "\n").encode("ascii", "replace"))
+    except OSError:
+        # A full pipe or a runner that is gone: neither may stop PID 1.
+        return
+
+
+def claim_descriptors() -> None:
+    for descriptor in (LIFE, REPORT):
+        os.set_inheritable(descriptor, False)
+    os.set_blocking(REPORT, False)
+    os.closerange(REPORT + 1, 256)
+
+
+def hide_memory() -> None:
+    """The agent has our uid: without this it could read our memory and reopen our descriptors through /proc/1."""
+    if ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise SystemExit("init: prctl(PR_SET_DUMPABLE) failed")
+
+
+def say_hello() -> None:
+    with open("/proc/self/status") as file:
+        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    facts = [f"{key}={status.get(key, '?').strip()}" for key in STATUS_KEYS]
+    for name in NAMESPACES:
+        try:
+            facts.append(f"{name}={os.readlink(f'/proc/self/ns/{name}').partition(':')[2].strip('[]')}")
+        except OSError:
+            facts.append(f"{name}=?")
+    say("hello", *facts)
+
+
+def read_config() -> dict[str, list[bytes]]:
+    data = b""
+    while not data.endswith(b"\0\0"):
+        chunk = os.read(LIFE, 1 << 16)
+        if not chunk or len(data) > CONFIG_MOST:
+            os._exit(0)
+        data += chunk
+    return parse_config(data)
+
+
+def limit(entry: bytes) -> None:
+    """`NAME:SOFT:HARD`; never above what we were given ourselves."""
+    name, *values = entry.decode("ascii").split(":")
+    number: int = getattr(resource, f"RLIMIT_{name}")
+    ceiling = resource.getrlimit(number)[1]
+    if ceiling == resource.RLIM_INFINITY:
+        ceiling = sys.maxsize
+    soft, hard = (min(int(value), ceiling) for value in values)
+    resource.setrlimit(number, (soft, hard))
+
+
+def become_agent(config: dict[str, list[bytes]], trouble: int) -> NoReturn:
+    """In the forked child: every step is named, so that a failing one can be reported by name."""
+    step = "session"
+    try:
+        os.setsid()
+        os.umask(0o077)
+        for number in IGNORED_BY_PYTHON:
+            _signal.signal(number, _signal.SIG_DFL)
+        step = "rlimit"
+        for entry in config.get("rlimit", []):
+            limit(entry)
+        step = "chdir"
+        os.chdir(config["cwd"][0])
+        step = "exec"
+        environment = dict(entry.split(b"=", 1) for entry in config.get("env", []))
+        os.execvpe(config["argv"][0], config["argv"], environment)  # noqa: S606
+    except OSError as error:
+        os.write(trouble, f"{step} {error.errno}".encode())
+    finally:
+        os._exit(127)
+
+
+def start_agent(config: dict[str, list[bytes]]) -> tuple[int, int]:
+    """The agent's pid, and a descriptor that ends when its program runs, or says why it does not."""
+    trouble, child_trouble = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        become_agent(config, child_trouble)
+    os.close(child_trouble)
+    # Ours would keep the agent's pipes open, and the prompt's as well.
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    return pid, trouble
+
+
+def reap(agent: int) -> int | None:
+    """Reap every zombie there is; the agent's wait status if it was among them."""
+    found = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if pid == 0:
+            return found
+        if pid == agent:
+            found = status
+
+
+def count_others() -> int:
+    count = 0
+    for name in os.listdir("/proc"):
+        if name.isdigit() and name != "1":
+            try:
+                with open(f"/proc/{name}/stat", errors="replace") as file:
+                    count += is_alive(file.read())
+            except OSError:
+                continue
+    return count
+
+
+def signal_all(number: int) -> None:
+    try:
+        os.kill(-1, number)
+        if number != _signal.SIGKILL:
+            # A stopped process would not notice the signal before it is continued.
+            os.kill(-1, _signal.SIGCONT)
+    except ProcessLookupError:
+        return
+
+
+def finish(status: int) -> NoReturn:
+    """Report the end, then kill and reap the others: what they used counts as well."""
+    say("exited", status, count_others())
+    signal_all(_signal.SIGKILL)
+    try:
+        while True:
+            os.waitpid(-1, 0)
+    except ChildProcessError:
+        pass
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    say("usage", int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6), usage.ru_maxrss)
+    os._exit(0)
+
+
+def say_start(trouble: int) -> None:
+    failure = os.read(trouble, 256)
+    say(f"failed {failure.decode()}" if failure else "started")
+
+
+def watch(agent: int, trouble: int, wakeup: int) -> NoReturn:
+    poll = select.poll()
+    for descriptor in (LIFE, trouble, wakeup):
+        poll.register(descriptor, select.POLLIN)
+    orders, begun = b"", False
+    while True:
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        if LIFE in ready:
+            data = os.read(LIFE, 4096)
+            if not data:
+                os._exit(0)
+            numbers, orders = parse_signals(orders + data)
+            for number in numbers:
+                signal_all(number)
+        status = reap(agent) if wakeup in ready and os.read(wakeup, 4096) else None
+        # An agent that has ended has closed this descriptor too, whether or not this turn of poll saw it.
+        if not begun and (trouble in ready or status is not None):
+            begun = True
+            poll.unregister(trouble)
+            say_start(trouble)
+        if status is not None:
+            finish(status)
+
+
+def notice(_number: int, _frame: object) -> None:
+    """Nothing: the wakeup descriptor has told poll already. Without a handler it would not be told."""
+
+
+def main() -> NoReturn:
+    claim_descriptors()
+    hide_memory()
+    say_hello()
+    config = read_config()
+    wakeup, wakeup_end = os.pipe()
+    for descriptor in (wakeup, wakeup_end):
+        os.set_blocking(descriptor, False)
+    _signal.set_wakeup_fd(wakeup_end, warn_on_full_buffer=False)
+    _signal.signal(_signal.SIGCHLD, notice)
+    agent, trouble = start_agent(config)
+    watch(agent, trouble, wakeup)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The way down: from a request to end to nothing left. The ladder is a pure function; the sweep is not.
+
+A rung is climbed once. TERM and KILL go through init, which reaches every process of the cell and then still reports
+what was used; END needs nobody's help: the life pipe is closed, bubblewrap killed, and the kernel ends the namespace.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from enum import IntEnum
+
+SIGTERM, SIGKILL = 15, 9
+# How long init may take to end a cell whose processes are all killed; measured: a millisecond.
+INIT_SECONDS = 2.0
+# How long the kernel may take to end a namespace. A process in uninterruptible sleep outlives any patience.
+SWEEP_SECONDS = 20.0
+
+
+class Rung(IntEnum):
+    RUNNING = 0
+    TERM = 1
+    KILL = 2
+    END = 3
+
+
+def due(rung: Rung, since: float, grace: float, *, exited: bool) -> float | None:
+    """When the next rung is due by itself; None: never. `since`: when this rung was climbed, or the agent ended."""
+    if rung is Rung.END:
+        return None
+    if exited or rung is Rung.KILL:
+        return since + INIT_SECONDS
+    return since + grace if rung is Rung.TERM else None
+
+
+def climb(rung: Rung, since: float, now: float, grace: float, *, exited: bool) -> Rung:
+    """The rung to stand on now. Once the agent itself has ended, only init can be what does not end."""
+    when = due(rung, since, grace, exited=exited)
+    if when is None or now < when:
+        return rung
+    return Rung.END if exited else Rung(rung + 1)
+
+
+def sweep(within: float = SWEEP_SECONDS) -> list[int]:
+    """Kill and reap whatever is left below us, and return the pids of what does not die in time.
+
+    As the subreaper we inherit every orphan; none of them has any business left. Their pids cannot be anybody else's:
+    a child stays ours until it is reaped.
+    """
+    until = time.monotonic() + within
+    while True:
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+        left = children()
+        if not left or time.monotonic() > until:
+            return left
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, SIGKILL)
+        # Only ever after a kill -9 of bubblewrap; there is no event for "some grandchild became a child".
+        time.sleep(0.002)
+
+
+def children() -> list[int]:
+    """Our children, zombies included; asked first is whether there are any at all, which costs nothing."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return []
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and parent_of(name) == os.getpid()]
+
+
+def parent_of(pid: str) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return int(file.read().rpartition(") ")[2].split()[1])
+    except OSError:
+        return 0

@@ -1,0 +1,83 @@
+"""Which layers really hold, by what init found in the cell: pure. What is not seen is not claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from runner.refusal import RefusalError
+from shared.messages import ExecuteRequest, Layer
+from shared.reasons import Reason
+
+NAMESPACES = {
+    "user": "user namespace",
+    "pid": "pid namespace",
+    "mnt": "mount namespace",
+    "net": "network namespace",
+    "ipc": "ipc namespace",
+    "uts": "uts namespace",
+    "cgroup": "cgroup namespace",
+}
+# The cgroup namespace hides names and nothing else, and old kernels have none.
+REQUIRED = ("user", "pid", "mnt", "net", "ipc", "uts")
+DETAILS = {"mnt": "an allow-list of paths", "net": "loopback only"}
+CAPABILITIES = ("CapEff", "CapPrm", "CapBnd")
+
+
+def check(hello: Mapping[str, str], ours: Mapping[str, str]) -> None:
+    """Raise RefusalError where a required layer does not hold. `ours`: the runner's own namespaces."""
+    missing = [NAMESPACES[name] for name in REQUIRED if not _apart(name, hello, ours)]
+    if hello.get("NoNewPrivs") != "1":
+        missing.append("no new privileges")
+    if not _without_capabilities(hello):
+        missing.append("no capabilities")
+    if missing:
+        raise RefusalError(
+            Reason.SANDBOX_UNAVAILABLE,
+            f"The cell does not hold: {', '.join(missing)} missing. No agent was started. Run: cronward doctor",
+        )
+
+
+def held(
+    hello: Mapping[str, str],
+    ours: Mapping[str, str],
+    version: tuple[int, ...],
+    uid: int | None,
+    request: ExecuteRequest,
+) -> tuple[Layer, ...]:
+    """The layers for the record, from outside to inside. `uid`: what root dropped to, if it was root."""
+    limits = request.limits
+    layers = [Layer(name="uid drop", detail=str(uid))] if uid is not None else []
+    layers.append(Layer(name="bubblewrap", detail=".".join(map(str, version))))
+    layers += [
+        Layer(name=words, detail=DETAILS.get(name, ""))
+        for name, words in NAMESPACES.items()
+        if _apart(name, hello, ours)
+    ]
+    # bubblewrap tries to make one, and fails if it can.
+    layers.append(Layer(name="no nested user namespaces"))
+    if hello.get("NoNewPrivs") == "1":
+        layers.append(Layer(name="no new privileges"))
+    if _without_capabilities(hello):
+        layers.append(Layer(name="no capabilities"))
+    layers.append(Layer(name="private tmp", detail=f"{_size(limits.tmp_bytes)} each for /tmp, /dev/shm and home"))
+    rlimits = (
+        f"{limits.processes} processes, {limits.open_files} files open, {_size(limits.file_bytes)} a file, no core"
+    )
+    cpu = f", {limits.cpu_seconds} s of CPU" if limits.cpu_seconds is not None else ""
+    layers.append(Layer(name="rlimits", detail=rlimits + cpu))
+    return tuple(layers)
+
+
+def _apart(name: str, hello: Mapping[str, str], ours: Mapping[str, str]) -> bool:
+    return hello.get(name, "?") not in ("?", ours.get(name))
+
+
+def _without_capabilities(hello: Mapping[str, str]) -> bool:
+    return all(hello.get(key, "").strip("0") == "" and hello.get(key) for key in CAPABILITIES)
+
+
+def _size(count: int) -> str:
+    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= factor:
+            return f"{count / factor:.4g} {unit}"
+    return f"{count} bytes"

@@ -1,0 +1,89 @@
+"""Start bubblewrap with the pipes of one cell. Always from the main thread: --die-with-parent means that thread."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+
+from runner import cell
+from runner.channel import FIRST_FREE
+from runner.refusal import RefusalError
+from shared.reasons import Reason
+
+# What Python ignores; an ignored signal would stay ignored in bubblewrap and in everything below it.
+SIGPIPE, SIGXFSZ = 13, 25
+
+
+@dataclass(slots=True)
+class Pipes:
+    """Our ends, none of which blocks. `life` is the cell's life: nobody else holds its write end."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+    life: int
+    report: int
+    info: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    pid: int
+    pidfd: int
+    pipes: Pipes
+
+
+def spawn(argv: list[str]) -> Spawned:
+    """Raises RefusalError where bubblewrap cannot be started."""
+    theirs: list[int] = []
+
+    def reading() -> int:
+        mine, other = os.pipe()
+        return _keep(mine, other, theirs)
+
+    def writing() -> int:
+        other, mine = os.pipe()
+        return _keep(mine, other, theirs)
+
+    # In the order of their numbers: 0, 1, 2, LIFE, REPORT, INFO, and then the files.
+    pipes = Pipes(stdin=writing(), stdout=reading(), stderr=reading(), life=writing(), report=reading(), info=reading())
+    theirs += [_filled(text) for text in cell.FILES.values()]
+    try:
+        pid = os.posix_spawn(
+            argv[0],
+            argv,
+            {},
+            file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(theirs)],
+            setsigmask=[],
+            setsigdef=[SIGPIPE, SIGXFSZ],
+        )
+    except OSError as error:
+        raise RefusalError(
+            Reason.SANDBOX_UNAVAILABLE, f"{argv[0]} cannot be started ({error.strerror}). Install bubblewrap again."
+        ) from error
+    finally:
+        for descriptor in theirs:
+            os.close(descriptor)
+    return Spawned(pid, os.pidfd_open(pid), pipes)
+
+
+def _keep(mine: int, other: int, theirs: list[int]) -> int:
+    os.set_blocking(mine, False)
+    theirs.append(_high(other))
+    return mine
+
+
+def _high(descriptor: int) -> int:
+    """Above the numbers that are dealt out, so that no dealing overwrites one that is still to be dealt."""
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE)
+    os.close(descriptor)
+    return moved
+
+
+def _filled(text: str) -> int:
+    """The read end of a pipe that holds `text`, which is far less than a pipe takes."""
+    reader, writer = os.pipe()
+    os.write(writer, text.encode())
+    os.close(writer)
+    return _high(reader)
