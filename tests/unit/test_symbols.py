@@ -34,7 +34,8 @@ APART = (
 )
 JSON_KEYS = {
     "CronJob": "id cron_expr prompt session_key work_dir type timeout_mins retries retry_delay output_format "
-    "output_schema enabled silent notify_on created_by created_at last_run last_error next_run run_count on_complete on_fail",
+    "output_schema enabled silent notify_on created_by created_at last_run last_error next_run run_count "
+    "on_complete on_fail",
     "CronRun": "id job_id started_at finished_at duration status error retry_count response",
 }
 CONSTANTS = {
