@@ -2,7 +2,7 @@
 
 The first line is a header: the summary of everything up to the last compaction, and how many of the lines below were
 `folded` into it then. Each further line is one transition of one run, the whole record; the latest of a run counts.
-What is kept: the newest `keep` runs, the newest `keep` skips beside them, and whatever has not ended.
+What is kept: the `keep` runs that ended last, as many skips beside them, and whatever has not ended.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from supervisor.models import FORMAT_VERSION, CronRun, Status
+from supervisor.models import FORMAT_VERSION, NEVER, CronRun, Status
 from supervisor.sentences import sentence
 from supervisor.store import DamagedError, versioned
 from supervisor.summary import Summary, counts
@@ -51,7 +52,13 @@ class Mark:
     offset: int
     length: int
     status: Status
+    began: datetime
     counted: bool
+
+    @property
+    def skip(self) -> bool:
+        """Whether it is a skip, which is kept apart from runs."""
+        return self.status is Status.SKIPPED
 
 
 class History:
@@ -64,9 +71,9 @@ class History:
         self.problems: list[str] = []
         self.size = 0
         """Bytes that count: up to and with the last newline."""
-        self._marks: dict[str, Mark] = {}
+        self._marks: dict[str, Mark] = {}  # in the order of their records: who ended first comes first
         self._lines = 0
-        self._skips = 0
+        self._ended = {True: 0, False: 0}  # skips, runs
 
     @classmethod
     def read(cls, path: Path, job_id: str, keep: int, file: BinaryIO) -> History:
@@ -102,12 +109,13 @@ class History:
         return mark.status if mark else None
 
     def newest(self, status: Status | None = None) -> Iterator[Mark]:
-        """The kept runs, newest first."""
-        return (mark for mark in reversed(self._marks.values()) if status in (None, mark.status))
+        """The kept runs, newest first: in the order in which they were queued or started."""
+        marks = [mark for mark in reversed(self._marks.values()) if status in (None, mark.status)]
+        return iter(sorted(marks, key=lambda mark: mark.began, reverse=True))
 
     def live(self) -> Iterator[Mark]:
         """The runs that have not ended, oldest first."""
-        return (mark for mark in self._marks.values() if not mark.status.final)
+        return iter(sorted((mark for mark in self._marks.values() if not mark.status.final), key=lambda m: m.began))
 
     def beginning_with(self, prefix: str) -> Iterator[Mark]:
         """The kept runs whose id begins so."""
@@ -165,23 +173,26 @@ class History:
         self.summary = self.summary.after(run, counted=counted, ended=ended)
 
     def _put(self, run: CronRun, offset: int, length: int) -> None:
-        before = self._marks.get(run.id)
-        self._skips += (run.status is Status.SKIPPED) - (before is not None and before.status is Status.SKIPPED)
-        # A run keeps its place among the others, which is where it was first heard of.
-        self._marks[run.id] = Mark(offset, length, run.status, counts(run))
-        self._trim(skips=True)
-        self._trim(skips=False)
+        before = self._marks.pop(run.id, None)
+        if before is not None and before.status.final:
+            self._ended[before.skip] -= 1
+        mark = Mark(offset, length, run.status, began(run), counts(run))
+        self._marks[run.id] = mark
+        if mark.status.final:
+            self._ended[mark.skip] += 1
+            self._trim(skips=mark.skip)
 
     def _trim(self, *, skips: bool) -> None:
-        """Forget the oldest of one kind that are too many, as far as they have ended."""
-        surplus = (self._skips if skips else len(self._marks) - self._skips) - self.keep
-        if surplus <= 0:
-            return
-        kind = [run_id for run_id, mark in self._marks.items() if (mark.status is Status.SKIPPED) == skips]
-        for run_id in kind[:surplus]:
-            if self._marks[run_id].status.final:
-                del self._marks[run_id]
-                self._skips -= skips
+        """Forget the one that ended first, of runs or of skips, where they are too many now."""
+        if self._ended[skips] > self.keep:
+            ended = (run_id for run_id, mark in self._marks.items() if mark.status.final and mark.skip == skips)
+            del self._marks[next(ended)]
+            self._ended[skips] -= 1
+
+
+def began(run: CronRun) -> datetime:
+    """When it was first heard of: when it was queued, else when it started, else when it was due."""
+    return next((at for at in (run.queued_at, run.started_at) if at != NEVER), run.scheduled_at)
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:

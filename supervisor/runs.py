@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from supervisor.errors import InvalidError, NotFoundError, StoreError
 from supervisor.histories import Histories, Pick
-from supervisor.history import LINE_BYTES, Anchor, History, encoded, first_line
+from supervisor.history import LINE_BYTES, Anchor, History, began, encoded, first_line
 from supervisor.home import Home
 from supervisor.lock import HomeLock
-from supervisor.models import NEVER, CronRun, Status, TransitionError
+from supervisor.models import CronRun, Status, TransitionError
 from supervisor.sentences import shown
 from supervisor.store import (
     Damage,
@@ -88,7 +88,7 @@ class RunsStore:
     def all_runs(self, last: int | None = None, status: Status | None = None) -> list[CronRun]:
         """The kept runs of all jobs, newest first: at most `last` of those with this status."""
         runs = self._of_all_jobs(lambda history: history.newest(status), last)
-        return sorted(runs, key=_began, reverse=True) if last is None else heapq.nlargest(last, runs, key=_began)
+        return sorted(runs, key=began, reverse=True) if last is None else heapq.nlargest(last, runs, key=began)
 
     def unfinished(self) -> list[CronRun]:
         """The runs of all jobs that have not ended: what a start has to settle."""
@@ -196,8 +196,3 @@ def _line(run: CronRun) -> bytes:
     if len(line) > LINE_BYTES:
         raise InvalidError(f"The run {run.id} would need a line of {len(line)} bytes; {LINE_BYTES} are allowed.")
     return line
-
-
-def _began(run: CronRun) -> datetime:
-    """When it was first heard of: the same in all its records."""
-    return next((at for at in (run.queued_at, run.started_at) if at != NEVER), run.scheduled_at)
