@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import NoReturn
 
 NO_REQUEST, ABANDONED = 3, 4
@@ -39,9 +40,10 @@ def main() -> NoReturn:
     except wire.ProtocolError as error:
         refuse(f"The request cannot be read: {error}")
 
-    # Only now what costs: a supervisor that starts many at once has its request taken early by each.
-    from runner.attempt import Attempt
-    from shared.messages import VERSION, request_from
+    # Only now what costs. A request that is taken early is answered early: Ready before the rest is loaded.
+    from dataclasses import asdict
+
+    from shared.messages import VERSION, Ready, request_from
 
     try:
         request = request_from(data)
@@ -51,7 +53,11 @@ def main() -> NoReturn:
         refuse(
             f"The request is of version {request.version}; this runner knows {VERSION}. Install one version of both."
         )
-    Attempt(request, ours, supervisor).run()
+    ready_at = time.monotonic()
+    ours.say(asdict(Ready(pid=os.getpid())))
+    from runner.attempt import Attempt
+
+    Attempt(request, ours, supervisor=supervisor, ready_at=ready_at).run()
 
 
 def refuse(sentence: str) -> NoReturn:

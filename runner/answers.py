@@ -14,7 +14,7 @@ from shared.reasons import Reason
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 JSON_MOST = 1 << 20
 CHECK_SECONDS = 10.0
-FENCE = re.compile(r"^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
+FENCE = r"(?ms)^[ \t]*```[^\n`]*\n(.*?)^[ \t]*```[ \t]*$"
 
 
 class AnswerError(Exception):
@@ -39,7 +39,7 @@ def parse(text: str) -> Json:
     try:
         return strict(text)
     except ValueError as whole_problem:
-        blocks = FENCE.findall(text)
+        blocks = re.findall(FENCE, text)
         if len(blocks) != 1:
             raise AnswerError(Reason.INVALID_OUTPUT, f"The answer is not JSON: {whole_problem}.") from None
         try:

@@ -7,8 +7,6 @@ to mount on becomes read-only.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from runner.host import INIT, Access, Host, Interpreter
 from runner.refusal import RefusalError
 from shared.messages import Bind, ExecuteRequest, Limits
@@ -45,13 +43,6 @@ NAMESPACES = ("--unshare-user", "--disable-userns", "--unshare-all")
 # A path of the host shown on or above one of these would take the place of the cell's own.
 OWN = ("/dev", "/dev/shm", "/etc/passwd", "/home/agent", "/proc", "/run/cronward", "/sys", "/tmp", "/usr", "/var/tmp")
 CLOSED = ("/dev", "/proc", "/run/cronward", "/sys")
-
-
-class Place(StrEnum):
-    """Where the agent starts."""
-
-    WORK = "its work directory"
-    SCRATCH = "a private scratch directory"
 
 
 def check(request: ExecuteRequest, host: Host, state: str) -> None:
@@ -133,11 +124,10 @@ def _holds(outer: str, inner: str) -> bool:
     return f"{inner.rstrip('/')}/".startswith(f"{outer.rstrip('/')}/")
 
 
-def place_of(request: ExecuteRequest, host: Host) -> tuple[Place, str]:
-    """Where the agent starts: in the work directory only where it can write there."""
-    if request.cell.work_dir is not None and host.work_dir is Access.WRITE:
-        return Place.WORK, request.cell.work_dir
-    return Place.SCRATCH, SCRATCH
+def start_directory(request: ExecuteRequest, host: Host) -> str:
+    """The work directory only where the agent can write there; else a private one."""
+    work_dir = request.cell.work_dir
+    return work_dir if work_dir is not None and host.work_dir is Access.WRITE else SCRATCH
 
 
 def arguments(request: ExecuteRequest, host: Host) -> list[str]:
@@ -223,8 +213,9 @@ def rlimits(limits: Limits) -> dict[str, tuple[int, int]]:
     return found
 
 
-def config(request: ExecuteRequest, cwd: str) -> bytes:
+def config(request: ExecuteRequest, host: Host) -> bytes:
     """What init is told over its pipe: NUL-ended `key=value` fields, an empty one last (see `init.parse_config`)."""
+    cwd = start_directory(request, host)
     fields = [
         f"cwd={cwd}",
         *(f"argv={argument}" for argument in request.agent.argv),

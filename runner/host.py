@@ -6,9 +6,9 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
+from typing import NamedTuple
 
 from runner.refusal import RefusalError
 from shared.messages import ExecuteRequest
@@ -33,8 +33,8 @@ class Access(Enum):
     WRITE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Interpreter:
+# NamedTuples in this package are facts that a dataclass would state as well, but at seven times the cost of import.
+class Interpreter(NamedTuple):
     """The Python that runs init, by its real path; what of it must be shown, and what in that hidden."""
 
     executable: str
@@ -42,8 +42,7 @@ class Interpreter:
     hidden: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """`shown` are the system's paths, `links` its symbolic links with their targets, `init` the file of that name."""
 
     bwrap_version: tuple[int, ...]
@@ -59,10 +58,11 @@ class Host:
 def look(request: ExecuteRequest) -> Host:
     """Raises RefusalError where there is no bubblewrap that runs."""
     cell = request.cell
+    version = ask_version(cell.bwrap)
     shown, links = system()
     granted = [*(bind.source for bind in request.agent.binds), *([cell.work_dir] if cell.work_dir else [])]
     return Host(
-        bwrap_version=version_of(cell.bwrap),
+        bwrap_version=version(),
         shown=shown,
         links=links,
         interpreter=interpreter(),
@@ -118,8 +118,8 @@ def access(path: str) -> Access:
     return Access.WRITE if os.access(path, os.W_OK) else Access.READ
 
 
-def version_of(bwrap: str) -> tuple[int, ...]:
-    """By asking it. Raises RefusalError where it cannot be started."""
+def ask_version(bwrap: str) -> Callable[[], tuple[int, ...]]:
+    """What gives the answer, which is waited for only then. Raises RefusalError where bubblewrap cannot be started."""
     reader, writer = os.pipe()
     try:
         pid = os.posix_spawn(bwrap, [bwrap, "--version"], {}, file_actions=[(os.POSIX_SPAWN_DUP2, writer, 1)])
@@ -130,11 +130,14 @@ def version_of(bwrap: str) -> tuple[int, ...]:
         ) from error
     finally:
         os.close(writer)
-    with open(reader, "rb") as answer:
-        text = answer.read(200).decode("ascii", "replace")
-    os.waitpid(pid, 0)
-    numbers = re.findall(r"\d+", text)
-    return tuple(int(number) for number in numbers[:3]) or (0,)
+
+    def answer() -> tuple[int, ...]:
+        with open(reader, "rb") as file:
+            text = file.read(200).decode("ascii", "replace")
+        os.waitpid(pid, 0)
+        return tuple(int(number) for number in re.findall(r"\d+", text)[:3]) or (0,)
+
+    return answer
 
 
 def namespaces(names: Iterable[str]) -> dict[str, str]:

@@ -11,7 +11,8 @@ exits the kernel kills whatever else lives in the namespace. Descriptor 4 takes 
                   exited STATUS LEFT  its wait status, and how many others were alive then
                   usage USER SYSTEM MAXRSS  of all that was reaped: microseconds, microseconds, KiB
 
-Only what has no import cost is imported: `json` and `signal` would each double the start time of this process.
+Only what costs little to import is imported: each of `json`, `signal` and `typing` would cost a third of what Python's
+own start costs.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import os
 import resource
 import select
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from typing import NoReturn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from runner.refusal import RefusalError
 from shared.reasons import Reason
@@ -12,8 +12,7 @@ NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_RDWR
 CHUNK = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class Logs:
+class Logs(NamedTuple):
     """Descriptors, but `state`: the real path of the directory, which no cell may show."""
 
     stdout: int

@@ -1,35 +1,28 @@
 """From facts to a verdict: did the agent do what was asked, and if not, whose doing was it?
 
-Pure: `judge` sees what was kept of the answer and how the tree ended, and touches nothing.
+`verdict` is pure: it sees what was kept of the answer and how the tree ended. `judge` gathers that for it.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from errno import E2BIG, EACCES, ENOENT, ENOEXEC, ENOTDIR
+from typing import NamedTuple
 
-from runner import answers
-from runner.relay import Ending
-from runner.repair import repair
+from runner import answers, logs
+from runner.ending import Ending
+from runner.logs import Logs
+from runner.repair import repair, settings
 from runner.report import Report
-from shared.messages import ExecuteRequest
+from shared.messages import ExecuteRequest, ExecuteResult, Layer, Usage
 from shared.reasons import Reason
 
-SIGNALS = {
-    1: "HUP",
-    2: "INT",
-    3: "QUIT",
-    4: "ILL",
-    6: "ABRT",
-    7: "BUS",
-    8: "FPE",
-    9: "KILL",
-    11: "SEGV",
-    13: "PIPE",
-} | {14: "ALRM", 15: "TERM", 24: "XCPU", 25: "XFSZ", 31: "SYS"}
+SIGNALS = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE"}
+SIGNALS |= {14: "ALRM", 15: "TERM", 24: "XCPU", 25: "XFSZ", 31: "SYS"}
 SIGKILL, SIGXCPU, SIGXFSZ = 9, 24, 25
+WORDS_MOST = 4096
 ERROR_MOST = 300
 # A response is one field of one line of the protocol, and each of its bytes may take six there.
 RESPONSE_MOST = 128 << 10
@@ -42,8 +35,7 @@ START_FAILURES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What was kept of the agent's standard output: its size, its beginning, and the whole where that is short."""
 
     size: int
@@ -52,27 +44,90 @@ class Answer:
     whole: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """`accepted`: the answer is one, whatever it is worth; only then is any of it a response."""
+class Verdict(NamedTuple):
+    """`answer_bytes` and `response` are there only where the agent gave an answer, whatever it is worth."""
 
     reason: Reason
     error: str = ""
-    exit_code: int | None = None
-    signal: int | None = None
     response: str = ""
-    accepted: bool = False
+    answer_bytes: int = 0
 
 
-def judge(
-    request: ExecuteRequest, ending: Ending, answer: Answer, last_words: bytes, settings: dict[str, str]
+NO_ANSWER = Answer(0, True, b"", b"")
+
+
+def judge(request: ExecuteRequest, ending: Ending, files: Logs | None) -> Verdict:
+    """Look at what was kept, judge it, and file the answer if there is one. `files`: None where there are none."""
+    if files is None:
+        return verdict(request, ending, NO_ANSWER, b"", {})
+    found = verdict(request, ending, read_answer(request, files), logs.tail(files.stderr, WORDS_MOST), settings())
+    try:
+        if found.answer_bytes:
+            logs.copy(files.stdout, files.answer)
+    except OSError as error:
+        sentence = f"The answer could not be kept ({error.strerror}). Make room on the disk."
+        return Verdict(Reason.RUNNER_BROKE, sentence)
+    return found
+
+
+def read_answer(request: ExecuteRequest, files: Logs) -> Answer:
+    """As much of the output as is to be looked at; the rest stays on disk."""
+    size = os.fstat(files.stdout).st_size
+    # A character more than is kept, so that the cut is seen to lie inside one.
+    head = logs.head(files.stdout, min(request.response_bytes, RESPONSE_MOST) + 4)
+    short = request.output_format != "text" and size <= answers.JSON_MOST
+    return Answer(size, logs.is_blank(files.stdout), head, logs.head(files.stdout, size) if short else None)
+
+
+def verdict(
+    request: ExecuteRequest, ending: Ending, answer: Answer, last_words: bytes, found: Mapping[str, str]
 ) -> Verdict:
-    """`last_words`: the end of the agent's standard error, which is bubblewrap's where init never spoke."""
-    code, number = decode_status(ending.report.status)
-    verdict = _judge_end(request, ending, last_words, settings)
-    if verdict.reason is Reason.OK:
-        verdict = _judge_answer(request, answer)
-    return replace(verdict, exit_code=code, signal=number)
+    """`last_words`: the end of the agent's standard error, which is bubblewrap's where init never spoke. `found`: the
+    kernel's settings. The order of the questions is the order of trust: our own causes, then init, then the agent."""
+    report, words = ending.report, last_line(last_words)
+    if ending.stuck:
+        pids = ", ".join(map(str, ending.stuck))
+        return Verdict(Reason.RUNNER_BROKE, f"The kernel does not end process {pids}. Look at its disks and mounts.")
+    if ending.cause is not None:
+        return Verdict(ending.cause.reason, shown(ending.cause.error, 2 * ERROR_MOST))
+    if report.hello is None:
+        return Verdict(Reason.SANDBOX_UNAVAILABLE, no_cell(words, found))
+    if report.failure is not None:
+        return not_started(request.agent.argv[0], *report.failure)
+    if report.status is None:
+        sentence = "The cell's init ended without a report. Look for the kernel's out-of-memory killer in its log."
+        return Verdict(Reason.RUNNER_BROKE, sentence)
+    return of_status(request, report, words) or of_answer(request, answer)
+
+
+def no_cell(words: str, found: Mapping[str, str]) -> str:
+    sentence = f"No cell could be made: {words or 'bubblewrap ended without a word'}."
+    return f"{sentence} {repair(words, found)}".rstrip()
+
+
+def not_started(program: str, step: str, number: int) -> Verdict:
+    if step == "exec":
+        problem = START_FAILURES.get(number, f"could not be started ({os.strerror(number)})")
+        return Verdict(Reason.BAD_DEFINITION, f"The program {shown(program)} {problem}.")
+    sentence = f"The agent's process could not be made ready ({step}: {os.strerror(number)})."
+    return Verdict(Reason.SANDBOX_UNAVAILABLE, sentence)
+
+
+def of_status(request: ExecuteRequest, report: Report, words: str) -> Verdict | None:
+    """What the agent's end says; None: it ended well."""
+    code, number = decode_status(report.status)
+    limit = request.limits.cpu_seconds
+    cpu = (report.user_us + report.system_us) / 1e6
+    if number == SIGXCPU or (number == SIGKILL and limit is not None and cpu >= limit):
+        return Verdict(Reason.CPU_LIMIT, f"The agent used its {limit} s of CPU time.")
+    if number == SIGXFSZ:
+        return Verdict(Reason.DISK_LIMIT, f"The agent wrote a file of more than {request.limits.file_bytes} bytes.")
+    if number is not None:
+        name = f"SIG{SIGNALS[number]}" if number in SIGNALS else f"signal {number}"
+        return Verdict(Reason.KILLED_BY_SIGNAL, f"The agent was killed by {name}. {words}".rstrip())
+    if code:
+        return Verdict(Reason.AGENT_ERROR, f"The agent ended with exit code {code}. {words}".rstrip())
+    return None
 
 
 def decode_status(status: int | None) -> tuple[int | None, int | None]:
@@ -84,72 +139,23 @@ def decode_status(status: int | None) -> tuple[int | None, int | None]:
     return os.WEXITSTATUS(status), None
 
 
-def _judge_end(request: ExecuteRequest, ending: Ending, last_words: bytes, settings: dict[str, str]) -> Verdict:
-    report, words = ending.report, last_line(last_words)
-    if ending.stuck:
-        pids = ", ".join(map(str, ending.stuck))
-        return Verdict(Reason.RUNNER_BROKE, f"The kernel does not end process {pids}. Look at its disks and mounts.")
-    if ending.cause is not None:
-        return Verdict(ending.cause.reason, ending.cause.error)
-    if report.hello is None:
-        return Verdict(Reason.SANDBOX_UNAVAILABLE, _no_cell(words, settings))
-    if report.failure is not None:
-        return _not_started(request.agent.argv[0], *report.failure)
-    if report.status is None:
-        return Verdict(
-            Reason.RUNNER_BROKE, "The cell's init ended without a report; the kernel may have been short of memory."
-        )
-    return _judge_status(request, report, words)
-
-
-def _no_cell(words: str, settings: dict[str, str]) -> str:
-    sentence = f"No cell could be made: {words or 'bubblewrap ended without a word'}."
-    return f"{sentence} {repair(words, settings)}".rstrip()
-
-
-def _not_started(program: str, step: str, number: int) -> Verdict:
-    if step == "exec":
-        problem = START_FAILURES.get(number, f"could not be started ({os.strerror(number)})")
-        return Verdict(Reason.BAD_DEFINITION, f"The program {shown(program)} {problem}.")
-    return Verdict(
-        Reason.SANDBOX_UNAVAILABLE, f"The agent's process could not be made ready ({step}: {os.strerror(number)})."
-    )
-
-
-def _judge_status(request: ExecuteRequest, report: Report, words: str) -> Verdict:
-    code, number = decode_status(report.status)
-    limit = request.limits.cpu_seconds
-    cpu = (report.user_us + report.system_us) / 1e6
-    if number == SIGXCPU or (number == SIGKILL and limit is not None and cpu >= limit):
-        return Verdict(Reason.CPU_LIMIT, f"The agent used its {limit} s of CPU time.")
-    if number == SIGXFSZ:
-        return Verdict(Reason.DISK_LIMIT, f"The agent wrote a file of more than {request.limits.file_bytes} bytes.")
-    if number is not None:
-        name = f"SIG{SIGNALS[number]}" if number in SIGNALS else f"signal {number}"
-        return Verdict(Reason.KILLED_BY_SIGNAL, f"The agent was killed by {name}." + (f" {words}" if words else ""))
-    if code:
-        return Verdict(Reason.AGENT_ERROR, f"The agent ended with exit code {code}." + (f" {words}" if words else ""))
-    return Verdict(Reason.OK)
-
-
-def _judge_answer(request: ExecuteRequest, answer: Answer) -> Verdict:
+def of_answer(request: ExecuteRequest, answer: Answer) -> Verdict:
     response = cut(answer.head, min(request.response_bytes, RESPONSE_MOST))
-    verdict = Verdict(Reason.OK, response=response, accepted=True)
+    good = Verdict(Reason.OK, response=response, answer_bytes=answer.size)
     if answer.blank and (request.agent.require_answer or request.output_format != "text"):
-        return replace(verdict, reason=Reason.EMPTY_ANSWER, error="The agent ended well but gave no answer.")
+        return good._replace(reason=Reason.EMPTY_ANSWER, error="The agent ended well but gave no answer.")
     if request.output_format == "text":
-        return verdict
+        return good
     try:
         answers.check(answer.whole, request.output_schema if request.output_format == "structured" else "")
     except answers.AnswerError as error:
-        return replace(verdict, reason=error.reason, error=str(error))
-    return verdict
+        return good._replace(reason=error.reason, error=shown(str(error)))
+    return good
 
 
 def cut(head: bytes, most: int) -> str:
     """The first `most` bytes as text, cut between characters; what is not UTF-8 becomes a replacement mark."""
-    text = head.decode("utf-8", "replace")
-    return text.encode()[:most].decode("utf-8", "ignore")
+    return head.decode("utf-8", "replace").encode()[:most].decode("utf-8", "ignore")
 
 
 def last_line(words: bytes) -> str:
@@ -157,7 +163,35 @@ def last_line(words: bytes) -> str:
     return shown(lines[-1].strip()) if lines else ""
 
 
-def shown(text: str) -> str:
-    """Safe for a terminal and a log, and short: whatever does not print is written out."""
-    escaped = re.sub(r"[^\x20-\x7e]", lambda found: found[0] if found[0].isprintable() else ascii(found[0])[1:-1], text)
-    return escaped if len(escaped) <= ERROR_MOST else escaped[: ERROR_MOST - 1] + "…"
+def shown(text: str, most: int = ERROR_MOST) -> str:
+    """Safe for a terminal and a log, and short: what does not print, bidirectional marks too, is written out."""
+    escaped = re.sub(r"[^ -~]", lambda found: found[0] if found[0].isprintable() else ascii(found[0])[1:-1], text)
+    return escaped if len(escaped) <= most else f"{escaped[: most - 1]}…"
+
+
+def result(
+    request: ExecuteRequest, ending: Ending, found: Verdict, held: tuple[Layer, ...], elapsed: float
+) -> ExecuteResult:
+    """The last line. `elapsed` in seconds, from the request to the end of the tree."""
+    report = ending.report
+    code, number = decode_status(report.status if report.failure is None else None)
+    usage = Usage(
+        wall_seconds=elapsed,
+        cpu_seconds=(report.user_us + report.system_us) / 1e6,
+        peak_rss_bytes=report.max_rss_kib * 1024,
+        output_bytes=ending.output_bytes,
+    )
+    return ExecuteResult(
+        run_id=request.run_id,
+        attempt=request.attempt,
+        reason=found.reason,
+        error=found.error,
+        response=found.response,
+        answer_bytes=found.answer_bytes,
+        exit_code=code,
+        signal=number,
+        duration=int(elapsed * 1e9),
+        usage=usage if report.started else None,
+        layers=held,
+        left_behind=report.left,
+    )

@@ -11,11 +11,12 @@ import os
 import selectors
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from time import monotonic
 
 from runner import kill, logs
 from runner.channel import Channel
+from runner.ending import Cause, Ending
 from runner.feed import Feed
 from runner.kill import Rung
 from runner.logs import Logs
@@ -28,26 +29,6 @@ from shared.reasons import Reason
 
 CHUNK = 1 << 16
 PROGRESS_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why the runner ends the tree."""
-
-    reason: Reason
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """What is known when nothing is left of the tree. `stuck`: pids that could not be killed. `abandoned`: the
-    supervisor is gone."""
-
-    report: Report
-    cause: Cause | None = None
-    output_bytes: int = 0
-    stuck: tuple[int, ...] = ()
-    abandoned: bool = False
 
 
 class Relay:

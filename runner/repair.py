@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 SETTINGS = {
     "apparmor": "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
     "maximum": "/proc/sys/user/max_user_namespaces",
@@ -29,7 +31,7 @@ def settings() -> dict[str, str]:
     return found
 
 
-def repair(words: str, found: dict[str, str]) -> str:
+def repair(words: str, found: Mapping[str, str]) -> str:
     """The repair for what bubblewrap said, or nothing where we know none."""
     if "mount proc" in words:
         return PROC

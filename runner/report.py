@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 # The longest line is hello, at about 300 bytes.
 MAX_LINE = 4096
 
 
-@dataclass(slots=True)
 class Report:
     """What has been reported so far. `hello`: what holds in the cell; `failure`: the step and errno of a failed start;
     `status`: the agent's wait status; `left`: how many others lived then; the times in microseconds, memory in KiB."""
 
-    hello: dict[str, str] | None = None
-    started: bool = False
-    failure: tuple[str, int] | None = None
-    status: int | None = None
-    left: int = 0
-    user_us: int = 0
-    system_us: int = 0
-    max_rss_kib: int = 0
-    used: bool = False
+    def __init__(self) -> None:
+        self.hello: dict[str, str] | None = None
+        self.started = False
+        self.failure: tuple[str, int] | None = None
+        self.status: int | None = None
+        self.left = 0
+        self.user_us = self.system_us = self.max_rss_kib = 0
 
     def take(self, line: bytes) -> None:
         """Raises ValueError on a line that init does not say."""
@@ -37,6 +32,5 @@ class Report:
             self.status, self.left = (int(word) for word in words)
         elif kind == "usage":
             self.user_us, self.system_us, self.max_rss_kib = (int(word) for word in words)
-            self.used = True
         else:
             raise ValueError(f"init said {kind!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from runner import cell
 from runner.channel import FIRST_FREE
@@ -15,8 +15,7 @@ from shared.reasons import Reason
 SIGPIPE, SIGXFSZ = 13, 25
 
 
-@dataclass(slots=True)
-class Pipes:
+class Pipes(NamedTuple):
     """Our ends, none of which blocks. `life` is the cell's life: nobody else holds its write end."""
 
     stdin: int
@@ -27,8 +26,7 @@ class Pipes:
     info: int
 
 
-@dataclass(frozen=True, slots=True)
-class Spawned:
+class Spawned(NamedTuple):
     pid: int
     pidfd: int
     pipes: Pipes

@@ -1,0 +1,26 @@
+"""How a tree ended, as the relay saw it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from runner.report import Report
+from shared.reasons import Reason
+
+
+class Cause(NamedTuple):
+    """Why the runner ended the tree."""
+
+    reason: Reason
+    error: str
+
+
+class Ending(NamedTuple):
+    """What is known when nothing is left of the tree. `stuck`: pids that could not be killed. `abandoned`: the
+    supervisor is gone."""
+
+    report: Report
+    cause: Cause | None = None
+    output_bytes: int = 0
+    stuck: tuple[int, ...] = ()
+    abandoned: bool = False
