@@ -97,13 +97,14 @@ class Client:
 
     def _job(self, record: object) -> CronJob:
         try:
-            return CronJob.model_validate(record)
+            return CronJob.model_validate_json(json.dumps(record))
         except ValidationError as error:
             raise self._baffled() from error
 
     def _run(self, record: object) -> CronRun:
         try:
-            return CronRun.model_validate(record)
+            # As JSON: what runner and supervisor share is strict, and then a list is no tuple unless it came as JSON.
+            return CronRun.model_validate_json(json.dumps(record))
         except ValidationError as error:
             raise self._baffled() from error
 

@@ -14,7 +14,6 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +80,7 @@ class CronScheduler:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: Turns | None = None
-        self._drained: asyncio.Event | None = None
+        self._drained: asyncio.Future[None] | None = None
         self._thread: threading.Thread | None = None
 
     # ---- the seed's operations; a job is named by its id, an unambiguous beginning of it, or its name
@@ -224,15 +223,19 @@ class CronScheduler:
             self._thread = None
 
     @contextlib.asynccontextmanager
-    async def keep_time(self) -> AsyncIterator[asyncio.Event]:
-        """Keep time on the running loop; the event is set when it was stopped and nothing runs any more.
+    async def keep_time(self) -> AsyncIterator[asyncio.Future[None]]:
+        """Keep time on the running loop; the future is done when it was stopped and nothing runs any more.
+
+        It fails if a turn does: better no supervisor, which is noticed and started again, than one that is deaf.
 
         Holds the home's lock meanwhile. Raises RefusedError if another process does.
         """
         with self._holding_home():
-            self._loop, self._drained = asyncio.get_running_loop(), asyncio.Event()
+            self._loop = asyncio.get_running_loop()
+            self._drained = self._loop.create_future()
             executor = self._executor or make_executor(self.home.root)
-            self._core.live.spawn = partial(executor.spawn, tell=self._tell, loop=self._loop)
+            loop, tell = self._loop, self._tell
+            self._core.live.spawn = lambda request, slug: executor.spawn(request, tell, loop, slug)
             self._take_up()
             self._turns = Turns(self._tick, self.clock, self._loop)
             self._turns.soon()
@@ -257,7 +260,7 @@ class CronScheduler:
         async def keep() -> None:
             async with self.keep_time() as drained:
                 ready.set_result(None)
-                await drained.wait()
+                await drained
 
         try:
             asyncio.run(keep())
@@ -276,10 +279,16 @@ class CronScheduler:
             lock.release()
 
     def _tick(self, now: Moment) -> Wake:
+        assert self._drained is not None  # there are turns only while time is kept
         with self._mutex:
-            wake = self._core.tick(now)
-            if self._core.drained() and self._drained is not None:
-                self._drained.set()
+            try:
+                wake = self._core.tick(now)
+            except BaseException as defect:
+                if not self._drained.done():
+                    self._drained.set_exception(defect)
+                raise
+            if self._core.drained() and not self._drained.done():
+                self._drained.set_result(None)
             return wake
 
     def _tell(self, news: News) -> None:

@@ -44,7 +44,7 @@ async def _supervise(home: Home, config: Config) -> None:
         write_info(home, started_at=began, cronward=__version__, socket=home.socket)
         log.info("keeping time in %s, pid %d", home.root, os.getpid())
         try:
-            await drained.wait()
+            await drained
         finally:
             await server.close()
             remove_info(home)

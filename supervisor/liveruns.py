@@ -143,8 +143,8 @@ class LiveRuns:
             live.run = live.run.noted(runner_pid=news.message.pid)
         elif isinstance(news.message, Started):
             live.run = live.run.noted(layers=news.message.layers)
-            names = ", ".join(layer.name for layer in news.message.layers)
-            self.logger.info("run %s: the cell stands (%s) and the agent has its prompt", live.run.id, names)
+            count = len(news.message.layers)
+            self.logger.info("run %s: the cell stands (%d layers) and the agent has its prompt", live.run.id, count)
 
     def stop(self, live: LiveRun, reason: Reason, now: Moment) -> CronRun:
         """Tell it to end. The first cause wins; told again, it changes nothing."""
