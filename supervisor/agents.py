@@ -21,7 +21,7 @@ from supervisor.models import CronJob, OutputFormat
 NAMES = ("local", "command")
 CELL_PATH = "/usr/local/bin:/usr/bin:/bin"
 _LOCAL = Path(__file__).resolve().parent.parent / "runner" / "agents" / "local.py"
-_INSIDE = "/run/cronward"
+_INSIDE = "/run/agent"  # not /run/cronward: there the runner shows nothing but init
 _SYSTEM = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/")
 
 
