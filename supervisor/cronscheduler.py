@@ -22,7 +22,7 @@ from supervisor.bytecode import compile_package
 from supervisor.clock import Clock, Moment, SystemClock
 from supervisor.config import Config
 from supervisor.definition import JobDraft, Setting, define
-from supervisor.errors import NotFoundError, StoreError, UnreachableError
+from supervisor.errors import NotFoundError, RefusedError, StoreError, UnreachableError
 from supervisor.host import Host
 from supervisor.hostzone import host_zone
 from supervisor.jobs import CronStore, new_id
@@ -272,6 +272,8 @@ class CronScheduler:
     @contextlib.contextmanager
     def _holding_home(self) -> Iterator[None]:
         lock = HomeLock(self.home)
+        if lock.held:  # it nests within a process, so acquiring it would not tell
+            raise RefusedError(f"This process keeps time in {self.home.root} already; stop that scheduler first.")
         lock.acquire(LOCK_WAIT)
         try:
             yield
