@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from supervisor.cli.escape import shortened
 from supervisor.cli.place import Place
-from supervisor.cli.render import Cell, Column, Style, on_terminal, show_facts, show_table, warn
+from supervisor.cli.render import Cell, Column, Style, on_terminal, say, show_facts, show_table, warn
 from supervisor.cli.times import lasted, relative, size, span, stamp
 from supervisor.describe import describe
 from supervisor.duration import format_duration
@@ -47,7 +47,7 @@ def show_jobs(place: Place, jobs: Sequence[CronJob]) -> None:
         Column("NAME", shrinks=True),
         Column("SCHEDULE", shrinks=True),
         Column("NEXT"),
-        Column("LAST", shrinks=True),
+        Column("LAST", shrinks=True, least=20),
         Column("RUNS", right=True, needs=90),
         Column("AGENT", needs=110),
         Column("PROMPT", shrinks=True, needs=110),
@@ -61,7 +61,7 @@ def show_job(place: Place, job: CronJob) -> None:
     show_facts(_job_facts(job, place.now))
     runs = place.runs.get_runs(job.id, last=_SHOWN_RUNS)
     if runs:
-        show_facts([("", "")])
+        say("")
         show_runs(place, runs)
 
 
@@ -147,7 +147,7 @@ def _run_row(place: Place, run: CronRun, whole: bool) -> list[Cell | str]:
         run.job_name or run.job_id,
         standing(run),
         stamp(run.scheduled_at) if whole else relative(run.scheduled_at, place.now),
-        lasted(run.duration) if ended and run.attempt else "-",
+        lasted(run.duration) if ended and run.duration else "-",
         str(run.attempt),
         shortened(run.error or run.response, 200 if whole else _PROMPT_CHARS),
     ]

@@ -13,7 +13,8 @@ from supervisor.cli import render
 from supervisor.cli.times import size, span
 
 MAX_PROCESSES = 10_000
-_ARGV_CHARS = 400
+_ARGV_CHARS = 4000
+_COLUMN_CHARS = 120
 
 
 class Node(TypedDict):
@@ -72,9 +73,16 @@ def _rows(tree: Tree) -> Iterable[Sequence[render.Cell | str]]:
 
 
 def _walk(node: Node, depth: int) -> Iterable[Sequence[render.Cell | str]]:
-    yield _row(node, node["name"], depth)
+    yield _row(node, _role(node, depth), depth)
     for child in node["children"]:
         yield from _walk(child, depth + 1)
+
+
+def _role(node: Node, depth: int) -> str:
+    """What it is to us: runner and init are Python, and would be called so."""
+    if depth == 2:
+        return "runner"
+    return "init" if depth == 4 and node["command"].endswith("/cronward/init.py") else node["name"]
 
 
 def _row(node: Node, name: str, depth: int) -> Sequence[render.Cell | str]:
@@ -84,17 +92,17 @@ def _row(node: Node, name: str, depth: int) -> Sequence[render.Cell | str]:
         size(node["rss_bytes"]),
         span(node["age_seconds"]),
         "  " * depth + name,
-        node["command"],
+        node["command"][:_COLUMN_CHARS],
     ]
 
 
 def _runner(run: Mapping[str, Any]) -> Node | None:
     runner = _process(run["runner_pid"])
-    # The number alone could be a later process's.
-    if runner is None or abs(runner.create_time() - (run["runner_start"] or 0)) > 2:
-        return None
     children: dict[int, list[psutil.Process]] = {}
     with suppress(psutil.Error):
+        # The number alone could be a later process's; a runner names its run.
+        if runner is None or run["id"] not in runner.cmdline():
+            return None
         for process in runner.children(recursive=True)[:MAX_PROCESSES]:
             with suppress(psutil.Error):
                 children.setdefault(process.ppid(), []).append(process)

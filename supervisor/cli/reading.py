@@ -32,7 +32,8 @@ def show(place: Place, run: CronRun) -> None:
     render.show_facts(_head(run))
     shown = False
     for attempt in _attempts(place, run):
-        for name in (ANSWER if _exists(_file(place, run, attempt, ANSWER)) else OUTPUT, ERRORS):
+        # Without an accepted answer, what the agent wrote instead of one.
+        for name in (ANSWER if _size(_file(place, run, attempt, ANSWER)) else OUTPUT, ERRORS):
             shown |= _Tail(_file(place, run, attempt, name), _heading(attempt, name)).more(last=True)
     if not shown:
         render.warn("No output of it is kept." if run.status.final else "There is no output yet; follow it with -f.")
@@ -41,7 +42,7 @@ def show(place: Place, run: CronRun) -> None:
 def show_answer(place: Place, run: CronRun) -> None:
     """The answer of the last attempt alone; what the record keeps of it where the file is gone."""
     path = _file(place, run, run.attempt, ANSWER)
-    if _exists(path):
+    if _size(path):
         _Tail(path, "").more(last=True)
     else:
         render.say(run.response)
@@ -72,7 +73,7 @@ def show_json(place: Place, run: CronRun) -> None:
     typer.echo('{"run": ' + json.dumps(run.model_dump(mode="json")) + ',\n "attempts": [', nl=False)
     for place_in_list, attempt in enumerate(_attempts(place, run)):
         typer.echo(("," if place_in_list else "") + f'\n  {{"attempt": {attempt}', nl=False)
-        for name in (ANSWER, ERRORS):
+        for name in (ANSWER, OUTPUT, ERRORS):
             typer.echo(f', "{name}": "', nl=False)
             for text in _texts(_file(place, run, attempt, name)):
                 typer.echo(json.dumps(text)[1:-1], nl=False)
@@ -133,8 +134,10 @@ def _file(place: Place, run: CronRun, attempt: int, name: str) -> Path:
     return place.home.log_dir(run.id, attempt) / name
 
 
-def _exists(path: Path) -> bool:
-    return os.path.lexists(path)
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.lstat().st_size
+    return 0
 
 
 def _texts(path: Path) -> Iterator[str]:

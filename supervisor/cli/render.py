@@ -17,6 +17,8 @@ from supervisor.cli.escape import escape, escape_lines
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+_GAP = 2
+
 Style = Literal["", "green", "red", "yellow", "cyan", "dim", "bold"]
 
 
@@ -30,12 +32,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`shrinks`: cut short before others where the terminal is narrow. `needs`: left out below this width."""
+    """`shrinks`: may be cut short where the terminal is narrow, down to `least`. `needs`: left out below this width."""
 
     title: str
     right: bool = False
     shrinks: bool = False
     needs: int = 0
+    least: int = 8
 
 
 def on_terminal() -> bool:
@@ -120,6 +123,17 @@ def _coloured(text: str, style: Style) -> str:
     return typer.style(text, fg=style)
 
 
+def fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """The widths of columns in this much room: of those above their least, the widest gives way first."""
+    widths = list(natural)
+    while sum(widths) > room:
+        above = [place for place, width in enumerate(widths) if width > least[place]]
+        if not above:
+            break
+        widths[max(above, key=widths.__getitem__)] -= 1
+    return widths
+
+
 def _show_fitted(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -128,24 +142,16 @@ def _show_fitted(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> N
     # Text objects only: Rich reads markup in strings, and stored text is not to be read by it.
     console = Console(highlight=False, markup=False, emoji=False)
     shown = [place for place, column in enumerate(columns) if column.needs <= console.width]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for place in shown:
-        column = columns[place]
-        table.add_column(
-            Text(column.title),
-            justify="right" if column.right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=None if column.shrinks else _width(column, rows, place),
-        )
-    for row in rows:
-        table.add_row(*(Text(escape(row[place].text), style=row[place].style) for place in shown))
+    texts = [[Text(escape(row[place].text), style=row[place].style) for place in shown] for row in rows]
+    titles = [Text(columns[place].title) for place in shown]
+    natural = [max(text.cell_len for text in column) for column in zip(titles, *texts, strict=True)]
+    room = console.width - _GAP * (len(shown) - 1)
+    least = [columns[place].least if columns[place].shrinks else natural[at] for at, place in enumerate(shown)]
+    widths = fitted(natural, least, room)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for title, place, width in zip(titles, shown, widths, strict=True):
+        justify: Literal["right", "left"] = "right" if columns[place].right else "left"
+        table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+    for row in texts:
+        table.add_row(*row)
     console.print(table)
-
-
-def _width(column: Column, rows: Sequence[Sequence[Cell]], place: int) -> int:
-    from rich.cells import cell_len
-
-    return max((cell_len(escape(row[place].text)) for row in rows), default=0) and max(
-        cell_len(column.title), *(cell_len(escape(row[place].text)) for row in rows)
-    )
