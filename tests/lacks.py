@@ -20,6 +20,11 @@ from supervisor import weights
 PYTHONS = ("3.11", "3.12", "3.13")
 BWRAP = "/usr/bin/bwrap"
 NOBODY = 65534
+# Where the kernel's own numbers of system calls stand, per machine.
+HEADERS = {
+    "x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
+    "aarch64": "/usr/include/asm-generic/unistd.h",
+}
 
 
 def need(*names: str) -> pytest.MarkDecorator:
@@ -64,6 +69,11 @@ def lack_of_model() -> str | None:
     return f"This CPU lacks {', '.join(missing)}." if missing else None
 
 
+def lack_of_headers() -> str | None:
+    missing = [path for path in HEADERS.values() if not Path(path).exists()]
+    return f"The kernel's headers are not installed: {', '.join(missing)}." if missing else None
+
+
 def lack_of_pythons() -> str | None:
     missing = [version for version in PYTHONS if python(version) is None]
     return f"No Python {', '.join(missing)} was found." if missing else None
@@ -92,7 +102,9 @@ LACKS: dict[str, Callable[[], str | None]] = {
     "model": lack_of_model,
     "root": lambda: None if os.geteuid() == 0 else "This test is for root.",
     "user": lambda: None if os.geteuid() != 0 else "This test is for an ordinary user.",
+    "compiler": program("cc"),
     "git": program("git"),
+    "headers": lack_of_headers,
     "node": program("node"),
     "pythons": lack_of_pythons,
 }
