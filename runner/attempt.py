@@ -62,7 +62,7 @@ class Attempt:
         request = self._request
         found = host.look(request)
         cell.check(request, found, files.state)
-        spawned = spawn(cell.arguments(request, found))
+        spawned = spawn(cell.arguments(request, found), cell.files(request))
         # While bubblewrap builds the cell, on another core.
         from runner.relay import Relay
 

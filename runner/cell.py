@@ -20,6 +20,7 @@ OLDEST_BWRAP = (0, 8)
 
 # The numbers under which bubblewrap and init find their descriptors; 0 to 2 are the agent's own.
 LIFE, REPORT, INFO, FIRST_FILE = 3, 4, 5, 6
+MOST_FILES = 16
 FILES = {
     "/etc/passwd": (
         "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n"
@@ -65,6 +66,11 @@ def check(request: ExecuteRequest, host: Host, state: str) -> None:
         raise RefusalError(Reason.BAD_DEFINITION, "The agent's environment has a variable without a proper name.")
     for bind in request.agent.binds:
         _check_bind(bind, host, state)
+    if len(request.agent.files) > MOST_FILES:
+        raise RefusalError(Reason.BAD_DEFINITION, f"The agent wants more than {MOST_FILES} files placed.")
+    for path in request.agent.files:
+        _check_plain("The file", path)
+        _check_target("The file", path)
     if request.cell.work_dir is not None:
         _check_work_dir(request.cell.work_dir, host, state)
 
@@ -143,6 +149,7 @@ def arguments(request: ExecuteRequest, host: Host) -> list[str]:
         *_interpreter(host.interpreter),
         *("--ro-bind", host.init, INIT),
         *_granted(request, host),
+        *_placed(request),
         *_closed(host.interpreter),
         *("--chdir", "/", "--", host.interpreter.executable, "-I", "-S", INIT),
     ]
@@ -187,8 +194,23 @@ def _granted(request: ExecuteRequest, host: Host) -> list[str]:
     return [part for bind in binds for part in ("--bind" if bind.writable else "--ro-bind", bind.source, bind.target)]
 
 
+def _placed(request: ExecuteRequest) -> list[str]:
+    """The agent's files. Bound, not made: in a writable place they would be the agent's to change."""
+    numbers = range(FIRST_FILE + len(FILES), FIRST_FILE + len(FILES) + len(request.agent.files))
+    return [
+        part
+        for number, path in zip(numbers, request.agent.files, strict=True)
+        for part in ("--ro-bind-data", str(number), path)
+    ]
+
+
 def _closed(interpreter: Interpreter) -> list[str]:
     return [part for path in (*interpreter.hidden, "/") for part in ("--remount-ro", path)]
+
+
+def files(request: ExecuteRequest) -> list[str]:
+    """What is in the files, in the order of their descriptors from FIRST_FILE on."""
+    return [*FILES.values(), *request.agent.files.values()]
 
 
 def environment(request: ExecuteRequest, cwd: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 from shared import wire
 
 # Out of the way of the numbers that a cell's descriptors get (see spawn).
-FIRST_FREE = 10
+FIRST_FREE = 64
 
 
 def claim() -> Channel:

@@ -6,7 +6,6 @@ import fcntl
 import os
 from typing import NamedTuple
 
-from runner import cell
 from runner.channel import FIRST_FREE
 from runner.refusal import RefusalError
 from shared.reasons import Reason
@@ -32,8 +31,8 @@ class Spawned(NamedTuple):
     pipes: Pipes
 
 
-def spawn(argv: list[str]) -> Spawned:
-    """Raises RefusalError where bubblewrap cannot be started."""
+def spawn(argv: list[str], files: list[str]) -> Spawned:
+    """`files`: what bubblewrap places, by descriptor. Raises RefusalError where it cannot be started."""
     theirs: list[int] = []
 
     def reading() -> int:
@@ -46,7 +45,7 @@ def spawn(argv: list[str]) -> Spawned:
 
     # In the order of their numbers: 0, 1, 2, LIFE, REPORT, INFO, and then the files.
     pipes = Pipes(stdin=writing(), stdout=reading(), stderr=reading(), life=writing(), report=reading(), info=reading())
-    theirs += [_filled(text) for text in cell.FILES.values()]
+    theirs += [_filled(text) for text in files]
     try:
         pid = os.posix_spawn(
             argv[0],
@@ -80,8 +79,9 @@ def _high(descriptor: int) -> int:
 
 
 def _filled(text: str) -> int:
-    """The read end of a pipe that holds `text`, which is far less than a pipe takes."""
-    reader, writer = os.pipe()
-    os.write(writer, text.encode())
-    os.close(writer)
-    return _high(reader)
+    """A file in memory, because a pipe takes only 64 KiB before somebody reads it."""
+    descriptor = os.memfd_create("cronward", os.MFD_CLOEXEC)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(text.encode())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return _high(descriptor)
