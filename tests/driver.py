@@ -1,4 +1,4 @@
-"""Drive one real runner as the supervisor does: two pipes, one request, a list of messages. For tests and benchmarks."""
+"""Drive one real runner as the supervisor does: two pipes, one request, a list of messages."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run_as() -> RunAs | None:
 
 
 def request(log_dir: Path, *argv: str, prompt: str = "", **changes: Any) -> ExecuteRequest:
-    """An attempt at `argv`. `env`, `binds`, `require_answer` change the agent, `work_dir` the cell, the rest the request."""
+    """An attempt at `argv`. `env`, `binds`, `require_answer` change the agent, `work_dir` the cell."""
     agent = AgentSpec(
         name="command",
         argv=argv,
@@ -200,3 +200,17 @@ def adopt_orphans() -> None:
     """Be the subreaper, as the supervisor is: what a killed runner leaves becomes our child, where it can be seen."""
     if ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def children(of: int | None = None) -> list[int]:
+    """Pids of the living children of a process, ours by default."""
+    parent, found = str(os.getpid() if of is None else of), []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state, ppid = (entry / "stat").read_text().rpartition(") ")[2].split()[:2]
+            except OSError:
+                continue
+            if ppid == parent and state not in "ZX":
+                found.append(int(entry.name))
+    return found
