@@ -12,6 +12,7 @@ _GLOBAL = ("--home", "--config")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Arguments default to the process's own."""
+    _fill_standard_descriptors()
     args = list(sys.argv[1:] if argv is None else argv)
     if args == ["--version"]:
         # Without the 70 ms that the command line's library costs.
@@ -24,6 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _fill_standard_descriptors() -> None:
+    """Where one was closed (`>&-`), the next file that is opened would take its number, and what is printed."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _run(args: list[str]) -> int:
@@ -80,8 +91,8 @@ def _globals_first(args: list[str]) -> list[str]:
     for arg in left:
         if arg == "--":
             return [*first, *rest, arg, *left]
-        if arg in _GLOBAL:
-            first += [arg, *([value] if (value := next(left, None)) is not None else [])]
+        if arg in _GLOBAL and (value := next(left, None)) is not None:
+            first += [arg, value]
         elif arg.startswith(tuple(f"{name}=" for name in _GLOBAL)):
             first.append(arg)
         else:

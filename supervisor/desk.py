@@ -54,6 +54,8 @@ def reach(home: Home, config: Config) -> Iterator[Desk]:
         else:
             yield client
             return
+        # What is wrong with the home itself will not pass by waiting.
+        home.create()
         try:
             lock.acquire(TRY_LOCK)
         except RefusedError:

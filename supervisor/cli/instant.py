@@ -27,9 +27,11 @@ def parse_instant(text: str, zone: str | None, now: datetime) -> datetime:
             f"The time {text!r} cannot be read: write it like '2026-11-24 07:00', 2026-11-24T07:00:00Z or +10m."
         ) from error
     try:
-        return found if found.tzinfo is not None else _placed(found, named)
+        placed = found if found.tzinfo is not None else _placed(found, named)
+        placed.astimezone(UTC)
     except (OverflowError, ValueError, OSError) as error:
         raise InvalidError(f"The time {text!r} is out of range: use a year from 2 to 9998.") from error
+    return placed
 
 
 def _from_now(text: str, now: datetime) -> datetime:

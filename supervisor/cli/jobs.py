@@ -69,6 +69,8 @@ def add(
     }
     asked = {"name": name, "agent": agent, "command": command, "model": model, "type": job_type, "retries": retries}
     fields |= {key: value for key, value in asked.items() if value is not None}
+    if command is not None and agent is None:
+        fields["agent"] = "command"
     if work_dir is not None:
         fields["work_dir"] = draft.full_path(work_dir)
     if timeout is not None:
