@@ -32,6 +32,7 @@ else:
 
 LIFE, REPORT = 3, 4
 PR_SET_DUMPABLE = 4
+EINVAL = 22
 CONFIG_MOST = 4 << 20
 STATUS_KEYS = ("NoNewPrivs", "CapEff", "CapPrm", "CapBnd", "Seccomp")
 NAMESPACES = ("user", "pid", "net", "ipc", "uts", "mnt", "cgroup")
@@ -130,8 +131,8 @@ def become_agent(config: dict[str, list[bytes]], trouble: int) -> NoReturn:
         step = "exec"
         environment = dict(entry.split(b"=", 1) for entry in config.get("env", []))
         os.execvpe(config["argv"][0], config["argv"], environment)  # noqa: S606
-    except OSError as error:
-        os.write(trouble, f"{step} {error.errno}".encode())
+    except (OSError, ValueError) as error:  # setrlimit turns two errnos into ValueErrors
+        os.write(trouble, f"{step} {getattr(error, 'errno', EINVAL)}".encode())
     finally:
         os._exit(127)
 

@@ -49,27 +49,35 @@ def sweep(within: float = SWEEP_SECONDS) -> list[int]:
     a child stays ours until it is reaped.
     """
     until = time.monotonic() + within
-    while True:
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                continue
+    while reap():
         left = children()
-        if not left or time.monotonic() > until:
-            return left
+        if time.monotonic() > until:
+            return left or [0]
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, SIGKILL)
         # Only ever after a kill -9 of bubblewrap; there is no event for "some grandchild became a child".
         time.sleep(0.002)
+    return []
+
+
+def reap() -> bool:
+    """Reap what has ended; whether any child is left."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
+    except ChildProcessError:
+        return False
+    return True
 
 
 def children() -> list[int]:
-    """Our children, zombies included; asked first is whether there are any at all, which costs nothing."""
+    """Our children. The kernel's own list where it is kept: a /proc mounted with hidepid shows no others."""
     try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return []
-    return [int(name) for name in os.listdir("/proc") if name.isdigit() and parent_of(name) == os.getpid()]
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return [int(pid) for pid in file.read().split()]
+    except FileNotFoundError:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and parent_of(name) == os.getpid()]
 
 
 def parent_of(pid: str) -> int:

@@ -50,12 +50,13 @@ def run_as() -> RunAs | None:
 
 
 def request(log_dir: Path, *argv: str, prompt: str = "", **changes: Any) -> ExecuteRequest:
-    """An attempt at `argv`. `env`, `binds`, `require_answer` change the agent, `work_dir` the cell."""
+    """An attempt at `argv`. `env`, `binds`, `files`, `require_answer` change the agent, `work_dir` the cell."""
     agent = AgentSpec(
         name="command",
         argv=argv,
         env=changes.pop("env", {}),
         binds=changes.pop("binds", ()),
+        files=changes.pop("files", {}),
         require_answer=changes.pop("require_answer", False),
     )
     cell = changes.pop("cell", Cell(run_as=run_as(), work_dir=changes.pop("work_dir", None)))

@@ -184,6 +184,15 @@ def test_a_path_can_be_shown_and_only_that(log_dir: Path, tmp_path: Path) -> Non
     assert see(log_dir, script, binds=binds) == ["for the agent", "shown", "read-only", "shown"]
 
 
+def test_an_agents_files_are_placed_and_not_the_agents_to_change(log_dir: Path) -> None:
+    text = "x" * 200_000
+    script = (
+        "wc -c < /opt/a/file; cat ~/note; (echo > ~/note; rm -f ~/note; echo > /opt/a/file) 2>/dev/null; cat ~/note"
+    )
+    seen = see(log_dir, script, files={"/opt/a/file": text, "/home/agent/note": "kept\n"})
+    assert seen == ["200000", "kept", "kept"]
+
+
 def test_a_path_to_show_that_is_not_there_is_a_bad_definition(log_dir: Path) -> None:
     result = execute(request(log_dir, "true", binds=(Bind(source="/no/such/thing", target="/opt/thing"),)))
     assert result["reason"] == "bad_definition"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -129,6 +130,21 @@ def test_root_becomes_the_uid_that_was_asked_for_outside_too(log_dir: Path) -> N
             assert int(fields["CapEff"], 16) == 0
         driven.stop()
         assert driven.result()["reason"] == "canceled_by_user"
+
+
+@need("root", "cell")
+def test_an_interpreter_behind_a_wall_and_a_link_works(log_dir: Path, tmp_path: Path) -> None:
+    """As tools lay them out below root's home: the link is how the interpreter names its own library."""
+    wall = tmp_path / "wall"
+    wall.mkdir(mode=0o700)
+    (wall / "3.x").symlink_to(sys.base_prefix)
+    (wall / "secret").write_text("secret")
+    python = wall / "3.x" / "bin" / f"python3.{sys.version_info[1]}"
+    result = execute(
+        request(log_dir, "echo", "[]", output_format="structured", output_schema='{"type": "array"}'),
+        python=str(python),
+    )
+    assert (result["reason"], result["error"]) == ("ok", "")
 
 
 @need("user")

@@ -1,0 +1,56 @@
+"""What held in a cell, and what must."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner import layers
+from runner.refusal import RefusalError
+from shared.reasons import Reason
+from tests.driver import limits, request
+
+OURS = dict.fromkeys(layers.NAMESPACES, "1")
+HELLO = dict.fromkeys(layers.NAMESPACES, "2") | {
+    "NoNewPrivs": "1",
+    "CapEff": "0000000000000000",
+    "CapPrm": "0000000000000000",
+    "CapBnd": "0000000000000000",
+}
+
+
+def test_a_whole_cell_holds() -> None:
+    layers.check(HELLO, OURS)
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        *[({name: "1"}, layers.NAMESPACES[name]) for name in layers.REQUIRED],
+        ({"net": "?"}, "network namespace"),
+        ({"NoNewPrivs": "0"}, "no new privileges"),
+        ({"CapEff": "0000000000000001"}, "no capabilities"),
+        ({"CapBnd": "000001ffffffffff"}, "no capabilities"),
+        ({"CapPrm": "?"}, "no capabilities"),
+    ],
+)
+def test_one_required_layer_missing_is_one_too_many(change: dict[str, str], missing: str) -> None:
+    with pytest.raises(RefusalError, match=missing) as refused:
+        layers.check(HELLO | change, OURS)
+    assert refused.value.reason is Reason.SANDBOX_UNAVAILABLE
+
+
+def test_silence_proves_nothing() -> None:
+    with pytest.raises(RefusalError):
+        layers.check({}, OURS)
+
+
+def test_only_what_was_seen_is_claimed() -> None:
+    asked = request(Path("/log"), "prog", limits=limits(cpu_seconds=9))
+    held = {layer.name: layer.detail for layer in layers.held(HELLO | {"cgroup": "1"}, OURS, (0, 8, 0), 77, asked)}
+    assert held["bubblewrap"] == "0.8.0"
+    assert held["uid drop"] == "77"
+    assert "cgroup namespace" not in held
+    assert held["rlimits"] == "64 processes, 256 files open, 64 MiB a file, no core, 9 s of CPU"
+    assert "uid drop" not in {layer.name for layer in layers.held(HELLO, OURS, (0, 8, 0), None, asked)}
