@@ -69,8 +69,6 @@ class History:
         self.keep = keep
         self.summary = Summary()
         self.problems: list[str] = []
-        self.size = 0
-        """Bytes that count: up to and with the last newline."""
         self._marks: dict[str, Mark] = {}  # in the order of their records: who ended first comes first
         self._lines = 0
         self._ended = {True: 0, False: 0}  # skips, runs
@@ -83,25 +81,21 @@ class History:
         first = next(lines, None)
         if first is None:
             raise DamagedError(f"{path} has no complete line.")
-        folded = history._begin(path, first[0])
-        history.size = first[1]
+        line, offset = first
+        folded = history._begin(path, line)
         for number, (line, length) in enumerate(lines):
-            history._read(line, number + 2, fold=number >= folded)
-            history.size += length
+            history._read(line, number + 2, offset, fold=number >= folded)
+            offset += length
         return history
 
-    def take(self, run: CronRun, length: int) -> None:
-        """Note a record that was appended at `size`, `length` bytes with its newline."""
-        self._fold(run)
-        self._put(run, self.size, length - 1)
+    def take(self, entry: CronRun | Anchor, offset: int, length: int) -> None:
+        """Note what was appended as a line at `offset`, `length` bytes without its newline."""
+        if isinstance(entry, Anchor):
+            self.summary = self.summary.model_copy(update={"anchor": entry.anchor})
+        else:
+            self._fold(entry)
+            self._put(entry, offset, length)
         self._lines += 1
-        self.size += length
-
-    def take_anchor(self, anchor: Anchor, length: int) -> None:
-        """Note an anchor that was appended at `size`, `length` bytes with its newline."""
-        self.summary = self.summary.model_copy(update={"anchor": anchor.anchor})
-        self._lines += 1
-        self.size += length
 
     def status_of(self, run_id: str) -> Status | None:
         """The status of a run that is kept."""
@@ -142,30 +136,29 @@ class History:
         except (ValidationError, DamagedError) as error:
             # The counts of what was dropped are gone with it; all that can be said is said from the lines themselves.
             self.problems.append(_complaint(1, error))
-            self._read(line, 1, fold=True, complain=False)
+            self._read(line, 1, 0, fold=True, complain=False)
             return 0
         self.summary = header.summary
         return header.folded
 
-    def _read(self, line: bytes, number: int, *, fold: bool, complain: bool = True) -> None:
+    def _read(self, line: bytes, number: int, offset: int, *, fold: bool, complain: bool = True) -> None:
         try:
             if line.startswith(b'{"anchor"'):
-                anchor = Anchor.model_validate_json(line)
-                self.summary = self.summary.model_copy(update={"anchor": anchor.anchor})
+                self.summary = self.summary.model_copy(update={"anchor": Anchor.model_validate_json(line).anchor})
             else:
-                self._take_line(line, fold=fold)
+                self._read_run(line, offset, fold=fold)
         except (ValidationError, DamagedError) as error:
             if complain:
                 self.problems.append(_complaint(number, error))
         self._lines += 1
 
-    def _take_line(self, line: bytes, *, fold: bool) -> None:
+    def _read_run(self, line: bytes, offset: int, *, fold: bool) -> None:
         run = CronRun.model_validate_json(line)
         if run.job_id != self.job_id:
             raise DamagedError(f"it belongs to the job {run.job_id}.")
         if fold:
             self._fold(run)
-        self._put(run, self.size, len(line))
+        self._put(run, offset, len(line))
 
     def _fold(self, run: CronRun) -> None:
         before = self._marks.get(run.id)

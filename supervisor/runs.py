@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -67,7 +67,7 @@ class RunsStore:
             before = history.status_of(run.id)
             if before is not None and before.final and before is not run.status:
                 raise TransitionError(f"run {run.id} is {before.value} and cannot become {run.status.value}.")
-            self._append(history, line, lambda: history.take(run, len(line)))
+            self._append(history, run, line)
 
     def set_anchor(self, job_id: str, at: datetime) -> None:
         """Let the grid of the job's interval begin at this instant. Durable on return; raises StoreError."""
@@ -76,7 +76,7 @@ class RunsStore:
         with self._lock.writing():
             history = self._for_writing(job_id)
             if history.summary.anchor != at:
-                self._append(history, line, lambda: history.take_anchor(anchor, len(line)))
+                self._append(history, anchor, line)
 
     def get_runs(self, job_id: str, last: int | None = None, status: Status | None = None) -> list[CronRun]:
         """The kept runs of a job, newest first: at most `last` of those with this status.
@@ -165,12 +165,9 @@ class RunsStore:
             raise StoreError(f"{path} changes although cronward holds the lock; who else writes there?")
         return history
 
-    def _append(self, history: History, line: bytes, take: Callable[[], None]) -> None:
+    def _append(self, history: History, entry: CronRun | Anchor, line: bytes) -> None:
         offset = append_line(self._histories.path(history.job_id), line)
-        if offset != history.size:
-            self._histories.drop(history.job_id)
-            return
-        take()
+        history.take(entry, offset, len(line) - 1)
         self._histories.appended(history.job_id, history)
         if history.crowded:
             self._compact(history)

@@ -64,7 +64,9 @@ def test_what_is_wrong_as_a_whole_is_not_repeated() -> None:
     assert "secret" not in sentence(error.value, "The job")
 
 
-@pytest.mark.parametrize("value", ["x" * 10**6, b"\xff" * 10**6, "\x1b]0;title\x07" * 1000, "\u202e" * 1000])
+@pytest.mark.parametrize(
+    "value", ["x" * 10**6, b"\xff" * 10**6, "\x1b]0;title\x07" * 1000, "\u202e" * 1000, "\u05d0" * 1000]
+)
 def test_a_huge_or_hostile_value_is_cut_and_escaped(value: str | bytes) -> None:
     text = shown(value)
     assert len(text) <= SHOWN + 1

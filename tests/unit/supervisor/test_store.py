@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -36,6 +37,26 @@ def umask() -> Iterator[Callable[[int], int]]:
     old = os.umask(0o022)
     yield os.umask
     os.umask(old)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the kernel is asked for, in order: a sync that is left out changes nothing that a test could see later."""
+    said: list[str] = []
+
+    def note(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(first: Any, *rest: Any, **named: Any) -> Any:
+            place = str(Path(f"/proc/self/fd/{first}").readlink()) if isinstance(first, int) else os.fspath(rest[0])
+            said.append(f"{name} {'temporary' if place.endswith('.tmp') else Path(place).name}")
+            return real(first, *rest, **named)
+
+        monkeypatch.setattr(os, name, call)
+
+    for name in ("write", "fsync", "fdatasync", "replace", "rename", "link"):
+        note(name)
+    return said
 
 
 def make_fifo(path: Path) -> None:
@@ -75,6 +96,29 @@ def test_a_replaced_file_holds_the_new_content_and_nothing_is_left_beside_it(tmp
         write_atomic(tmp_path / "a", content)
         assert (tmp_path / "a").read_bytes() == content
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_file_is_on_disk_before_its_name_is_and_its_name_before_anyone_is_told(
+    tmp_path: Path, calls: list[str]
+) -> None:
+    write_atomic(tmp_path / "a", b"x")
+    assert calls == ["write temporary", "fsync temporary", "replace a", f"fsync {tmp_path.name}"]
+
+
+def test_a_line_costs_one_write_and_one_sync(tmp_path: Path, calls: list[str]) -> None:
+    write_atomic(tmp_path / "a", b"")
+    calls.clear()
+    append_line(tmp_path / "a", b"x" * 100_000 + b"\n")
+    assert calls == ["write a", "fdatasync a"]
+
+
+def test_what_is_set_aside_is_on_disk_in_its_new_place_first(tmp_path: Path, calls: list[str]) -> None:
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (tmp_path / "a").touch()
+    keep_copy(tmp_path / "a", damaged)
+    set_aside(tmp_path / "a", damaged)
+    assert calls == ["link a.1", "fsync damaged", "rename a.2", "fsync damaged", f"fsync {tmp_path.name}"]
 
 
 def test_a_reader_of_the_old_file_keeps_the_old_content(tmp_path: Path) -> None:
