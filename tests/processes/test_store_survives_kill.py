@@ -68,7 +68,7 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture
 def nursery(home: Home) -> Iterator[subprocess.Popen[str]]:
     argv = [sys.executable, str(CHILD), str(home.root), str(KEEP)]
-    env = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    env = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as nursery:
         try:
             assert nursery.stdout is not None

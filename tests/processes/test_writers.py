@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ CROWD = 20
 def test_twenty_processes_at_once_lose_nothing(tmp_path: Path) -> None:
     home = Home(tmp_path / "h")
     argv = [sys.executable, str(CHILD), str(home.root), "1000"]
-    env = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    env = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
     done = subprocess.run(
         argv, input=f"crowd {CROWD}\n", capture_output=True, text=True, timeout=50, check=True, env=env
     )

@@ -84,12 +84,12 @@ def test_a_file_in_the_place_of_the_home_is_refused_and_kept(tmp_path: Path) -> 
 
 
 def test_a_home_of_somebody_elses_is_refused(tmp_path: Path) -> None:
-    theirs = Path("/usr")
+    theirs = Path("/proc")  # of whatever a mistake here would touch, the least harmful
     if os.geteuid() == 0:
         theirs = tmp_path / "theirs"
         theirs.mkdir()
         os.chown(theirs, 12345, 12345)
-    with pytest.raises(RefusedError, match=r"belongs to (uid 12345|root)"):
+    with pytest.raises(RefusedError, match="belongs to"):
         Home(theirs).create()
 
 
