@@ -24,6 +24,8 @@ RUNNER = ROOT / "runner" / "__main__.py"
 # Uids that nobody has: each worker of a parallel run takes its own.
 FIRST_UID = 1_900_000_000
 PATIENCE = 30.0
+# A supervisor gives its runners a clean environment; here is what must not come through even if it did not.
+CANARY = {"CANARY": "top-secret-of-the-host"}
 _numbers = count(1)
 
 
@@ -85,7 +87,7 @@ class Driven:
         os.set_inheritable(messages, True)
         argv = [python, "-I", "-S", str(RUNNER), "cronward-run", "--run", "run-1", "--attempt", "1", "--job", "test"]
         self.process = subprocess.Popen(
-            argv, stdin=requests, stdout=messages, stderr=subprocess.PIPE, env={}, cwd="/", start_new_session=True
+            argv, stdin=requests, stdout=messages, stderr=subprocess.PIPE, env=CANARY, cwd="/", start_new_session=True
         )
         os.close(requests)
         os.close(messages)

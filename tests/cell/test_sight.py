@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,10 @@ def test_nothing_of_the_owners_home_is_there_but_the_interpreter(log_dir: Path) 
 
 
 def test_the_installed_packages_beside_the_interpreter_are_hidden(log_dir: Path) -> None:
-    for path in interpreter().hidden:
+    prefix = Path(sys.base_prefix).resolve()
+    found = [] if prefix == Path("/usr") else list(prefix.glob("lib*/python3*/site-packages"))
+    for path in found:
+        assert list(path.iterdir())
         assert see(log_dir, f"ls -A {path}; touch {path}/x 2>/dev/null && echo writable; true") == []
 
 
@@ -103,11 +107,7 @@ def test_a_service_of_the_host_cannot_be_reached(log_dir: Path) -> None:
 
 
 def test_the_environment_is_made_up_and_what_the_job_names(log_dir: Path) -> None:
-    os.environ["CANARY_OF_THE_HOST"] = "secret"
-    try:
-        seen = see(log_dir, "env", env={"NAMED": "yes", "HOME": "/tmp"})
-    finally:
-        del os.environ["CANARY_OF_THE_HOST"]
+    seen = see(log_dir, "env", env={"NAMED": "yes", "HOME": "/tmp"})
     known = {"HOME=/tmp", "LANG=C.UTF-8", "LOGNAME=agent", "NAMED=yes", "PATH=/usr/local/bin:/usr/bin:/bin"}
     assert set(seen) == known | {"PWD=/home/agent/scratch", "SHELL=/bin/sh", "TMPDIR=/tmp", "USER=agent"}
 

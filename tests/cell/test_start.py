@@ -12,7 +12,7 @@ import pytest
 
 from shared import wire
 from shared.messages import Cell, RunAs
-from tests.driver import Driven, execute, limits, request, run_as
+from tests.driver import Driven, eventually, execute, limits, marker, request, run_as, survivors
 from tests.lacks import need
 
 
@@ -80,6 +80,15 @@ def test_bubblewraps_own_words_are_kept(log_dir: Path, tmp_path: Path) -> None:
     assert result["reason"] == "sandbox_unavailable"
     assert "bwrap: the moon is wrong" in result["error"]
     assert not any(message == "started" for message in result)
+
+
+def test_what_a_dying_bubblewrap_leaves_is_swept_before_the_result(log_dir: Path, tmp_path: Path) -> None:
+    mark = marker()
+    bwrap = fake_bwrap(tmp_path / "bwrap", f"setsid setsid sleep {mark} >/dev/null 2>&1 & sleep 0.2; exit 1")
+    with Driven(request(log_dir, "true", cell=cell(bwrap=bwrap))) as driven:
+        eventually(lambda: survivors(mark))
+        assert driven.result()["reason"] == "sandbox_unavailable"
+        assert survivors(mark) == []
 
 
 def test_an_old_bubblewrap_is_refused(log_dir: Path, tmp_path: Path) -> None:
