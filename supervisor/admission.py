@@ -1,13 +1,11 @@
-"""Whether a due occurrence starts, waits or is skipped: a pure function of job, load and its own runs."""
+"""Whether a due occurrence starts, waits or is skipped: a pure function of its job and what else there is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from shared.reasons import Reason
-from supervisor.models import CronJob, CronRun, Overlap, Trigger
-from supervisor.occurrences import grace
+from supervisor.models import CronJob, CronRun, Overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +52,10 @@ class Replace:
 Verdict = Start | Wait | Skip | Replace
 
 
-def admit(job: CronJob, run: CronRun, load: Load, now: datetime) -> Verdict:
+def admit(job: CronJob, load: Load, expired: bool = False) -> Verdict:
     """Decide about one occurrence. Asked again at every change until it is neither waiting nor replacing."""
-    if run.trigger is not Trigger.MANUAL and now - run.scheduled_at > grace(job, run.scheduled_at):
-        return Skip(Reason.EXPIRED, "It waited in the queue for longer than its grace.")
+    if expired:
+        return Skip(Reason.EXPIRED, "It waited for longer than its grace.")
     if load.same_job or load.same_job_waiting:
         verdict = _overlapping(job.overlap, load)
         if verdict is not None:

@@ -6,6 +6,9 @@ import heapq
 from dataclasses import dataclass
 from datetime import datetime
 
+SLACK = 64
+"""Replaced entries that a heap may always have, so that a short one is not rebuilt at each edit."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
@@ -17,7 +20,7 @@ class Entry:
 
 
 class Agenda:
-    """Entries that an edit has replaced stay in the heap until they come up: a change costs O(log n)."""
+    """Entries that an edit has replaced stay in the heap until there are too many of them: a change costs O(log n)."""
 
     def __init__(self) -> None:
         self._heap: list[Entry] = []
@@ -27,6 +30,8 @@ class Agenda:
         """Make this the job's next occurrence."""
         self._current[entry.job_id] = entry
         heapq.heappush(self._heap, entry)
+        if len(self._heap) > 2 * len(self._current) + SLACK:
+            self._heap = sorted(self._current.values())  # a sorted list is a heap
 
     def drop(self, job_id: str) -> None:
         """Forget the job."""

@@ -37,15 +37,24 @@ class End:
 
 def after(run: CronRun, job: CronJob, result: ExecuteResult, seconds_left: float) -> Retry | End:
     """`run` is running or stopping; the attempt's tree is gone. `seconds_left` of the run's wall time."""
+    delay = backoff(job, run.retry_count)
+    if run.status is not Status.STOPPING and _worth_it(run, job, result) and delay < seconds_left:
+        return Retry(delay)
+    return ended(run, result)
+
+
+def _worth_it(run: CronRun, job: CronJob, result: ExecuteResult) -> bool:
+    return result.reason.retry_helps and run.retry_count < job.retries
+
+
+def ended(run: CronRun, result: ExecuteResult) -> End:
+    """The end that its last attempt's result means for a run."""
     if run.status is Status.STOPPING:
         return stopped(run)
-    delay = backoff(job, run.retry_count)
-    if result.reason.retry_helps and run.retry_count < job.retries and delay < seconds_left:
-        return Retry(delay)
     status = final_status(result.reason)
     if status not in ALLOWED[run.status]:  # a runner that says "canceled" though nobody asked it to stop
         return End(Status.FAILED, Reason.RUNNER_BROKE, f"The runner reported {result.reason.value} unasked.")
-    return End(status, result.reason, result.error)
+    return End(status, result.reason, "" if status is Status.COMPLETED else result.error)
 
 
 def stopped(run: CronRun) -> End:

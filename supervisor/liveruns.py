@@ -44,7 +44,7 @@ class Spawn(Protocol):
 
 
 class Prepare(Protocol):
-    """Makes the request of a run's current attempt and its directory. Raises InvalidError or OSError."""
+    """Makes the request of a run's current attempt and its directory. Raises InvalidError or StoreError."""
 
     def __call__(self, job: CronJob, run: CronRun, seconds_left: float, taken: frozenset[int]) -> ExecuteRequest: ...
 
@@ -61,6 +61,8 @@ class LiveRun:
     request: ExecuteRequest | None = None
     kill_at: float | None = None
     retry_at: float | None = None
+    overdue: bool = False
+    """Whether its runner was killed because it did not end in time."""
     ended: CronRun | None = None
     """How it ended, while that is not on disk yet."""
     save_at: float = 0.0
@@ -70,14 +72,17 @@ class LiveRun:
         """A run that waits out a back-off, or for a full disk, keeps nobody from starting."""
         return self.runner is not None
 
-    def wakes(self) -> Iterator[float]:
+    def wakes(self, now: float) -> Iterator[float]:
         """When it wants to be looked at."""
         if self.ended is not None:
             yield self.save_at
-        elif self.runner is None:
-            yield self.deadline if self.retry_at is None else min(self.retry_at, self.deadline)
-        else:
+        elif self.runner is not None:
             yield self.deadline if self.kill_at is None else self.kill_at
+        else:
+            yield self.deadline
+            # A back-off that is over waits for a slot, and whoever frees one brings a turn: no spinning until then.
+            if self.retry_at is not None and self.retry_at > now:
+                yield self.retry_at
 
 
 @dataclass
@@ -110,32 +115,30 @@ class LiveRuns:
         """The live run of this id."""
         return self._live.get(run_id)
 
-    def start(self, job: CronJob, run: CronRun, now: Moment) -> bool:
-        """Claim a queued run and spawn its first attempt. False: the claim could not be stored; nothing happened."""
+    def start(self, job: CronJob, run: CronRun, now: Moment) -> None:
+        """Claim a queued run and spawn its first attempt. Raises StoreError; then nothing happened."""
         live = LiveRun(job, run, started=now.mono, deadline=now.mono + job.timeout_seconds)
-        started = run.noted(started_at=now.wall, attempt=1, agent=job.agent)
         try:
-            self._attempt(live, started, now)
+            self._attempt(live, run.noted(started_at=now.wall, attempt=1, agent=job.agent), now)
         except InvalidError as error:
-            self._live[run.id] = live
-            self._end(live, attempts.End(Status.FAILED, Reason.BAD_DEFINITION, str(error)), now)
-        except StoreError as error:
-            self.logger.error("Run %s of job %s cannot be claimed: %s", run.id, job.id, error)
-            return False
-        return True
+            failed = run.moved(Status.FAILED, reason=Reason.BAD_DEFINITION, error=str(error), finished_at=now.wall)
+            self.runs.record(failed)
+            self.told_end(job, failed)
 
     def resume(self, job: CronJob, run: CronRun, now: Moment) -> None:
         """Take up a back-off that a former supervisor was waiting out; that attempt's end is on disk."""
         assert run.retry_at is not None
-        passed = (now.wall - run.started_at).total_seconds()
+        passed = max(0.0, (now.wall - run.started_at).total_seconds())
         live = LiveRun(job, run, started=now.mono - passed, deadline=now.mono - passed + job.timeout_seconds)
-        live.retry_at = now.mono + max(0.0, (run.retry_at - now.wall).total_seconds())
+        # The clock may have been set meanwhile: no back-off is longer than the longest there is.
+        left = min((run.retry_at - now.wall).total_seconds(), attempts.MAX_BACKOFF_SECONDS)
+        live.retry_at = now.mono + max(0.0, left)
         self._live[run.id] = live
 
     def heard(self, news: News, now: Moment) -> None:
         """Take in what a runner said, or that its attempt is over."""
         live = self._live.get(news.run_id)
-        if live is None or live.run.attempt != news.attempt:
+        if live is None or live.runner is None or live.run.attempt != news.attempt:
             return  # of an attempt that is settled already
         if isinstance(news, Gone):
             self._over(live, news, now)
@@ -150,7 +153,8 @@ class LiveRuns:
         """Tell it to end. The first cause wins; told again, it changes nothing."""
         if live.ended is not None or live.run.status is Status.STOPPING:
             return live.ended or live.run
-        live.run = live.run.moved(Status.STOPPING, stop_reason=reason, retry_at=None)
+        # `retry_at` stays: by it a recovery knows that no attempt lived.
+        live.run = live.run.moved(Status.STOPPING, stop_reason=reason)
         try:
             self.runs.record(live.run)
         except StoreError as error:  # a full disk must not keep a run alive
@@ -174,9 +178,9 @@ class LiveRuns:
             elif live.retry_at is not None and now.mono >= live.retry_at and may_start(live):
                 self._try_again(live, now)
 
-    def next_wake(self) -> float | None:
+    def next_wake(self, now: float) -> float | None:
         """The next monotonic instant at which `enforce` has work."""
-        return min((at for live in self for at in live.wakes()), default=None)
+        return min((at for live in self for at in live.wakes(now)), default=None)
 
     def _enforce_deadline(self, live: LiveRun, runner: LiveRunner, now: Moment) -> None:
         """The runner keeps its own time; this is for one that does not."""
@@ -185,7 +189,7 @@ class LiveRuns:
                 live.kill_at = live.deadline + self.grace_seconds + KILL_MARGIN
         elif now.mono >= live.kill_at:
             self.logger.error("The runner of run %s did not end in time and is killed.", live.run.id)
-            live.kill_at = now.mono + KILL_MARGIN
+            live.kill_at, live.overdue = now.mono + KILL_MARGIN, True
             runner.kill()
 
     def _attempt(self, live: LiveRun, run: CronRun, now: Moment) -> None:
@@ -220,7 +224,8 @@ class LiveRuns:
 
     def _over(self, live: LiveRun, gone: Gone, now: Moment) -> None:
         live.runner, live.kill_at = None, None
-        result = gone.result or broken(gone.run_id, gone.attempt, gone.fault)
+        fault = "The runner did not end in time and was killed." if live.overdue else gone.fault
+        result = gone.result or broken(gone.run_id, gone.attempt, fault)
         live.run = attempts.with_result(live.run, result)
         what = attempts.after(live.run, live.job, result, live.deadline - now.mono)
         if isinstance(what, attempts.End):
@@ -240,7 +245,7 @@ class LiveRuns:
             self._end(live, attempts.End(final_status(result.reason), result.reason, result.error), now)
 
     def _end(self, live: LiveRun, end: attempts.End, now: Moment) -> CronRun:
-        ended = live.run.moved(
+        live.ended = live.run.moved(
             end.status,
             reason=end.reason,
             error=end.error,
@@ -248,9 +253,8 @@ class LiveRuns:
             finished_at=now.wall,
             duration=max(0, round((now.mono - live.started) * SECOND)),
         )
-        live.ended = ended
         self._save_end(live, now)
-        return ended
+        return live.ended
 
     def _save_end(self, live: LiveRun, now: Moment) -> None:
         assert live.ended is not None

@@ -10,12 +10,15 @@ import hashlib
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 
 from supervisor.models import NEVER, CatchUp, CronJob
 from supervisor.schedule import Schedule, parse
 
 ON_TIME = timedelta(seconds=60)
 """An occurrence found no later than this is simply due, not missed: one slow second must not cost a run."""
+LEAST_GRACE = timedelta(seconds=10)
+"""A shorter grace counts as this: whether a job runs must not hang on how busy the host is that second."""
 MIN_GRACE = timedelta(minutes=5)
 MAX_GRACE = timedelta(hours=24)
 MAX_CATCH_UP = 24
@@ -26,7 +29,7 @@ MAX_WALK = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """What a look at the clock found for one job, oldest first."""
+    """What a look at the clock found for one job, oldest first. The missed ones are older than the others."""
 
     due: tuple[datetime, ...] = ()
     """On time: run as scheduled."""
@@ -36,6 +39,8 @@ class Owed:
     """How many of the others there are; they are accounted for and never run."""
     missed_first: datetime = NEVER
     missed_last: datetime = NEVER
+    settled: datetime = NEVER
+    """Up to here nothing is owed any more once all of these have a record."""
 
 
 def schedule_of(job: CronJob) -> Schedule | None:
@@ -67,53 +72,93 @@ def _next(job: CronJob, after: datetime) -> datetime | None:
 
 
 def jitter(job: CronJob, occurrence: datetime) -> timedelta:
-    """How long after `occurrence` the job starts: the same for the same job and instant, on every host, for ever."""
+    """How long after `occurrence` the job starts: the same for the same job and instant, on every host, for ever.
+
+    It ends before the next occurrence, so that occurrences start in their order.
+    """
     if not job.jitter_secs:
         return timedelta(0)
+    following = _next(job, occurrence)
+    widest = timedelta(seconds=job.jitter_secs)
+    span = widest if following is None else min(widest, following - occurrence)
     digest = hashlib.sha256(f"{job.id} {occurrence.isoformat()}".encode()).digest()
-    return timedelta(seconds=int.from_bytes(digest[:8], "big") % (job.jitter_secs * 1000) / 1000)
+    return timedelta(milliseconds=int.from_bytes(digest[:8], "big") % (span // timedelta(milliseconds=1)))
 
 
 def grace(job: CronJob, occurrence: datetime) -> timedelta:
     """How late this occurrence may still start: as the job says, else one period between 5 minutes and a day."""
     if job.grace_secs is not None:
-        return timedelta(seconds=job.grace_secs)
-    following = next_occurrence(job, occurrence)
+        return max(timedelta(seconds=job.grace_secs), LEAST_GRACE)
+    following = _next(job, occurrence)
     period = MAX_GRACE if following is None else following - occurrence
     return min(max(period, MIN_GRACE), MAX_GRACE)
 
 
+def last_start(job: CronJob, occurrence: datetime) -> datetime:
+    """The instant after which this occurrence is not started any more; its jitter is no delay."""
+    return occurrence + jitter(job, occurrence) + grace(job, occurrence)
+
+
 def owed(job: CronJob, first: datetime, now: datetime, runs_so_far: int = 0) -> Owed:
-    """Settle the occurrences from `first` (due, not claimed yet) up to `now`."""
-    newest, count = _walk(job, first, now, runs_so_far)
-    wanted = [at for at in newest if now - at <= ON_TIME or _still_wanted(job, at, now)]
-    if job.catch_up is not CatchUp.ALL:
-        wanted = wanted[-1:]
-    due = tuple(at for at in wanted if now - at - jitter(job, at) <= ON_TIME)
-    late = tuple(at for at in wanted if at not in due)
-    missed = count - len(wanted)
+    """Settle the occurrences from `first` (not settled yet) up to `now`, each when its jitter is over."""
+    left = None if job.max_runs is None else job.max_runs - runs_so_far
+    if left is not None and left <= 0:  # its life ended before they came due
+        return Owed(settled=now)
+    found = _walk(job, first, now)
+    row = _wanted(job, found.newest, now)
+    late = [at for at in row[:left] if _lateness(job, at, now) > ON_TIME]
+    due = row[len(late) : left]
+    missed = found.count - len(row)
     if not missed:
-        return Owed(due, late)
-    last = max((at for at in newest if at not in wanted), default=first)
-    return Owed(due, late, missed, first if first not in wanted else last, last)
+        return Owed(tuple(due), tuple(late), settled=found.settled)
+    last = found.newest[-len(row) - 1] if len(row) < len(found.newest) else found.left_out
+    return Owed(tuple(due), tuple(late), missed, first, last, found.settled)
 
 
-def _walk(job: CronJob, first: datetime, now: datetime, runs_so_far: int) -> tuple[deque[datetime], int]:
-    """The newest occurrences up to `now` and how many there were (at least, where the walk had to leap)."""
-    newest: deque[datetime] = deque(maxlen=MAX_CATCH_UP)
-    count = 0
+def _wanted(job: CronJob, newest: deque[datetime], now: datetime) -> list[datetime]:
+    """Those still to be run: an unbroken row up to the newest, so that all before the first of them is settled."""
+
+    def still(at: datetime) -> bool:
+        late = _lateness(job, at, now)
+        return late <= ON_TIME or (job.catch_up is not CatchUp.SKIP and late <= grace(job, at))
+
+    row = list(takewhile(still, reversed(newest)))
+    return row[::-1] if job.catch_up is CatchUp.ALL else row[:1]
+
+
+def _lateness(job: CronJob, occurrence: datetime, now: datetime) -> timedelta:
+    return now - occurrence - jitter(job, occurrence)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a walk passed: the newest occurrences, how many there were (at least, where it had to leap)."""
+
+    newest: deque[datetime]
+    settled: datetime
+    count: int = 0
+    left_out: datetime = NEVER
+    """The last one that is not among the newest."""
+
+    def add(self, occurrence: datetime) -> None:
+        if len(self.newest) == self.newest.maxlen:
+            self.left_out = self.newest[0]
+        self.newest.append(occurrence)
+        self.count += 1
+
+
+def _walk(job: CronJob, first: datetime, now: datetime) -> _Found:
+    found = _Found(deque(maxlen=MAX_CATCH_UP), settled=now)
     occurrence: datetime | None = first
     for leap in (now - grace(job, first), now - ON_TIME, now):
         for _ in range(MAX_WALK):
             if occurrence is None or occurrence > now:
-                return newest, count
-            newest.append(occurrence)
-            count += 1
-            occurrence = next_occurrence(job, occurrence, runs_so_far + count)
+                return found
+            if occurrence + jitter(job, occurrence) > now:
+                found.settled = occurrence - timedelta(microseconds=1)
+                return found
+            found.add(occurrence)
+            occurrence = next_occurrence(job, occurrence)
         if occurrence is not None and occurrence < leap:
-            occurrence = next_occurrence(job, leap, runs_so_far + count)
-    return newest, count
-
-
-def _still_wanted(job: CronJob, occurrence: datetime, now: datetime) -> bool:
-    return job.catch_up is not CatchUp.SKIP and now - occurrence <= grace(job, occurrence)
+            occurrence = next_occurrence(job, leap)
+    return found

@@ -14,34 +14,58 @@ import psutil
 from shared.reasons import Reason
 from supervisor import attempts
 from supervisor.clock import Moment
+from supervisor.errors import InvalidError
 from supervisor.host import Host
 from supervisor.launcher import read_result
-from supervisor.models import SECOND, CronRun, Status, final_status
-from supervisor.runs import RunsStore
-from supervisor.scheduler import Scheduler, Waiting
+from supervisor.models import SECOND, CronJob, CronRun, Status, Trigger, final_status
+from supervisor.occurrences import last_start
+from supervisor.scheduler import Scheduler
+from supervisor.waiting import Waiting
 
 DIE_WITHIN = 5.0
 
 
 def recover(scheduler: Scheduler, now: Moment, host: Host) -> list[str]:
     """Close, resume or queue again every run that is not over. Returns a sentence for each, for the log."""
-    return [_recover(scheduler, run, now, host) for run in scheduler.runs.unfinished()]
+    left_open = sorted(scheduler.runs.unfinished(), key=lambda run: run.queued_at)
+    return [_recover(scheduler, run, now, host) for run in left_open]
 
 
 def _recover(scheduler: Scheduler, run: CronRun, now: Moment, host: Host) -> str:
     job = scheduler.jobs.get(run.job_id)
-    if run.status is Status.QUEUED and job is not None:
-        scheduler.waiting.append(Waiting(job, run, "queued by a former supervisor", stored=True))
-        return f"Run {run.id} is queued again."
     if run.status is Status.QUEUED:
-        reason = Reason.JOB_REMOVED
-        return _close(scheduler.runs, run.moved(Status.CANCELED, reason=reason, error=attempts.TOLD[reason]), now)
-    if run.status is Status.RUNNING and run.retry_at is not None and job is not None:
+        return _requeue(scheduler, job, run, now)
+    if run.retry_at is not None and run.status is Status.RUNNING and job is not None:
         scheduler.live.resume(job, run, now)
         return f"Run {run.id} goes on with its back-off."
+    if run.retry_at is not None:  # its last attempt had ended and is accounted for
+        return _close(scheduler, job, _stopped(run, Reason.JOB_REMOVED), now)
     if run.host == host.name:
         kill_runners(run.id)
-    return _close(scheduler.runs, _ended(run), now)
+    return _close(scheduler, job, _ended(run), now)
+
+
+def _requeue(scheduler: Scheduler, job: CronJob | None, run: CronRun, now: Moment) -> str:
+    reason = _unwanted(run, job)
+    if job is None or reason is not None:
+        why = reason or Reason.JOB_REMOVED
+        told = {"reason": why, "stop_reason": why, "error": attempts.TOLD[why]}
+        return _close(scheduler, job, run.moved(Status.CANCELED, **told), now)
+    try:
+        expires = None if run.trigger is Trigger.MANUAL else last_start(job, run.scheduled_at)
+    except InvalidError as error:  # a definition that somebody changed by hand
+        return _close(scheduler, job, run.moved(Status.FAILED, reason=Reason.BAD_DEFINITION, error=str(error)), now)
+    scheduler.waiting.put(Waiting(job, run, expires, why="queued by a former supervisor"))
+    return f"Run {run.id} is queued again."
+
+
+def _unwanted(run: CronRun, job: CronJob | None) -> Reason | None:
+    """Why a queued run is not to start: the job went while the run could not be told, or nobody kept time."""
+    if job is None:
+        return Reason.JOB_REMOVED
+    if not job.enabled and run.trigger is not Trigger.MANUAL:  # by hand a paused job may be run
+        return Reason.JOB_DISABLED
+    return None
 
 
 def _ended(run: CronRun) -> CronRun:
@@ -51,16 +75,26 @@ def _ended(run: CronRun) -> CronRun:
         words = "The supervisor died while it ran, and it cannot be proven finished; it is not run again by itself."
         return run.moved(Status.UNKNOWN, reason=Reason.SUPERVISOR_DIED, error=words)
     run = attempts.with_result(run, result)
-    if run.status is Status.STOPPING:
-        end = attempts.stopped(run)
-        return run.moved(end.status, reason=end.reason, error=end.error)
-    return run.moved(final_status(result.reason), reason=result.reason, error=result.error)
+    if final_status(result.reason) is Status.CANCELED:  # its runner was told, and a full disk kept that from us
+        return _stopped(run, result.reason)
+    end = attempts.ended(run, result)
+    return run.moved(end.status, reason=end.reason, error=end.error)
 
 
-def _close(runs: RunsStore, run: CronRun, now: Moment) -> str:
+def _stopped(run: CronRun, reason: Reason) -> CronRun:
+    """The end of a run that was told to stop, for `reason` if no other stands in it."""
+    if run.status is Status.RUNNING:
+        run = run.moved(Status.STOPPING, stop_reason=reason)
+    end = attempts.stopped(run)
+    return run.moved(end.status, reason=end.reason, error=end.error)
+
+
+def _close(scheduler: Scheduler, job: CronJob | None, run: CronRun, now: Moment) -> str:
     duration = run.usage.wall_seconds * SECOND if run.usage is not None else 0
     closed = run.noted(finished_at=now.wall, duration=round(duration), retry_at=None)
-    runs.record(closed)
+    scheduler.runs.record(closed)
+    if job is not None:
+        scheduler.live.told_end(job, closed)
     return f"Run {closed.id} is closed: {closed.status.value}, {closed.reason.value if closed.reason else ''}."
 
 

@@ -14,18 +14,19 @@ from datetime import datetime, timedelta
 
 from shared.reasons import Reason
 from supervisor import occurrences
-from supervisor.admission import Load, Replace, Skip, Start, Wait, admit
+from supervisor.admission import Load, Replace, Skip, Start, Verdict, admit
 from supervisor.agenda import Agenda, Entry
 from supervisor.attempts import TOLD
 from supervisor.clock import Moment
 from supervisor.config import Config
-from supervisor.errors import NotFoundError, RefusedError, StoreError
+from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreError
 from supervisor.host import Host
 from supervisor.jobs import CronStore
 from supervisor.launcher import News
 from supervisor.liveruns import SAVE_AGAIN, LiveRun, LiveRuns, Prepare, Spawn
 from supervisor.models import CronJob, CronRun, Status, Trigger
 from supervisor.runs import RunsStore
+from supervisor.waiting import Queue, Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,6 @@ class Wake:
 
     wall: datetime | None
     mono: float | None
-
-
-@dataclass(slots=True)
-class Waiting:
-    """An occurrence in the queue, and why it waits."""
-
-    job: CronJob
-    run: CronRun
-    why: str
-    stored: bool
 
 
 class Scheduler:
@@ -64,23 +55,25 @@ class Scheduler:
     ) -> None:
         self.jobs, self.runs, self.config = jobs, runs, config
         self.logger = logger or logging.getLogger("cronward")
-        self.live = LiveRuns(runs, spawn, prepare, config.grace_seconds, told_end, self.logger)
-        self.waiting: list[Waiting] = []
+        self.live = LiveRuns(runs, spawn, prepare, config.grace_seconds, self._ended, self.logger)
+        self.waiting = Queue()
         self.agenda = Agenda()
         self.inbox: deque[News] = deque()
         self.draining = False
-        self._drained_by: float | None = None
+        self._drained_by = 0.0
+        self._drain_is_over = False
         self._unstored = False
-        self._new_id, self._host = new_id, host
+        self._new_id, self._host, self._told_end = new_id, host, told_end
 
     # ---- one turn
 
     def tick(self, now: Moment) -> Wake:
-        """What happened -> what is due -> what may start -> what is over time. Returns when to come again."""
+        """What happened -> what is over time -> what may start -> what is due. Returns when to come again."""
+        self._unstored = False
         self._hear(now)
-        self._enqueue_due(now)
-        self._admit_waiting(now)
         self.live.enforce(now, self._may_retry)
+        self._admit_waiting(now)  # before what is only due now: who waits longest has the next slot
+        self._enqueue_due(now)
         self._end_drain(now)
         return self._next_wake(now)
 
@@ -90,13 +83,14 @@ class Scheduler:
             self._plan(job)
 
     def drain(self, now: Moment, seconds: float) -> None:
-        """Start nothing more; runs that are not over after `seconds` are told to end."""
+        """Start nothing more; runs that are not over after `seconds` are told to end. Again: the sooner one counts."""
+        by = now.mono + seconds
+        self._drained_by = min(self._drained_by, by) if self.draining else by
         self.draining = True
-        self._drained_by = now.mono + seconds
 
     def drained(self) -> bool:
-        """Whether a drain has come to its end."""
-        return self.draining and not len(self.live)
+        """Whether a drain has come to its end: nothing lives, and every end is on disk or had its time to get there."""
+        return self.draining and not any(live.holds_slot or not self._drain_is_over for live in self.live)
 
     # ---- what people ask for
 
@@ -140,11 +134,12 @@ class Scheduler:
         if self.draining:
             raise RefusedError("The supervisor is stopping and starts nothing more.")
         run = self._occurrence(job, now.wall, Trigger.MANUAL, now)
-        verdict = self._ask(job, run, now)
+        waiting = Waiting(job, run, expires=None, why="just asked for")
+        verdict = self._ask(waiting, now)
         if isinstance(verdict, Skip):
             raise RefusedError(f"Job {job.label} is not run now. {verdict.why} Wait for it, or cancel it.")
         self.runs.record(run)
-        self.waiting.append(Waiting(job, run, "just asked for", stored=True))
+        self.waiting.put(waiting)
         return run
 
     def cancel(self, run_id: str, now: Moment) -> CronRun:
@@ -152,9 +147,9 @@ class Scheduler:
         live = self.live.get(run_id)
         if live is not None:
             return self.live.stop(live, Reason.CANCELED_BY_USER, now)
-        for waiting in self.waiting:
-            if waiting.run.id == run_id:
-                return self._drop_waiting(waiting, Reason.CANCELED_BY_USER, "It was canceled.", now)
+        waiting = self.waiting.get(run_id)
+        if waiting is not None:
+            return self._cancel(waiting, Reason.CANCELED_BY_USER, now)
         run = self.runs.get(run_id)
         if run.status.final:
             raise RefusedError(f"Run {run_id} is over already: {run.status.value}.")
@@ -166,64 +161,90 @@ class Scheduler:
         while self.inbox:
             self.live.heard(self.inbox.popleft(), now)
 
-    def _enqueue_due(self, now: Moment) -> None:
-        for entry in self.agenda.take_due(now.wall):
-            job = self.jobs.get(entry.job_id)
-            if job is None or not job.enabled:
-                continue
-            owed = occurrences.owed(job, entry.occurrence, now.wall, self.runs.summary(job.id).run_count)
-            if not self._note_missed(job, owed, now):
-                self.agenda.put(Entry(now.wall + timedelta(seconds=SAVE_AGAIN), job.id, entry.occurrence))
-                continue
-            for at in owed.late:
-                self._offer(job, self._occurrence(job, at, Trigger.CATCH_UP, now), now)
-            for at in owed.due:
-                self._offer(job, self._occurrence(job, at, Trigger.SCHEDULE, now), now)
-            self._plan_after(job, now.wall)
-
     def _admit_waiting(self, now: Moment) -> None:
-        queue, self.waiting, self._unstored = self.waiting, [], False
-        for waiting in queue:
-            self._offer(waiting.job, waiting.run, now, stored=waiting.stored)
-
-    def _offer(self, job: CronJob, run: CronRun, now: Moment, stored: bool = False) -> None:
-        """Start it, queue it, or store that it is skipped."""
-        if not stored:
-            self.logger.info("run %s: due, occurrence %s of job %s", run.id, run.scheduled_at.isoformat(), job.id)
-        verdict = Wait("the supervisor is stopping") if self.draining else self._ask(job, run, now)
-        if isinstance(verdict, Skip):
-            skipped = run.moved(Status.SKIPPED, reason=verdict.reason, error=verdict.why, finished_at=now.wall)
-            if not self._store(skipped):
-                self._wait(job, run, "the disk cannot be written", stored)
+        if self.draining:
             return
+        for waiting in self.waiting.take_all():
+            try:
+                settled = self._settle_waiting(waiting, now)
+            except StoreError as error:
+                waiting.why, settled = "the disk cannot be written", False
+                self._note_unstored(waiting.job.id, error)
+            if not settled:
+                self.waiting.put(waiting)
+
+    def _settle_waiting(self, waiting: Waiting, now: Moment) -> bool:
+        if waiting.canceled is not None:
+            self._end_waiting(waiting, waiting.canceled, now)
+            return True
+        return self._settle(waiting, now)
+
+    def _enqueue_due(self, now: Moment) -> None:
+        if self.draining:  # it stays owed, and whoever keeps time next finds it
+            return
+        for entry in self.agenda.take_due(now.wall):
+            try:
+                self._settle_due(entry, now)
+            except StoreError as error:
+                # Nothing later of the job may get on disk before this: a crash would then hide that it is owed.
+                self._note_unstored(entry.job_id, error)
+                self.agenda.put(Entry(now.wall + timedelta(seconds=SAVE_AGAIN), entry.job_id, entry.occurrence))
+            except InvalidError as error:
+                self.logger.error("Job %s is not scheduled any more: %s", entry.job_id, error)
+
+    def _settle_due(self, entry: Entry, now: Moment) -> None:
+        job = self.jobs.get(entry.job_id)
+        if job is None or not job.enabled:
+            return
+        if entry.occurrence <= self.runs.summary(job.id).last_scheduled:  # what is on disk decides, not the agenda
+            self._plan(job)
+            return
+        owed = occurrences.owed(job, entry.occurrence, now.wall, self._runs_so_far(job))
+        self._store_missed(job, owed, now)
+        for at in owed.late:
+            self._offer(job, at, Trigger.CATCH_UP, now)
+        for at in owed.due:
+            self._offer(job, at, Trigger.SCHEDULE, now)
+        self._put(job, owed.settled)
+
+    def _offer(self, job: CronJob, at: datetime, trigger: Trigger, now: Moment) -> None:
+        """Settle a new occurrence: on return it is on disk, whatever became of it. Raises StoreError."""
+        run = self._occurrence(job, at, trigger, now)
+        waiting = Waiting(job, run, occurrences.last_start(job, at))
+        if not self._settle(waiting, now):
+            self.runs.record(run)
+            self.waiting.put(waiting)
+
+    def _settle(self, waiting: Waiting, now: Moment) -> bool:
+        """Start it, or store that it is skipped. False: it waits. Raises StoreError; then nothing happened."""
+        verdict = self._ask(waiting, now)
         if isinstance(verdict, Start):
-            if self.live.start(job, run, now):
-                return
-            verdict = Wait("the disk cannot be written")
+            self.live.start(waiting.job, waiting.run, now)
+            return True
+        if isinstance(verdict, Skip):
+            skip = {"reason": verdict.reason, "error": verdict.why, "finished_at": now.wall}
+            self.runs.record(waiting.run.moved(Status.SKIPPED, **skip))
+            self._replan(waiting.job)
+            return True
         if isinstance(verdict, Replace):
             for earlier in verdict.runs:
                 live = self.live.get(earlier.id)
                 if live is not None:
                     self.live.stop(live, Reason.REPLACED, now)
-            verdict = Wait("the run that it replaces is ending")
-        self._wait(job, run, verdict.why, stored)
+        waiting.why = "the run that it replaces is ending" if isinstance(verdict, Replace) else verdict.why
+        return False
 
-    def _wait(self, job: CronJob, run: CronRun, why: str, stored: bool) -> None:
-        # On disk before anything later of the job is: a crash must find it, not only the one after it.
-        stored = stored or self._store(run)
-        self._unstored |= not stored
-        self.waiting.append(Waiting(job, run, why, stored))
-
-    def _ask(self, job: CronJob, run: CronRun, now: Moment) -> Start | Wait | Skip | Replace:
+    def _ask(self, waiting: Waiting, now: Moment) -> Verdict:
+        job = waiting.job
         load = Load(
             running=self.live.holding(),
             cap=self.config.max_concurrent,
             running_of_type=self.live.holding(job.type),
             cap_of_type=self.config.at_once(job.type),
             same_job=self.live.of_job(job.id),
-            same_job_waiting=sum(1 for waiting in self.waiting if waiting.job.id == job.id),
+            same_job_waiting=self.waiting.count(job.id),
         )
-        return admit(job, run, load, now.wall)
+        return admit(job, load, expired=waiting.expires is not None and now.wall > waiting.expires)
 
     def _may_retry(self, live: LiveRun) -> bool:
         if self.draining:
@@ -233,15 +254,21 @@ class Scheduler:
         return free and (cap is None or self.live.holding(live.job.type) < cap)
 
     def _end_drain(self, now: Moment) -> None:
-        if self._drained_by is not None and now.mono >= self._drained_by:
-            for live in self.live:
+        if not self.draining:
+            return
+        self._drain_is_over = now.mono >= self._drained_by
+        for live in self.live:
+            if self._drain_is_over or not live.holds_slot:  # a back-off can bring no other attempt any more
                 self.live.stop(live, Reason.SUPERVISOR_STOPPED, now)
 
     def _next_wake(self, now: Moment) -> Wake:
-        monos = [self.live.next_wake(), self._drained_by if self._drained_by and self._drained_by > now.mono else None]
+        monos = [self.live.next_wake(now.mono)]
         if self._unstored:
             monos.append(now.mono + SAVE_AGAIN)
-        return Wake(self.agenda.next_due(), min((at for at in monos if at is not None), default=None))
+        if self.draining and self._drained_by > now.mono:
+            monos.append(self._drained_by)
+        wall = None if self.draining else self.agenda.next_due()
+        return Wake(wall, min((at for at in monos if at is not None), default=None))
 
     # ---- occurrences
 
@@ -260,43 +287,79 @@ class Scheduler:
         )
 
     def _plan(self, job: CronJob) -> None:
-        """Put the job's next unclaimed occurrence on the agenda; it may lie in the past."""
+        """Put the job's next unsettled occurrence on the agenda; it may lie in the past."""
         if not job.enabled:
             return
-        summary = self.runs.summary(job.id)
-        self._put(job, max(summary.last_scheduled, job.changed_at), summary.run_count)
+        try:
+            self._put(job, max(self.runs.summary(job.id).last_scheduled, job.changed_at))
+        except (InvalidError, StoreError) as error:  # a file that somebody changed by hand must not stop the others
+            self.logger.error("Job %s is not scheduled: %s", job.id, error)
 
-    def _plan_after(self, job: CronJob, at: datetime) -> None:
-        self._put(job, at, self.runs.summary(job.id).run_count)
-
-    def _put(self, job: CronJob, after: datetime, runs_so_far: int) -> None:
-        occurrence = occurrences.next_occurrence(job, after, runs_so_far)
-        if occurrence is not None:
+    def _put(self, job: CronJob, after: datetime) -> None:
+        occurrence = occurrences.next_occurrence(job, after, self._runs_so_far(job))
+        if occurrence is None:
+            self.agenda.drop(job.id)
+        else:
             self.agenda.put(Entry(occurrence + occurrences.jitter(job, occurrence), job.id, occurrence))
 
-    def _note_missed(self, job: CronJob, owed: occurrences.Owed, now: Moment) -> bool:
-        """One record for all that were missed. False: it could not be stored."""
+    def _replan(self, job: CronJob) -> None:
+        """A run that was counted may not count after all: whether the job's life is over is asked anew."""
+        if job.max_runs is None:
+            return
+        try:
+            current = self.jobs.get(job.id)
+        except StoreError as error:
+            self.logger.error("Job %s is not scheduled: %s", job.id, error)
+            return
+        if current is not None:
+            self._plan(current)
+
+    def _runs_so_far(self, job: CronJob) -> int:
+        if job.max_runs is None:
+            return 0
+        return self.runs.summary(job.id).run_count + self.waiting.count(job.id)
+
+    def _store_missed(self, job: CronJob, owed: occurrences.Owed, now: Moment) -> None:
+        """One record for all that were missed."""
         if not owed.missed:
-            return True
+            return
         run = self._occurrence(job, owed.missed_last, Trigger.SCHEDULE, now)
         span = f"from {owed.missed_first.isoformat()} to {owed.missed_last.isoformat()}"
         words = f"{owed.missed} occurrences were missed, {span}." if owed.missed > 1 else "It was missed."
-        return self._store(run.moved(Status.SKIPPED, reason=Reason.MISSED, error=words, finished_at=now.wall))
+        self.runs.record(run.moved(Status.SKIPPED, reason=Reason.MISSED, error=words, finished_at=now.wall))
+
+    # ---- ends
+
+    def _ended(self, job: CronJob, run: CronRun) -> None:
+        self._replan(job)
+        self._told_end(job, run)
 
     def _cancel_waiting(self, job_id: str, reason: Reason, now: Moment) -> None:
-        for waiting in [waiting for waiting in self.waiting if waiting.job.id == job_id]:
-            self._drop_waiting(waiting, reason, TOLD[reason], now)
+        """End what waits of this job. What cannot be stored now is tried again at each turn, and does not start."""
+        for waiting in self.waiting:
+            if waiting.job.id == job_id:
+                waiting.canceled = waiting.canceled or reason
+                try:
+                    self._cancel(waiting, waiting.canceled, now)
+                except StoreError as error:
+                    self._note_unstored(job_id, error)
 
-    def _drop_waiting(self, waiting: Waiting, reason: Reason, words: str, now: Moment) -> CronRun:
-        run = waiting.run.moved(Status.CANCELED, reason=reason, stop_reason=reason, error=words, finished_at=now.wall)
+    def _cancel(self, waiting: Waiting, reason: Reason, now: Moment) -> CronRun:
+        """Take it out of the queue. Raises StoreError; then it is still there."""
+        self.waiting.drop(waiting)
+        try:
+            return self._end_waiting(waiting, reason, now)
+        except StoreError:
+            self.waiting.put(waiting)
+            raise
+
+    def _end_waiting(self, waiting: Waiting, reason: Reason, now: Moment) -> CronRun:
+        why = {"reason": reason, "stop_reason": reason, "error": TOLD[reason]}
+        run = waiting.run.moved(Status.CANCELED, **why, finished_at=now.wall)
         self.runs.record(run)
-        self.waiting.remove(waiting)
+        self._ended(waiting.job, run)
         return run
 
-    def _store(self, run: CronRun) -> bool:
-        try:
-            self.runs.record(run)
-        except StoreError as error:
-            self.logger.error("Run %s of job %s cannot be stored: %s", run.id, run.job_id, error)
-            return False
-        return True
+    def _note_unstored(self, job_id: str, error: StoreError) -> None:
+        self._unstored = True
+        self.logger.error("What became of job %s cannot be stored and is tried again: %s", job_id, error)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from supervisor.errors import NotFoundError
-from supervisor.models import CronJob, CronRun, Status, Trigger
+from shared.messages import AgentSpec, Cell, ExecuteRequest, ExecuteResult
+from shared.reasons import Reason
+from supervisor.clock import Moment
+from supervisor.config import Config
+from supervisor.errors import NotFoundError, StoreError
+from supervisor.launcher import SpawnError
+from supervisor.models import CronJob, CronRun, JobType, Status, Trigger
+from supervisor.runs import RunsStore
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -48,3 +56,79 @@ class FakeDesk:
 
     def list_jobs(self) -> list[CronJob]:
         return self.jobs
+
+
+def make_request(run_id: str, attempt: int, log_dir: Path, **fields: Any) -> ExecuteRequest:
+    known: dict[str, Any] = {
+        "job_id": make_job().id,
+        "session_id": run_id,
+        "prompt": "Say hello.",
+        "agent": AgentSpec(name="command", argv=("true",)),
+        "cell": Cell(),
+        "limits": Config().limits_for(JobType.LIGHT, 60.0),
+    }
+    return ExecuteRequest(run_id=run_id, attempt=attempt, log_dir=str(log_dir), **{**known, **fields})
+
+
+def make_result(reason: Reason = Reason.OK, run_id: str = "", attempt: int = 1, **fields: Any) -> ExecuteResult:
+    return ExecuteResult(run_id=run_id or make_run().id, attempt=attempt, reason=reason, **fields)
+
+
+@dataclass
+class FakeClock:
+    """Stands still until it is moved."""
+
+    wall: datetime = NOON
+    mono: float = 1000.0
+
+    def now(self) -> Moment:
+        return Moment(self.wall, self.mono)
+
+    def pass_by(self, seconds: float) -> None:
+        self.wall += timedelta(seconds=seconds)
+        self.mono += seconds
+
+
+@dataclass
+class FakeRunner:
+    """A live attempt that notes what it is told and does nothing of itself."""
+
+    request: ExecuteRequest
+    pid: int = 4711
+    told: list[Reason] = field(default_factory=list)
+    kills: int = 0
+
+    def stop(self, reason: Reason) -> None:
+        self.told.append(reason)
+
+    def kill(self) -> None:
+        self.kills += 1
+
+
+@dataclass
+class FakeSpawn:
+    """Starts FakeRunners. `check` is called first, as the place to look at the disk as it is at that instant."""
+
+    check: Callable[[ExecuteRequest], None] = lambda _request: None
+    fails: str = ""
+    runners: list[FakeRunner] = field(default_factory=list)
+    slugs: list[str] = field(default_factory=list)
+
+    def __call__(self, request: ExecuteRequest, slug: str) -> FakeRunner:
+        self.check(request)
+        self.slugs.append(slug)
+        if self.fails:
+            raise SpawnError(self.fails)
+        self.runners.append(FakeRunner(request))
+        return self.runners[-1]
+
+
+class FullRunsStore(RunsStore):
+    """A disk that is full whenever `full` says so of what is to be written."""
+
+    full: Callable[[CronRun], bool] = staticmethod(lambda _run: False)
+
+    def record(self, run: CronRun) -> None:
+        if self.full(run):
+            raise StoreError(f"{self.home.runs} cannot be written: No space left on device.")
+        super().record(run)

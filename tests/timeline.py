@@ -1,0 +1,211 @@
+"""The real scheduler over real stores, with a clock that is moved by hand and runners that do nothing of themselves."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from shared.messages import ExecuteRequest, Usage
+from shared.reasons import Reason
+from supervisor.config import Config
+from supervisor.errors import InvalidError, StoreError
+from supervisor.host import Host
+from supervisor.jobs import CronStore
+from supervisor.launcher import Gone
+from supervisor.lock import HomeLock
+from supervisor.models import CronJob, CronRun, JobType, Status
+from supervisor.recovery import recover
+from supervisor.scheduler import Scheduler, Wake
+from tests.fakes import FakeClock, FakeRunner, FakeSpawn, FullRunsStore, make_job, make_request, make_result
+
+HOST = Host("house", "boot-1")
+TURNS = 5_000
+"""More turns than this in one step of a test mean that the scheduler spins."""
+
+
+class Timeline:
+    """`pass_by` and `until` call the scheduler's turns exactly when it asked for them, as the loop does."""
+
+    def __init__(self, root: Path, config: Config | None = None, **spawning: Any) -> None:
+        self.root, self.config, self.clock = root, config or Config(), FakeClock()
+        self.spawn = FakeSpawn(self._check_claim, **spawning)
+        self.told: list[CronRun] = []
+        self.full: Callable[[CronRun], bool] = lambda _run: False
+        self.bad_definition = ""
+        self.no_directory = False
+        self.job_ids: dict[str, str] = {}
+        self.numbers = itertools.count(1)
+        self.lock = HomeLock(CronStore(root).home)
+        self.lock.acquire(1.0)
+        self.open()
+
+    def close(self) -> None:
+        self.lock.release()
+
+    def open(self, load: bool = True) -> None:
+        """Begin anew with what is on disk, as after a kill."""
+        self.runs = FullRunsStore(self.root)
+        self.runs.full = lambda run: self.full(run)
+        self.core = Scheduler(
+            CronStore(self.root),
+            self.runs,
+            self.config,
+            HOST,
+            new_id=lambda: f"{next(self.numbers):08}-run",
+            prepare=self._prepare,
+            spawn=self.spawn,
+            told_end=lambda _job, run: self.told.append(run),
+        )
+        if load:
+            recover(self.core, self.clock.now(), Host("elsewhere", ""))  # it looks for no process of this host
+            self.core.load()
+            self.turn()
+
+    # ---- time
+
+    def turn(self) -> Wake:
+        self.wake = self.core.tick(self.clock.now())
+        return self.wake
+
+    def pass_by(self, seconds: float) -> None:
+        """Let time pass, with a turn whenever one was asked for and one at the end."""
+        end = self.clock.mono + seconds
+        for _ in range(TURNS):
+            left = self._until_wake()
+            if left is None or self.clock.mono + left > end:
+                break
+            self.clock.pass_by(left)
+            self.turn()
+        else:
+            raise AssertionError(f"the scheduler spins: {TURNS} turns, the last asked for {self.wake}")
+        self.clock.pass_by(max(0.0, end - self.clock.mono))
+        self.turn()
+
+    def until(self, instant: datetime) -> None:
+        self.pass_by((instant - self.clock.wall).total_seconds())
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass with nobody awake."""
+        self.clock.pass_by(seconds)
+
+    def _until_wake(self) -> float | None:
+        wall, mono = self.wake.wall, self.wake.mono
+        waits = [] if wall is None else [(wall - self.clock.wall).total_seconds()]
+        waits += [] if mono is None else [mono - self.clock.mono]
+        return max(0.0, min(waits)) if waits else None
+
+    # ---- what people ask for; a turn follows, as in the loop
+
+    def add(self, name: str = "job", **fields: Any) -> CronJob:
+        job_id = f"{len(self.job_ids) + 1:08}-job"
+        self.job_ids[name] = job_id
+        now = self.clock.wall
+        job = make_job(**{"id": job_id, "name": name, "created_at": now, "changed_at": now, **fields})
+        added = self.core.add(job)
+        self.turn()
+        return added
+
+    def job(self, name: str = "job") -> CronJob:
+        return self.core.jobs.find(name)
+
+    def pause(self, name: str = "job") -> None:
+        self.core.pause(self.job(name), self.clock.now())
+        self.turn()
+
+    def resume(self, name: str = "job") -> None:
+        self.core.resume(self.job(name), self.clock.now())
+        self.turn()
+
+    def remove(self, name: str = "job") -> None:
+        self.core.remove(self.job(name), self.clock.now())
+        self.turn()
+
+    def run(self, name: str = "job") -> CronRun:
+        run = self.core.run(self.job(name), self.clock.now())
+        self.turn()
+        return run
+
+    def cancel(self, run_id: str) -> CronRun:
+        run = self.core.cancel(run_id, self.clock.now())
+        self.turn()
+        return run
+
+    def drain(self, seconds: float) -> None:
+        self.core.drain(self.clock.now(), seconds)
+        self.turn()
+
+    # ---- what runners do
+
+    def live(self, number: int = -1) -> FakeRunner:
+        return self.spawn.runners[number]
+
+    def end(self, reason: Reason = Reason.OK, number: int = -1, **fields: Any) -> None:
+        """The attempt that was spawned as this one ends; a turn follows."""
+        request = self.live(number).request
+        words = {} if reason is Reason.OK else {"error": "It failed."}
+        result = make_result(reason, request.run_id, request.attempt, **{**words, **fields})
+        self.core.inbox.append(Gone(request.run_id, request.attempt, result))
+        self.turn()
+
+    def vanish(self, number: int = -1, fault: str = "The runner broke.") -> None:
+        """It ends without a result."""
+        request = self.live(number).request
+        self.core.inbox.append(Gone(request.run_id, request.attempt, None, fault))
+        self.turn()
+
+    def leave_result(self, reason: Reason, number: int = -1) -> None:
+        """What a runner syncs to disk before it says it; then nobody hears it."""
+        request = self.live(number).request
+        usage = Usage(wall_seconds=2.0, cpu_seconds=1.0, peak_rss_bytes=1, output_bytes=1)
+        Path(request.log_dir).mkdir(parents=True, exist_ok=True)
+        result = make_result(reason, request.run_id, request.attempt, usage=usage)
+        (Path(request.log_dir) / "result.json").write_text(json.dumps(asdict(result)))
+
+    # ---- what came of it
+
+    def lines(self, name: str = "job") -> list[CronRun]:
+        """Every record on disk, oldest first, read past the store."""
+        path = self.runs.home.runs / f"{self.job_ids[name]}.jsonl"
+        lines = path.read_text().splitlines()[1:] if path.exists() else []
+        return [CronRun.model_validate_json(line) for line in lines]
+
+    def stored(self, name: str = "job") -> list[CronRun]:
+        """The newest record of each run, in the order in which the runs were first heard of."""
+        newest: dict[str, CronRun] = {}
+        for run in self.lines(name):
+            newest[run.id] = run
+        return list(newest.values())
+
+    def ends(self, name: str = "job") -> list[str]:
+        """How each stored run stands, in words, such as `completed` or `skipped overlap`."""
+        return [
+            f"{run.status.value} {run.reason.value}" if run.reason not in (None, Reason.OK) else run.status.value
+            for run in self.stored(name)
+        ]
+
+    def attempts(self) -> list[tuple[str, int]]:
+        return [(runner.request.run_id, runner.request.attempt) for runner in self.spawn.runners]
+
+    # ---- the seams
+
+    def _prepare(self, job: CronJob, run: CronRun, seconds_left: float, taken: frozenset[int]) -> ExecuteRequest:
+        if self.bad_definition:
+            raise InvalidError(self.bad_definition)
+        if self.no_directory:
+            raise StoreError("The run's directory cannot be written.")
+        limits = self.config.limits_for(JobType(job.type), seconds_left)
+        log_dir = self.root / "logs" / run.id / str(run.attempt)
+        return make_request(run.id, run.attempt, log_dir, job_id=job.id, limits=limits)
+
+    def _check_claim(self, request: ExecuteRequest) -> None:
+        """P1: what is about to be started is on disk as running, at this attempt, and was never started before."""
+        path = self.runs.home.runs / f"{request.job_id}.jsonl"
+        lines = [CronRun.model_validate_json(line) for line in path.read_text().splitlines()[1:]]
+        claimed = [run for run in lines if run.id == request.run_id][-1]
+        assert (claimed.status, claimed.attempt, claimed.retry_at) == (Status.RUNNING, request.attempt, None)
+        assert (request.run_id, request.attempt) not in self.attempts()

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pytest
+
+from shared.messages import Layer, Usage
+from shared.reasons import Reason
+from supervisor.attempts import MAX_BACKOFF_SECONDS, TOLD, End, Retry, after, backoff, ended, stopped, with_result
+from supervisor.models import SECOND, CronRun, Status, final_status
+from tests.fakes import make_job, make_result, make_run
+
+RUNNING = make_run(status=Status.RUNNING, attempt=1)
+CANCELS = [reason for reason in Reason if final_status(reason) is Status.CANCELED]
+
+
+def tried(times: int) -> CronRun:
+    return RUNNING.noted(retry_count=times, attempt=times + 1)
+
+
+# ---- another attempt
+
+
+def test_the_original_waits_one_two_four_seconds_and_gives_up() -> None:
+    job = make_job()
+    delays = [after(tried(times), job, make_result(Reason.AGENT_ERROR), 1800.0) for times in range(4)]
+    assert delays[:3] == [Retry(1.0), Retry(2.0), Retry(4.0)]
+    assert delays[3] == End(Status.FAILED, Reason.AGENT_ERROR, "")
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_only_a_reason_that_may_pass_is_tried_again(reason: Reason) -> None:
+    found = after(RUNNING, make_job(), make_result(reason), 1800.0)
+    assert isinstance(found, Retry) == reason.retry_helps
+    assert not reason.retry_helps or final_status(reason) is Status.FAILED
+
+
+def test_no_attempt_begins_after_the_time_of_the_run() -> None:
+    job, failed = make_job(retry_delay=10 * SECOND), make_result(Reason.AGENT_ERROR)
+    assert after(RUNNING, job, failed, seconds_left=10.1) == Retry(10.0)
+    assert isinstance(after(RUNNING, job, failed, seconds_left=10.0), End)
+    assert isinstance(after(RUNNING, job, failed, seconds_left=-5.0), End)
+
+
+def test_a_job_without_retries_has_one_attempt() -> None:
+    assert isinstance(after(RUNNING, make_job(retries=0), make_result(Reason.AGENT_ERROR), 1800.0), End)
+
+
+def test_a_back_off_is_bounded() -> None:
+    patient = make_job(retry_delay=600 * SECOND, retries=20)
+    assert [backoff(patient, number) for number in (0, 1, 2, 3, 20)] == [600, 1200, 2400, MAX_BACKOFF_SECONDS, 3600]
+    assert backoff(make_job(retry_delay=0), 20) == 0
+
+
+# ---- the end
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_the_end_follows_from_the_reason(reason: Reason) -> None:
+    found = ended(RUNNING, make_result(reason, error="words"))
+    if reason in CANCELS:  # nobody asked it to stop
+        assert (found.status, found.reason) == (Status.FAILED, Reason.RUNNER_BROKE)
+        assert reason.value in found.error
+    else:
+        words = "" if reason is Reason.OK else "words"
+        assert found == End(final_status(reason), reason, words)
+
+
+@pytest.mark.parametrize("cause", CANCELS)
+@pytest.mark.parametrize("reason", [Reason.OK, Reason.AGENT_ERROR, Reason.RUNNER_BROKE, Reason.TIMEOUT_WALL])
+def test_a_run_that_was_told_to_stop_never_completes_and_is_never_tried_again(cause: Reason, reason: Reason) -> None:
+    stopping = RUNNING.moved(Status.STOPPING, stop_reason=cause)
+    expected = End(Status.CANCELED, cause, TOLD[cause])
+    assert after(stopping, make_job(), make_result(reason), 1800.0) == expected
+    assert stopped(stopping) == expected
+
+
+# ---- what an attempt leaves in its run
+
+
+def test_use_adds_up_and_the_answer_is_the_newest() -> None:
+    first = Usage(wall_seconds=2.0, cpu_seconds=1.0, peak_rss_bytes=900, output_bytes=10)
+    second = Usage(wall_seconds=3.0, cpu_seconds=0.5, peak_rss_bytes=500, output_bytes=20)
+    layers = (Layer(name="landlock"),)
+    run = with_result(
+        RUNNING, make_result(Reason.AGENT_ERROR, error="no", response="a", usage=first, layers=layers, left_behind=2)
+    )
+    run = with_result(run, make_result(response="b", answer_bytes=1, exit_code=0, usage=second, left_behind=1))
+    assert run.usage == Usage(wall_seconds=5.0, cpu_seconds=1.5, peak_rss_bytes=900, output_bytes=30)
+    assert (run.response, run.answer_bytes, run.exit_code, run.error) == ("b", 1, 0, "")
+    assert (run.left_behind, run.layers) == (3, layers)
+
+
+def test_an_attempt_that_measured_nothing_takes_nothing_away() -> None:
+    used = Usage(wall_seconds=2.0, cpu_seconds=1.0, peak_rss_bytes=900, output_bytes=10)
+    run = with_result(with_result(RUNNING, make_result(usage=used)), make_result(Reason.RUNNER_BROKE))
+    assert run.usage == used
