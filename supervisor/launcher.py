@@ -38,7 +38,9 @@ RUNNER = Path(__file__).resolve().parent.parent / "runner" / "__main__.py"
 _MESSAGES: TypeAdapter[RunnerMessage] = TypeAdapter(RunnerMessage)
 _RESULT: TypeAdapter[ExecuteResult] = TypeAdapter(ExecuteResult)
 _READ = 64 * 1024
-_SWEEP_AGAIN = 0.02
+_SWEEP_AGAIN, _SWEEP_SELDOM = 0.02, 1.0
+_DRAIN_READS = 2 * MAX_LINE // _READ
+_MESSAGES_AT_LEAST = 100
 MAX_SLUG = 32
 
 
@@ -65,7 +67,7 @@ News = Spoke | Gone
 
 
 class SpawnError(Exception):
-    """The runner could not be started at all."""
+    """The runner could not be started, or not be listened to; none lives."""
 
 
 class Runner:
@@ -84,6 +86,8 @@ class Runner:
         self._loop = loop
         self._tell = tell
         self._splitter = LineSplitter()
+        # Progress comes at most once a second; who says far more than that keeps us busy on purpose.
+        self._may_say = _MESSAGES_AT_LEAST + 2 * int(request.limits.wall_seconds)
         self._unsent = b""
         self._result: ExecuteResult | None = None
         self._fault = ""
@@ -96,11 +100,14 @@ class Runner:
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._to, fcntl.F_SETPIPE_SZ, MAX_LINE)
         self._pidfd = os.pidfd_open(process.pid)
+        self._reaped = False
         loop.add_reader(self._pidfd, self._reap)
         loop.add_reader(self._from, self._listen)
 
     def send(self, line: bytes) -> None:
         """Say a line, after whatever is still unsent. A runner that is gone already hears nothing."""
+        if self._reaped:  # and the descriptor's number may be somebody else's by now
+            return
         self._unsent += line
         self._flush()
 
@@ -110,6 +117,8 @@ class Runner:
 
     def kill(self) -> None:
         """End it without asking. The kernel ends the cell with it."""
+        if self._reaped:
+            return
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
@@ -144,7 +153,10 @@ class Runner:
     def _heard(self, message: RunnerMessage) -> None:
         if self._fault:
             return
-        if isinstance(message, ExecuteResult):
+        self._may_say -= 1
+        if self._may_say < 0:
+            self._break("The runner broke the protocol: it says far more than it has to say.")
+        elif isinstance(message, ExecuteResult):
             if self._result is not None or not self._asked_for(message):
                 self._break("The runner reported a result that is not of this attempt.")
                 return
@@ -166,6 +178,7 @@ class Runner:
             return
         self._loop.remove_reader(self._pidfd)
         self._drain()
+        self._reaped = True
         self._loop.remove_reader(self._from)
         self._loop.remove_writer(self._to)
         for stream in (self._process.stdin, self._process.stdout):
@@ -180,14 +193,18 @@ class Runner:
         self._settle()
 
     def _drain(self) -> None:
-        """Hear what a dead runner had still written: it fits the pipe, so this is bounded."""
+        """Hear what a dead runner had still written: it fits the pipe. Whoever else still writes there is not heard."""
         with contextlib.suppress(BlockingIOError):
-            while not self._fault and (data := os.read(self._from, _READ)):
+            for _ in range(_DRAIN_READS):
+                data = b"" if self._fault else os.read(self._from, _READ)
+                if not data:
+                    return
                 self._hear(data)
 
-    def _settle(self) -> None:
+    def _settle(self, again: float = _SWEEP_AGAIN) -> None:
         if strays.sweep(self.pid):
-            self._loop.call_later(_SWEEP_AGAIN, self._settle)
+            # What cannot be killed (a dead network file system) is asked about ever more seldom.
+            self._loop.call_later(again, self._settle, min(again * 2, _SWEEP_SELDOM))
             return
         result = None if self._fault else self._result
         self._tell(Gone(self.request.run_id, self.request.attempt, result, self._fault))
@@ -196,8 +213,8 @@ class Runner:
 class Executor:
     """Starts runners on a loop. `execute` is the seed's blocking call, for programs without a loop."""
 
-    def __init__(self, python: str = sys.executable, pycache_prefix: Path | None = None) -> None:
-        self._python = python
+    def __init__(self, python: str = sys.executable, pycache_prefix: Path | None = None, runner: Path = RUNNER) -> None:
+        self._python, self._runner = python, runner
         self._options = ["-X", f"pycache_prefix={pycache_prefix}"] if pycache_prefix else []
 
     def spawn(
@@ -234,7 +251,12 @@ class Executor:
             raise SpawnError(f"The runner cannot be started ({self._python}): {error.strerror}.") from error
         finally:
             os.close(diagnostics)
-        runner = Runner(request, process, loop, tell)
+        try:
+            runner = Runner(request, process, loop, tell)
+        except OSError as error:  # no descriptor left: one that cannot be watched must not live
+            with process:
+                process.kill()
+            raise SpawnError(f"The runner cannot be watched: {error.strerror}.") from error
         runner.send(line)
         return runner
 
@@ -257,7 +279,7 @@ class Executor:
     def _argv(self, request: ExecuteRequest, slug: str) -> list[str]:
         """What `ps` shows of a runner, to every user of the host: ids and a slug, nothing else."""
         told = ["cronward-run", "--run", request.run_id, "--attempt", str(request.attempt)]
-        return [self._python, "-I", "-S", *self._options, str(RUNNER), *told, *(["--job", slug] if slug else [])]
+        return [self._python, "-I", "-S", *self._options, str(self._runner), *told, *(["--job", slug] if slug else [])]
 
 
 def slug_of(name: str) -> str:
@@ -284,7 +306,9 @@ def read_result(log_dir: Path, run_id: str, attempt: int) -> ExecuteResult | Non
 def _fault_of(code: int, log_dir: Path) -> str:
     how = f"by signal {-code}" if code < 0 else f"with status {code}"
     try:
-        said = (log_dir / "runner.log").read_bytes()[-300:].decode("utf-8", "replace").strip().splitlines()
+        with open(log_dir / "runner.log", "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 300))
+            said = file.read(300).decode("utf-8", "replace").strip().splitlines()
     except OSError:
         said = []
     words = f" It said: {said[-1]}" if said else ""

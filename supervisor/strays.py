@@ -49,6 +49,11 @@ def _belongs(pid: int, session: int) -> bool:
     with contextlib.suppress(OSError):
         if os.getsid(pid) == session:
             return True
-        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
-        return any(line.startswith("NSpid:") and len(line.split()) > 2 for line in status.splitlines())
+        return _depth(str(pid)) > _depth("self")
     return False
+
+
+def _depth(process: str) -> int:
+    """In how many PID namespaces, as this /proc counts them, a process has a number."""
+    status = Path(f"/proc/{process}/status").read_text(errors="replace")
+    return next((len(line.split()) - 1 for line in status.splitlines() if line.startswith("NSpid:")), 0)
