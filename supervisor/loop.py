@@ -17,7 +17,7 @@ class Turns:
         self._tick, self._clock, self._loop = tick, clock, loop
         self._timer = WallTimer()
         self._later: asyncio.TimerHandle | None = None
-        self._soon = False
+        self._soon = self._closed = False
         loop.add_reader(self._timer.fileno(), self._fired)
 
     def soon(self) -> None:
@@ -27,7 +27,8 @@ class Turns:
             self._loop.call_soon(self._turn)
 
     def close(self) -> None:
-        """No more turns."""
+        """No more turns, those that were asked for included."""
+        self._closed = True
         self._loop.remove_reader(self._timer.fileno())
         self._timer.close()
         if self._later is not None:
@@ -40,6 +41,8 @@ class Turns:
 
     def _turn(self) -> None:
         self._soon = False
+        if self._closed:
+            return
         now = self._clock.now()
         wake = self._tick(now)
         self._timer.set(wake.wall)

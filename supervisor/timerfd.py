@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 from datetime import datetime
 
@@ -46,7 +47,9 @@ class WallTimer:
             microseconds = round(at.timestamp() * 1_000_000)
             value = _Timespec(max(microseconds // 1_000_000, 0), max(microseconds % 1_000_000 * 1000, 1))
         spec = _Itimerspec(_Timespec(0, 0), value)
-        if self._libc.timerfd_settime(self._fd, _ABSTIME | _CANCEL_ON_SET, ctypes.byref(spec), None) < 0:
+        failed = self._libc.timerfd_settime(self._fd, _ABSTIME | _CANCEL_ON_SET, ctypes.byref(spec), None) < 0
+        # ECANCELED: the clock was set since the last time. The timer is armed all the same, and for an instant.
+        if failed and ctypes.get_errno() != errno.ECANCELED:
             raise OSError(ctypes.get_errno(), "timerfd_settime failed")
 
     def read(self) -> bool:
