@@ -70,6 +70,8 @@ def _program(job: CronJob, argv: Sequence[str]) -> tuple[Bind, ...]:
         if not job.work_dir:
             raise InvalidError(f"The program {name!r} is relative and the job has no work directory; give a full path.")
         path = Path(job.work_dir, name)
+    # By what it comes to: `..` must not make a path look like one of the system's, or of the work directory.
+    path = Path(os.path.normpath(path))
     if not (path.is_file() and os.access(path, os.X_OK)):
         raise InvalidError(f"The program {str(path)!r} is not an executable file.")
     if str(path).startswith(_SYSTEM) or (job.work_dir and path.is_relative_to(job.work_dir)):

@@ -9,6 +9,9 @@ from typing import Any
 
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator, validator_for
+from referencing import Registry, Resource
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012, specification_with
 
 from supervisor.errors import InvalidError
 from supervisor.models import MAX_SCHEMA
@@ -30,8 +33,13 @@ def check_schema(text: str) -> None:
         _check_entry(path, key, value)
     try:
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
+        _check_references(schema)
     except SchemaError as error:
         raise InvalidError(f"The output schema is wrong at {error.json_path}: {_brief(error.message)}.") from None
+    except ValueError as error:  # an $id or a reference that is no URI
+        raise InvalidError(f"The output schema names a URI that is none: {_brief(error)}.") from None
+    except RecursionError:
+        raise InvalidError("The output schema is nested too deeply; describe less of the answer.") from None
 
 
 def _entries(node: Any, path: str, depth: int = 0) -> Iterator[tuple[str, str, Any]]:  # noqa: ANN401  # any JSON
@@ -47,7 +55,30 @@ def _entries(node: Any, path: str, depth: int = 0) -> Iterator[tuple[str, str, A
             yield from _entries(value, f"{path}[{index}]", depth + 1)
 
 
+def _check_references(schema: dict[str, Any]) -> None:
+    """Follow each to its end: one that leads nowhere, or back to itself, would be found out by the first answer."""
+    specification = specification_with(schema.get("$schema", ""), default=DRAFT202012)
+    whole: Resource[Any] = specification.create_resource(schema)
+    registry: Registry[Any] = Registry()  # of our own: the library's would fetch what it does not know
+    todo = [(whole, registry.resolver_with_root(whole))]
+    while todo:
+        part, resolver = todo.pop()
+        todo += [(inner, resolver.in_subresource(inner)) for inner in part.subresources()]
+        node, seen = part.contents, set[int]()
+        while isinstance(node, dict) and isinstance(ref := node.get("$ref"), str):
+            if id(node) in seen:
+                raise InvalidError(f"The output schema's reference {_brief(ref)!r} leads back to itself.")
+            seen.add(id(node))
+            try:
+                found = resolver.lookup(ref)
+            except Unresolvable:
+                raise InvalidError(f"The output schema refers to {_brief(ref)!r}, which is not in it.") from None
+            node, resolver = found.contents, found.resolver
+
+
 def _check_entry(path: str, key: str, value: object) -> None:
+    if key == "$schema" and not isinstance(value, str):
+        raise InvalidError(f"The output schema's $schema is {_brief(value)} at {path}; it has to be a text.")
     if key in ("$ref", "$dynamicRef") and isinstance(value, str) and not value.startswith("#"):
         raise InvalidError(
             f"The output schema refers to {_brief(value)!r} at {path}; only references into itself (#...) are "
@@ -63,9 +94,9 @@ def _check_entry(path: str, key: str, value: object) -> None:
 def _check_pattern(path: str, pattern: str) -> None:
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise InvalidError(f"The output schema has the pattern {_brief(pattern)!r} at {path}: {error}.") from None
 
 
 def _brief(what: object) -> str:
-    return str(what).splitlines()[0][:120]
+    return (str(what).splitlines() or [""])[0][:120]

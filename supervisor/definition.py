@@ -18,6 +18,7 @@ from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
 from supervisor.occurrences import next_occurrence, schedule_of
 from supervisor.schedule import parse
 from supervisor.sentences import sentence
+from supervisor.webhook import WebhookError, check_url
 
 JobDraft = dict[str, Any]
 """CronJob's JSON keys as a person gives them; what is left out has its default."""
@@ -54,7 +55,8 @@ def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
     job = _settle_time(job, setting.host_zone, now)
     _check_texts(job)
     _check_output(job)
-    _check_work_dir(job, setting.home)
+    _check_webhooks(job)
+    job = _settle_work_dir(job, setting.home)
     check_agent(job)
     return job
 
@@ -66,6 +68,8 @@ def _settle_time(job: CronJob, host_zone: str, now: datetime) -> CronJob:
     if job.at is not None:
         if job.at <= now:
             raise InvalidError(f"The instant {job.at.isoformat()} is past; give one to come.")
+        if next_occurrence(job, now) is None:
+            raise InvalidError(f"The job would never run: {job.at.isoformat()} lies beyond its end (until).")
         return job.model_copy(update={"at": job.at.astimezone(UTC)})
     schedule = parse(job.cron_expr, timezone=job.timezone, dst=job.dst)
     if schedule.raised:
@@ -114,21 +118,32 @@ def _check_output(job: CronJob) -> None:
         check_schema(job.output_schema)
 
 
-def _check_work_dir(job: CronJob, home: Path) -> None:
+def _check_webhooks(job: CronJob) -> None:
+    for field in ("on_complete", "on_fail"):
+        if url := getattr(job, field):
+            try:
+                check_url(url)
+            except WebhookError as error:
+                raise InvalidError(f"The field {field} cannot be used. {error}") from None
+
+
+def _settle_work_dir(job: CronJob, home: Path) -> CronJob:
+    """With all links in it followed, so that no later change of a link leads an agent somewhere else."""
     if not job.work_dir:
-        return
+        return job
     given = Path(job.work_dir)
     if not given.is_absolute():
         raise InvalidError(f"The work directory {job.work_dir[:200]!r} is relative; give its full path.")
     try:
         real = given.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
         raise InvalidError(f"The work directory {job.work_dir[:200]!r} cannot be used: {_why(error)}.") from None
     if not real.is_dir():
         raise InvalidError(f"The work directory {job.work_dir[:200]!r} is not a directory.")
     own = home.resolve()
     if real == Path("/") or own.is_relative_to(real) or real.is_relative_to(own):
         raise InvalidError(f"The work directory {job.work_dir[:200]!r} would show the agent cronward's own state.")
+    return job.model_copy(update={"work_dir": str(real)})
 
 
 def _why(error: Exception) -> str:

@@ -5,6 +5,7 @@ Not durable yet: what is still to be told when the supervisor ends is lost (docs
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -50,19 +51,28 @@ class Notifier:
         callbacks = (*self._callbacks, *([WebhookCallback(url)] if url else []))
         if not callbacks or not wanted(job, run):
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._deliver_all, name="cronward-notify", daemon=True)
-            self._thread.start()
         try:
             self._queue.put_nowait((callbacks, run))
         except queue.Full:
             self._logger.error("The end of run %s is not told: %d others are still to be.", run.id, MAX_WAITING)
+        if self._thread is None:
+            self._start()
 
     def close(self) -> None:
         """Give what is in the queue a moment."""
         if self._thread is not None:
-            self._queue.put(None)
+            with contextlib.suppress(queue.Full):
+                self._queue.put(None, timeout=CLOSE_WITHIN)
             self._thread.join(CLOSE_WITHIN)
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._deliver_all, name="cronward-notify", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the host has no thread left; the next end that is to be told tries again
+            self._logger.error("Nothing can be told at the moment: %s.", error)
+            return
+        self._thread = thread
 
     def _deliver_all(self) -> None:
         while (item := self._queue.get()) is not None:

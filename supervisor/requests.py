@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
@@ -10,6 +11,7 @@ from zlib import crc32
 from shared.messages import Cell, ExecuteRequest, RunAs
 from supervisor.agents import resolve
 from supervisor.config import Config
+from supervisor.errors import InvalidError
 from supervisor.models import CronJob, CronRun, OutputFormat
 
 
@@ -20,6 +22,7 @@ def request_for(
 
     `log_dir` exists; `seconds_left` is what remains of the run's wall time.
     """
+    _check_work_dir(job.work_dir)
     agent = resolve(job, config)
     about = {"CRONWARD_JOB_ID": job.id, "CRONWARD_RUN_ID": run.id, "CRONWARD_ATTEMPT": str(run.attempt)}
     about["CRONWARD_SCHEDULED_AT"] = run.scheduled_at.isoformat()
@@ -44,12 +47,20 @@ def throw_away_uid(job_id: str, config: Config, taken: frozenset[int]) -> RunAs:
     """A uid of the job's own out of the configured range, for a supervisor run by root.
 
     Stable for a job, so that what it wrote stays its own; `taken` are those of live runs of other jobs, because two
-    jobs that share a uid at the same time could signal each other's runners.
+    jobs that share a uid at the same time could signal each other's runners. Raises InvalidError when none is left.
     """
     start = crc32(job_id.encode())
     offsets = ((start + step) % config.uid_count for step in range(config.uid_count))
-    uid = next(uid for uid in (config.uid_base + offset for offset in offsets) if uid not in taken)
+    uid = next((uid for uid in (config.uid_base + offset for offset in offsets) if uid not in taken), None)
+    if uid is None:
+        raise InvalidError(f"All {config.uid_count} user ids for runs are in use; configure more of them (uid_count).")
     return RunAs(uid=uid, gid=uid)
+
+
+def _check_work_dir(work_dir: str) -> None:
+    """It was free of links when the job was added; one put there since could lead into cronward's own state."""
+    if work_dir and (os.path.realpath(work_dir) != work_dir or not Path(work_dir).is_dir()):
+        raise InvalidError(f"The work directory {work_dir[:200]!r} is gone, or a link stands in its path now.")
 
 
 def _judging_libraries() -> tuple[str, ...]:

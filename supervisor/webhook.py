@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import urllib.error
@@ -24,6 +25,17 @@ class WebhookError(CronwardError):
     def __init__(self, sentence: str, permanent: bool) -> None:
         super().__init__(sentence)
         self.permanent = permanent
+
+
+def check_url(url: str) -> None:
+    """Raise WebhookError, a sentence that does not repeat the URL (it may hold a secret), unless it can be called."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.username
+    except ValueError:  # brackets that do not match, a port that is no number
+        usable = False
+    if not usable or not (url.isascii() and url.isprintable()) or " " in url:
+        raise WebhookError("The webhook is no http or https URL in plain ASCII, without a user's name.", permanent=True)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -54,8 +66,9 @@ class WebhookCallback:
     def _send(self, run: CronRun) -> None:
         if not self.url:
             return
-        if urlsplit(self.url).scheme not in ("http", "https"):
-            raise WebhookError(f"The webhook {self.url[:100]!r} is neither http nor https.", permanent=True)
+        check_url(self.url)
+        if not (self.token.isascii() and self.token.isprintable()):  # else http.client would put it into its error
+            raise WebhookError("The token of the webhook holds what no header can carry.", permanent=True)
         for attempt in range(self.retry + 1):
             try:
                 self._post(run)
@@ -81,5 +94,6 @@ class WebhookCallback:
             error.close()
             permanent = error.code < 500 and error.code not in _PASSING
             raise WebhookError(f"The webhook answered {error.code}.", permanent) from None
-        except (OSError, ValueError) as error:
-            raise WebhookError(f"The webhook cannot be reached: {error}.", permanent=False) from None
+        except (OSError, http.client.HTTPException) as error:
+            why = str(error) or type(error).__name__
+            raise WebhookError(f"The webhook cannot be reached: {why}.", permanent=False) from None
