@@ -235,13 +235,15 @@ def rlimits(limits: Limits) -> dict[str, tuple[int, int]]:
     return found
 
 
-def config(request: ExecuteRequest, host: Host) -> bytes:
-    """What init is told over its pipe: NUL-ended `key=value` fields, an empty one last (see `init.parse_config`)."""
+def config(request: ExecuteRequest, host: Host, seccomp: bytes = b"") -> bytes:
+    """What init is told over its pipe: NUL-ended `key=value` fields, an empty one last (see `init.parse_config`).
+    `seccomp`: the program that filters the agent's system calls; empty for none."""
     cwd = start_directory(request, host)
     fields = [
         f"cwd={cwd}",
         *(f"argv={argument}" for argument in request.agent.argv),
         *(f"env={name}={value}" for name, value in environment(request, cwd).items()),
         *(f"rlimit={name}:{soft}:{hard}" for name, (soft, hard) in rlimits(request.limits).items()),
+        *([f"seccomp={seccomp.hex()}"] if seccomp else []),
     ]
     return b"".join(field.encode("utf-8", "surrogateescape") + b"\0" for field in fields) + b"\0"

@@ -6,7 +6,7 @@ exits the kernel kills whatever else lives in the namespace. Descriptor 4 takes 
 
   runner → init   the config (see `parse_config`), then signal numbers, one a line
   init → runner   hello KEY=VALUE…  what holds in here, as the kernel says it; sent before the config is asked for
-                  started           the agent's program runs
+                  started LAYER…    the agent's program runs, confined by what its process took on itself
                   failed STEP ERRNO it could not be started
                   exited STATUS LEFT  its wait status, and how many others were alive then
                   usage USER SYSTEM MAXRSS  of all that was reaped: microseconds, microseconds, KiB
@@ -31,7 +31,8 @@ else:
     import _signal
 
 LIFE, REPORT = 3, 4
-PR_SET_DUMPABLE = 4
+PR_SET_DUMPABLE, PR_SET_SECCOMP = 4, 22
+SECCOMP_MODE_FILTER = 2
 EINVAL = 22
 CONFIG_MOST = 4 << 20
 STATUS_KEYS = ("NoNewPrivs", "CapEff", "CapPrm", "CapBnd", "Seccomp")
@@ -115,8 +116,18 @@ def limit(entry: bytes) -> None:
     resource.setrlimit(number, (soft, hard))
 
 
+def filter_calls(program: bytes) -> None:
+    """Hand the kernel a seccomp program, for this process and all that come from it. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    code = ctypes.create_string_buffer(program, len(program))
+    # struct sock_fprog, on machines that are all little-endian: how many instructions of eight bytes, and where.
+    where = b"".join(value.to_bytes(8, "little") for value in (len(program) // 8, ctypes.addressof(code)))
+    if libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), where, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_SECCOMP)")
+
+
 def become_agent(config: dict[str, list[bytes]], trouble: int) -> NoReturn:
-    """In the forked child: every step is named, so that a failing one can be reported by name."""
+    """In the forked child. A layer that it has taken on is told by its name, a step that fails by `!` and its own."""
     step = "session"
     try:
         os.setsid()
@@ -128,18 +139,23 @@ def become_agent(config: dict[str, list[bytes]], trouble: int) -> NoReturn:
             limit(entry)
         step = "chdir"
         os.chdir(config["cwd"][0])
-        step = "exec"
         environment = dict(entry.split(b"=", 1) for entry in config.get("env", []))
+        step = "seccomp"  # last: it is the agent that is to be filtered
+        for program in config.get("seccomp", []):
+            filter_calls(bytes.fromhex(program.decode("ascii")))
+            os.write(trouble, b" seccomp")
+        step = "exec"
         os.execvpe(config["argv"][0], config["argv"], environment)  # noqa: S606
     except (OSError, ValueError) as error:  # setrlimit turns two errnos into ValueErrors
-        os.write(trouble, f"{step} {getattr(error, 'errno', EINVAL)}".encode())
+        os.write(trouble, f"!{step} {getattr(error, 'errno', EINVAL)}".encode())
     finally:
         os._exit(127)
 
 
 def start_agent(config: dict[str, list[bytes]]) -> tuple[int, int]:
-    """The agent's pid, and a descriptor that ends when its program runs, or says why it does not."""
+    """The agent's pid, and a descriptor that says what `become_agent` says and ends when the agent's program runs."""
     trouble, child_trouble = os.pipe()
+    os.set_blocking(trouble, False)
     pid = os.fork()
     if pid == 0:
         become_agent(config, child_trouble)
@@ -201,16 +217,29 @@ def finish(status: int) -> NoReturn:
     os._exit(0)
 
 
-def say_start(trouble: int) -> None:
-    failure = os.read(trouble, 256)
-    say(f"failed {failure.decode()}" if failure else "started")
+def listen(trouble: int) -> tuple[bytes, bool]:
+    """What has been said there, and whether that was the end of it."""
+    said = b""
+    while True:
+        try:
+            part = os.read(trouble, 256)
+        except BlockingIOError:
+            return said, False
+        if not part:
+            return said, True
+        said += part
+
+
+def say_start(said: bytes) -> None:
+    held, failed, failure = said.decode("ascii").partition("!")
+    say(f"failed {failure}" if failed else f"started{held}")
 
 
 def watch(agent: int, trouble: int, wakeup: int) -> NoReturn:
     poll = select.poll()
     for descriptor in (LIFE, trouble, wakeup):
         poll.register(descriptor, select.POLLIN)
-    orders, begun = b"", False
+    orders, said, begun = b"", b"", False
     while True:
         ready = {descriptor for descriptor, _ in poll.poll()}
         if LIFE in ready:
@@ -223,9 +252,11 @@ def watch(agent: int, trouble: int, wakeup: int) -> NoReturn:
         status = reap(agent) if wakeup in ready and os.read(wakeup, 4096) else None
         # An agent that has ended has closed this descriptor too, whether or not this turn of poll saw it.
         if not begun and (trouble in ready or status is not None):
-            begun = True
-            poll.unregister(trouble)
-            say_start(trouble)
+            part, begun = listen(trouble)
+            said += part
+            if begun:
+                poll.unregister(trouble)
+                say_start(said)
         if status is not None:
             finish(status)
 

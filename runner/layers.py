@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from runner.refusal import RefusalError
 from shared.messages import ExecuteRequest, Layer
 from shared.reasons import Reason
+
+if TYPE_CHECKING:
+    from runner.seccomp import Filter
 
 NAMESPACES = {
     "user": "user namespace",
@@ -66,6 +70,19 @@ def held(
     cpu = f", {limits.cpu_seconds} s of CPU" if limits.cpu_seconds is not None else ""
     layers.append(Layer(name="rlimits", detail=rlimits + cpu))
     return tuple(layers)
+
+
+def filtered(said: Collection[str], filtering: Filter | None) -> tuple[Layer, ...]:
+    """The layer that is the filter of system calls, if there is one. `said`: what the agent's process took on itself.
+
+    Raises RefusalError where the filter was asked for and is not there."""
+    if filtering is None:
+        return ()
+    if "seccomp" not in said:
+        raise RefusalError(
+            Reason.SANDBOX_UNAVAILABLE, "The cell does not hold: the filter of system calls is missing. Install again."
+        )
+    return (Layer(name="seccomp filter", detail=filtering.summary),)
 
 
 def _apart(name: str, hello: Mapping[str, str], ours: Mapping[str, str]) -> bool:

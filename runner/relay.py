@@ -32,8 +32,8 @@ PROGRESS_SECONDS = 1.0
 
 
 class Relay:
-    """One cell's loop. `admit` gets what init found and gives init's config, or raises RefusalError; `announce` is
-    called once, when the agent runs. Times are those of time.monotonic."""
+    """One cell's loop. `admit` gets what init found and gives init's config; `announce` is called once, when the agent
+    runs, with the layers that its process took on itself. Both may raise RefusalError. Times are time.monotonic's."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Relay:
         *,
         since: float,
         admit: Callable[[dict[str, str]], bytes],
-        announce: Callable[[], None],
+        announce: Callable[[tuple[str, ...]], None],
     ) -> None:
         self._cell, self._channel, self._files, self._limits = cell, channel, files, limits
         self._admit, self._announce = admit, announce
@@ -96,13 +96,13 @@ class Relay:
     def _understand(self, line: bytes) -> None:
         greeted, begun = self._report.hello is not None, self._report.started
         self._report.take(line)
-        if not greeted and self._report.hello is not None:
-            try:
+        try:
+            if not greeted and self._report.hello is not None:
                 self._life.send(self._admit(self._report.hello))
-            except RefusalError as refusal:
-                self._end(refusal.reason, refusal.sentence, Rung.END)
-        if not begun and self._report.started:
-            self._announce()
+            if not begun and self._report.started:
+                self._announce(self._report.held)
+        except RefusalError as refusal:
+            self._end(refusal.reason, refusal.sentence, Rung.END)
         if self._report.status is not None:
             self._rung_at = monotonic()  # from now on only init's own clearing up is waited for
 

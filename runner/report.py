@@ -7,12 +7,14 @@ MAX_LINE = 4096
 
 
 class Report:
-    """What has been reported so far. `hello`: what holds in the cell; `failure`: the step and errno of a failed start;
-    `status`: the agent's wait status; `left`: how many others lived then; the times in microseconds, memory in KiB."""
+    """What has been reported so far. `hello`: what holds in the cell; `held`: what the agent's process took on itself
+    before its program ran; `failure`: the step and errno of a failed start; `status`: the agent's wait status; `left`:
+    how many others lived then; the times in microseconds, memory in KiB."""
 
     def __init__(self) -> None:
         self.hello: dict[str, str] | None = None
         self.started = False
+        self.held: tuple[str, ...] = ()
         self.failure: tuple[str, int] | None = None
         self.status: int | None = None
         self.left = 0
@@ -24,7 +26,7 @@ class Report:
         if kind == "hello":
             self.hello = dict(word.split("=", 1) for word in words)
         elif kind == "started":
-            self.started = True
+            self.started, self.held = True, tuple(words)
         elif kind == "failed":
             step, number = words
             self.failure = (step, int(number))

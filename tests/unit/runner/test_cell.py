@@ -193,3 +193,10 @@ def test_the_config_is_what_init_reads() -> None:
     assert read["cwd"] == [b"/srv/work"]
     assert {b"HOME=/tmp", b"ODD=a=b\nc", b"PWD=/srv/work", b"USER=agent"} <= set(read["env"])
     assert b"NPROC:64:64" in read["rlimit"]
+    assert "seccomp" not in read
+
+
+def test_a_filter_reaches_init_whole_whatever_its_bytes() -> None:
+    program = bytes(range(256))
+    (field,) = init.parse_config(cell.config(wanted(), HOST, program))["seccomp"]
+    assert bytes.fromhex(field.decode()) == program

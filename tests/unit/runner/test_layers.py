@@ -8,6 +8,7 @@ import pytest
 
 from runner import layers
 from runner.refusal import RefusalError
+from runner.seccomp import Filter
 from shared.reasons import Reason
 from tests.driver import limits, request
 
@@ -44,6 +45,19 @@ def test_one_required_layer_missing_is_one_too_many(change: dict[str, str], miss
 def test_silence_proves_nothing() -> None:
     with pytest.raises(RefusalError):
         layers.check({}, OURS)
+
+
+def test_the_filter_of_system_calls_is_claimed_only_where_the_agents_process_took_it_on() -> None:
+    filtering = Filter(b"program", "2 calls denied")
+    (layer,) = layers.filtered(("seccomp",), filtering)
+    assert (layer.name, layer.detail) == ("seccomp filter", "2 calls denied")
+    with pytest.raises(RefusalError, match="filter of system calls") as refused:
+        layers.filtered((), filtering)
+    assert refused.value.reason is Reason.SANDBOX_UNAVAILABLE
+
+
+def test_where_there_is_no_filter_none_is_claimed() -> None:
+    assert layers.filtered((), None) == ()
 
 
 def test_only_what_was_seen_is_claimed() -> None:

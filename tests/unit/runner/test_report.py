@@ -18,6 +18,12 @@ def test_a_whole_life_is_read() -> None:
     assert (report.user_us, report.system_us, report.max_rss_kib) == (5, 6, 7)
 
 
+def test_what_the_agents_process_took_on_itself_is_told_with_its_start() -> None:
+    report = Report()
+    report.take(b"started seccomp")
+    assert (report.started, report.held) == (True, ("seccomp",))
+
+
 @pytest.mark.parametrize(
     "line", [b"", b"what", b"exited", b"exited x 1", b"usage 1 2", b"failed exec", b"hello x", b"\xff"]
 )
