@@ -23,6 +23,8 @@ from supervisor.webhook import WebhookError, check_url
 JobDraft = dict[str, Any]
 """CronJob's JSON keys as a person gives them; what is left out has its default."""
 
+LAST_YEAR = 9998
+"""Later instants have no wall time in some zone."""
 _OURS = ("created_at", "changed_at", "last_run", "last_error", "next_run", "run_count")
 # A prompt is text. NUL ends C strings; other controls are terminal escapes or a binary file given by mistake.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -66,6 +68,8 @@ def _settle_time(job: CronJob, host_zone: str, now: datetime) -> CronJob:
     if bool(job.cron_expr) == (job.at is not None):
         raise InvalidError("A job has either a cron expression or one instant (at); give exactly one of them.")
     if job.at is not None:
+        if job.at.year > LAST_YEAR:
+            raise InvalidError(f"The instant {job.at.isoformat()} is out of range; use a year up to {LAST_YEAR}.")
         if job.at <= now:
             raise InvalidError(f"The instant {job.at.isoformat()} is past; give one to come.")
         if next_occurrence(job, now) is None:

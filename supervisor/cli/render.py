@@ -148,7 +148,7 @@ def _show_fitted(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> N
     room = console.width - _GAP * (len(shown) - 1)
     least = [columns[place].least if columns[place].shrinks else natural[at] for at, place in enumerate(shown)]
     widths = fitted(natural, least, room)
-    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold" if coloured() else "")
     for title, place, width in zip(titles, shown, widths, strict=True):
         justify: Literal["right", "left"] = "right" if columns[place].right else "left"
         table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis", width=width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,8 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.cronscheduler import CronScheduler
+from supervisor.jobs import CronStore
+from supervisor.models import Status
+from supervisor.routes import answer
+from supervisor.runs import RunsStore
 from tests.command import Command, snapshot
-from tests.fakes import make_run
+from tests.fakes import make_job, make_run
 
 FAILED, USAGE, NOT_FOUND, UNREACHABLE, REFUSED = 1, 2, 3, 4, 5
 BIG = 10 * 1000 * 1000
@@ -193,11 +199,6 @@ CALLS = list(wrong_calls())
 @pytest.fixture(scope="module")
 def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a job called "kept" and a run of it."""
-    from supervisor.jobs import CronStore
-    from supervisor.models import Status
-    from supervisor.runs import RunsStore
-    from tests.fakes import make_job
-
     home = tmp_path_factory.mktemp("lived-in") / "home"
     CronStore(home).add(make_job(name="kept"))
     RunsStore(home).record(make_run(status=Status.COMPLETED))
@@ -317,6 +318,77 @@ def test_a_home_of_somebody_elses_is_refused_at_once(cronward: Command, tmp_path
 def test_a_removed_jobs_runs_cannot_be_reached_through_a_path(cronward: Command) -> None:
     check(cronward, NOT_FOUND, "runs", "../runs/11111111-0000-4000-8000-000000000001")
     check(cronward, NOT_FOUND, "show", "../jobs/11111111-0000-4000-8000-000000000001")
+
+
+BODIES: tuple[dict[str, object], ...] = (
+    {"cron_expr": 5},
+    {"cron_expr": None},
+    {"cron_expr": "61 * * * *"},
+    {"at": "2099-01-01T00:00:00Z"},
+    {"cron_expr": "", "at": "9999-12-31T23:59:59-14:00"},
+    {"cron_expr": "", "at": "2099-01-01T00:00:00"},
+    {"cron_expr": "", "at": 10**39},
+    {"cron_expr": "", "at": "2001-01-01T00:00:00Z"},
+    {"start": "9999-12-31T23:59:59-14:00"},
+    {"until": "0001-01-01T00:00:00+14:00"},
+    {"timezone": "../../etc/passwd"},
+    {"timezone": 1},
+    {"dst": "twice"},
+    {"prompt": None},
+    {"prompt": ["x"]},
+    {"prompt": ""},
+    {"prompt": "a\x00b"},
+    {"prompt": "a\ud800b"},
+    {"prompt": "x" * (256 * 1024 + 1)},
+    {"id": "../../etc/passwd"},
+    {"id": ""},
+    {"id": "x" * 65},
+    {"id": "11111111-0000-4000-8000-000000000001"},
+    {"name": "kept"},
+    {"name": "a\nb"},
+    {"work_dir": "relative"},
+    {"work_dir": "/nowhere\x00"},
+    {"work_dir": "/" + "x" * 5000},
+    {"agent": "nobody"},
+    {"agent": "local", "command": "true"},
+    {"type": "heavy"},
+    {"timeout_mins": -1},
+    {"timeout_mins": 10**30},
+    {"timeout_secs": 0},
+    {"timeout_secs": 1.5},
+    {"retries": "many"},
+    {"retries": []},
+    {"retry_delay": -1},
+    {"retry_delay": 10**39},
+    {"jitter_secs": -1},
+    {"grace_secs": -1},
+    {"max_runs": 0},
+    {"output_format": "xml"},
+    {"output_format": "structured"},
+    {"output_format": "structured", "output_schema": "{"},
+    {"output_format": "structured", "output_schema": '{"$ref": "file:///etc/passwd"}'},
+    {"notify_on": ["everything"]},
+    {"notify_on": "failed"},
+    {"on_fail": "file:///etc/passwd"},
+    {"enabled": "perhaps"},
+    {"created_at": "2026-01-01T00:00:00Z"},
+    {"run_count": 7},
+    {"unheard_of": 1},
+)
+
+
+@pytest.mark.parametrize("wrong", BODIES, ids=lambda wrong: repr(wrong)[:60])
+def test_a_wrong_job_over_the_api_gets_a_sentence_and_changes_nothing(
+    cronward: Command, wrong: dict[str, object]
+) -> None:
+    desk = CronScheduler(CronStore(cronward.home))
+    before = snapshot(cronward.home)
+    body = json.dumps({"cron_expr": "@daily", "prompt": "x", **wrong}).encode()
+    found = answer(desk, "POST", "/v1/jobs", body)
+    said = json.loads(b"".join(found.body))
+    assert found.status in (400, 409), said
+    assert 20 < len(said["error"]) < 1500
+    assert snapshot(cronward.home) == before
 
 
 @pytest.mark.parametrize(
