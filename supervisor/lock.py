@@ -102,14 +102,19 @@ class HomeLock:
             self._shared.epoch += 1
 
     def release(self) -> None:
-        """Give one hold back."""
-        self._shared.file.release()
+        """Give one hold back, once no other thread is in the middle of a change."""
+        with self._shared.mutex:
+            self._shared.file.release()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold it for one change, alone among the threads of this process as well."""
-        with self._shared.mutex, self:
-            yield
+        with self._shared.mutex:
+            if self.held:  # by a supervisor, for life: to take it once more would cost as much as the write itself
+                yield
+            else:
+                with self:
+                    yield
 
     def __enter__(self) -> Self:
         self.acquire(self._wait_seconds)

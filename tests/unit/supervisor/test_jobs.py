@@ -23,11 +23,13 @@ from supervisor.lock import HomeLock
 from supervisor.models import CronJob
 from supervisor.store import DamagedError, NewerError
 from tests.fakes import NOON, make_job
+from tests.ramdisk import FAST
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "h")
+def home() -> Iterator[Home]:
+    with tempfile.TemporaryDirectory(dir=FAST) as root:
+        yield Home(Path(root) / "h")
 
 
 @pytest.fixture
@@ -293,8 +295,6 @@ def test_reading_a_home_that_is_not_there_makes_none(store: CronStore, home: Hom
 
 # --- against a model --------------------------------------------------------------------------------------------------
 
-# Thousands of fsyncs: on a RAM disk where there is one. What a disk does to them is for tests/processes.
-FAST = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 OPERATIONS = st.lists(
     st.tuples(

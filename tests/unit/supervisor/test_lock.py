@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -180,3 +181,22 @@ def test_a_process_is_told_from_a_later_one_of_its_number() -> None:
     assert mine > 0
     assert start_ticks(os.getpid()) == mine
     assert start_ticks(2**22 + 1) is None
+
+
+def test_a_hold_is_not_given_back_in_the_middle_of_another_threads_change(home: Home) -> None:
+    lock, order = HomeLock(home), []
+    lock.acquire(1)
+
+    def give_back() -> None:
+        lock.release()
+        order.append("released")
+
+    thread = threading.Thread(target=give_back)
+    with lock.writing():
+        thread.start()
+        thread.join(0.05)
+        order.append("changed")
+        assert lock.held
+    thread.join()
+    assert order == ["changed", "released"]
+    assert not lock.held

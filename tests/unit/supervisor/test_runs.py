@@ -26,14 +26,16 @@ from supervisor.runs import RunsStore
 from supervisor.store import DamagedError, NewerError
 from supervisor.summary import Summary
 from tests.fakes import NOON, make_run
+from tests.ramdisk import FAST
 
 JOB = make_run().job_id
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "h")
+def home() -> Iterator[Home]:
+    with tempfile.TemporaryDirectory(dir=FAST) as root:
+        yield Home(Path(root) / "h")
 
 
 @pytest.fixture
@@ -408,8 +410,6 @@ def test_reading_a_home_that_is_not_there_makes_none(store: RunsStore, home: Hom
 # --- against a model --------------------------------------------------------------------------------------------------
 
 KEEP = 3
-# Thousands of fsyncs: on a RAM disk where there is one. What a disk does to them is for tests/processes.
-FAST = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 TORN = st.sampled_from([b"{", b"\0\0\0", b'{"id": "run-0001"', b"x" * 100])
 Step = tuple[Any, ...]
 STEPS: st.SearchStrategy[Step] = st.one_of(
