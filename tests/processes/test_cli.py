@@ -80,7 +80,9 @@ def test_tables_fit_the_terminal_and_nothing_stored_acts_on_it(home: House) -> N
             assert max(map(len, plain.splitlines())) <= columns, plain
             assert plain.isprintable() or set(plain) - {"\n"} == {char for char in plain if char.isprintable()}
             assert "\\x1b[2" in plain
-    assert "PROMPT" in on_terminal(home, 140, "list")
+    wide = without_colours(on_terminal(home, 140, "list"))
+    assert "PROMPT" in wide
+    assert wide.count("[red]loud[/red]") == 2
     assert "\x1b[31m" in on_terminal(home, 80, "runs")
     assert "\x1b" not in on_terminal(home, 80, "runs", NO_COLOR="1")
     assert "\x1b" not in on_terminal(home, 80, "show", make_job().id, NO_COLOR="1")
