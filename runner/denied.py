@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from errno import EAFNOSUPPORT, EINVAL, ENOSYS, EPERM, EPROTONOSUPPORT
-from typing import NamedTuple
 
 Numbers = tuple[int | None, int | None]
+LOW = 0xFFFFFFFF
 
 # file_setattr of Linux 6.17. What is newer has not been weighed, so it looks like an older kernel; the x32 calls of
 # x86_64, which would pass by every other number here, have bit 30 set and are refused by the same comparison.
@@ -30,83 +30,79 @@ S_ISUID = 0o4000
 SHM_MOST = 1 << 16
 
 
-class AnyBit(NamedTuple):
+# Plain classes: made at every start of a runner, where named tuples would cost more than all the rest of this.
+class AnyBit:
     """Holds where one of these bits of the argument is set."""
 
-    argument: int
-    mask: int
+    def __init__(self, argument: int, mask: int) -> None:
+        self.argument, self.mask = argument, mask
 
 
-class OneOf(NamedTuple):
+class OneOf:
     """Holds where the lower half of the argument, under the mask, is one of the values."""
 
-    argument: int
-    values: tuple[int, ...]
-    mask: int = 0xFFFFFFFF
+    def __init__(self, argument: int, values: tuple[int, ...], mask: int = LOW) -> None:
+        self.argument, self.values, self.mask = argument, values, mask
 
 
-class NoneOf(NamedTuple):
-    """Holds where the lower half of the argument, under the mask, is none of the values."""
-
-    argument: int
-    values: tuple[int, ...]
-    mask: int = 0xFFFFFFFF
+class NoneOf(OneOf):
+    """Holds where it is none of them."""
 
 
-Condition = AnyBit | OneOf | NoneOf
-
-
-class Rule(NamedTuple):
+class Rule:
     """Refuse with `errno` where all conditions hold; where there are none, always."""
 
-    errno: int
-    conditions: tuple[Condition, ...] = ()
+    def __init__(self, errno: int, *conditions: AnyBit | OneOf) -> None:
+        self.errno, self.conditions = errno, conditions
 
 
-class Call(NamedTuple):
+class Call:
     """One system call. The first rule that holds decides; where none does, the call is let through."""
 
-    name: str
-    numbers: Numbers
-    rules: tuple[Rule, ...]
+    def __init__(self, name: str, numbers: Numbers, *rules: Rule) -> None:
+        self.name, self.numbers, self.rules = name, numbers, rules
 
 
-class Policy(NamedTuple):
-    """What differs between cells."""
+class Policy:
+    """What differs between cells.
 
-    memory_counted: bool
-    """Whether something counts memory that is in no process's size: a cgroup does, a watchdog over processes cannot."""
-    unix_sockets: bool = True
-    """Whether processes may talk over Unix sockets that have a name. In a network namespace of their own the abstract
-    ones are theirs alone, and pipes of this kind are everyday tools: multiprocessing, tmux, databases, gpg."""
+    `memory_counted`: whether something counts memory that is in no process's size. A cgroup does, a watchdog over
+    processes cannot. `unix_sockets`: whether processes may talk over Unix sockets that have a name. In a network
+    namespace of their own the abstract ones are theirs alone, and those with a path are everyday tools:
+    multiprocessing, tmux, databases, gpg.
+    """
+
+    def __init__(self, memory_counted: bool, unix_sockets: bool = True) -> None:
+        self.memory_counted, self.unix_sockets = memory_counted, unix_sockets
 
 
 def calls(policy: Policy) -> Iterator[Call]:
     """Those whose arguments are looked at come first: the kernel can answer the others without running the filter."""
     yield from FILTERED
     families = (AF_UNIX, AF_INET, AF_INET6, AF_NETLINK) if policy.unix_sockets else (AF_INET, AF_INET6, AF_NETLINK)
-    yield Call("socket", (41, 198), (Rule(EAFNOSUPPORT, (NoneOf(0, families),)), *PROTOCOLS))
+    yield Call("socket", (41, 198), Rule(EAFNOSUPPORT, NoneOf(0, families)), *PROTOCOLS)
     if not policy.memory_counted:
         yield from UNCOUNTED
     for errno, group in DENIED:
+        rule = Rule(errno)
         for name, numbers in group.items():
-            yield Call(name, numbers, (Rule(errno),))
+            yield Call(name, numbers, rule)
 
 
-def _no_set_uid(mode: int) -> tuple[Rule, ...]:
-    return (Rule(EPERM, (AnyBit(mode, S_ISUID),)),)
+def _no_set_uid(mode: int) -> Rule:
+    return Rule(EPERM, AnyBit(mode, S_ISUID))
 
 
-def _no_set_uid_created(flags: int, mode: int) -> tuple[Rule, ...]:
-    return (Rule(EPERM, (AnyBit(flags, WILL_CREATE), AnyBit(mode, S_ISUID))),)
+def _no_set_uid_created(flags: int, mode: int) -> Rule:
+    return Rule(EPERM, AnyBit(flags, WILL_CREATE), AnyBit(mode, S_ISUID))
 
 
 # Kernel modules for raw packets, SCTP, DCCP, MPTCP, SMC and the rest are loaded by whoever asks for such a socket.
 # Types and protocols of netlink mean something else: RAW is as good as DGRAM, and getaddrinfo asks ROUTE.
 PROTOCOLS = (
-    Rule(EPROTONOSUPPORT, (OneOf(0, (AF_NETLINK,)), NoneOf(2, (NETLINK_ROUTE,)))),
-    Rule(EPERM, (OneOf(0, (AF_INET, AF_INET6)), NoneOf(1, (SOCK_STREAM, SOCK_DGRAM), SOCK_TYPE))),
-    Rule(EPROTONOSUPPORT, (OneOf(0, (AF_INET, AF_INET6)), NoneOf(2, (0, ICMP, TCP, UDP, ICMPV6)))),
+    Rule(EPROTONOSUPPORT, OneOf(0, (AF_NETLINK,)), NoneOf(2, (NETLINK_ROUTE,))),
+    Rule(EPERM, OneOf(0, (AF_INET, AF_INET6)), NoneOf(1, (SOCK_STREAM, SOCK_DGRAM), SOCK_TYPE)),
+    Rule(EPROTONOSUPPORT, OneOf(0, (AF_INET, AF_INET6)), NoneOf(2, (0, ICMP, TCP, UDP, ICMPV6))),
 )
 
 FILTERED = (
@@ -123,19 +119,19 @@ FILTERED = (
     Call("mknodat", (259, 33), _no_set_uid(2)),
     # Typing into a terminal on somebody's behalf, the console's selection, and line disciplines: each is a kernel
     # module, loaded for whoever asks, and a cell has terminals of its own to ask for.
-    Call("ioctl", (16, 29), (Rule(EPERM, (OneOf(1, (TIOCSTI, TIOCLINUX, TIOCSETD)),)),)),
+    Call("ioctl", (16, 29), Rule(EPERM, OneOf(1, (TIOCSTI, TIOCLINUX, TIOCSETD)))),
     # No namespace inside the cell's: each would bring back root's calls, on the same kernel.
-    Call("clone", (56, 220), (Rule(EPERM, (AnyBit(0, CLONE_NEW),)),)),
-    Call("unshare", (272, 97), (Rule(EPERM, (AnyBit(0, CLONE_NEW | CLONE_NEWTIME),)),)),
+    Call("clone", (56, 220), Rule(EPERM, AnyBit(0, CLONE_NEW))),
+    Call("unshare", (272, 97), Rule(EPERM, AnyBit(0, CLONE_NEW | CLONE_NEWTIME))),
     # Other personalities switch off address randomisation, or lie about the kernel.
-    Call("personality", (135, 92), (Rule(EPERM, (NoneOf(0, (PERSONALITY_LINUX, PERSONALITY_QUERY)),)),)),
-    Call("socketpair", (53, 199), (Rule(EAFNOSUPPORT, (NoneOf(0, (AF_UNIX,)),)),)),
+    Call("personality", (135, 92), Rule(EPERM, NoneOf(0, (PERSONALITY_LINUX, PERSONALITY_QUERY)))),
+    Call("socketpair", (53, 199), Rule(EAFNOSUPPORT, NoneOf(0, (AF_UNIX,)))),
 )
 
 # Memory that belongs to no process once it is unmapped. A database's small segment may be: 4096 of them are 256 MiB.
 UNCOUNTED = (
-    Call("memfd_create", (319, 279), (Rule(ENOSYS),)),
-    Call("shmget", (29, 194), (Rule(EINVAL, (AnyBit(1, (1 << 64) - SHM_MOST),)),)),
+    Call("memfd_create", (319, 279), Rule(ENOSYS)),
+    Call("shmget", (29, 194), Rule(EINVAL, AnyBit(1, (1 << 64) - SHM_MOST))),
 )
 
 DENIED: tuple[tuple[int, Mapping[str, Numbers]], ...] = (

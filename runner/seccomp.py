@@ -11,9 +11,8 @@ import struct
 import sys
 from collections.abc import Iterable, Sequence
 from errno import ENOSYS
-from typing import NamedTuple
 
-from runner.denied import NEWEST, AnyBit, Condition, NoneOf, Policy, Rule, calls
+from runner.denied import LOW, NEWEST, AnyBit, NoneOf, OneOf, Policy, Rule, calls
 
 # AUDIT_ARCH_*, and the column of numbers in `denied`.
 MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
@@ -25,23 +24,17 @@ JUMP_EQUAL, JUMP_GREATER, JUMP_ANY_BIT = 0x15, 0x25, 0x45
 ALLOW, ERRNO, KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 # struct seccomp_data; little-endian, as both machines are.
 NUMBER, ARCH, ARGUMENTS = 0, 4, 16
-LOW = 0xFFFFFFFF
 
 
-class Instruction(NamedTuple):
-    """struct sock_filter: operation, how many instructions to skip if true and if false, and a constant."""
-
-    code: int
-    then: int
-    otherwise: int
-    constant: int
+# struct sock_filter: operation, how many instructions to skip if true and if false, and a constant.
+Instruction = tuple[int, int, int, int]
 
 
-class Filter(NamedTuple):
+class Filter:
     """`program`: an array of struct sock_filter; `summary`: in words, for the record."""
 
-    program: bytes
-    summary: str
+    def __init__(self, program: bytes, summary: str) -> None:
+        self.program, self.summary = program, summary
 
 
 def build(policy: Policy, machine: str, pointer_bits: int = sys.maxsize.bit_length() + 1) -> Filter | None:
@@ -53,12 +46,12 @@ def build(policy: Policy, machine: str, pointer_bits: int = sys.maxsize.bit_leng
         return None
     arch, column = MACHINES[machine]
     code = [
-        Instruction(LOAD, 0, 0, ARCH),
-        Instruction(JUMP_EQUAL, 1, 0, arch),
+        (LOAD, 0, 0, ARCH),
+        (JUMP_EQUAL, 1, 0, arch),
         # A 32-bit program. Its calls cannot be told apart by our numbers, and one SIGSYS is clearer than many errors.
-        Instruction(RETURN, 0, 0, KILL_PROCESS),
-        Instruction(LOAD, 0, 0, NUMBER),
-        Instruction(JUMP_GREATER, 0, 1, NEWEST),
+        (RETURN, 0, 0, KILL_PROCESS),
+        (LOAD, 0, 0, NUMBER),
+        (JUMP_GREATER, 0, 1, NEWEST),
         refuse(ENOSYS),
     ]
     denied = checked = 0
@@ -67,17 +60,17 @@ def build(policy: Policy, machine: str, pointer_bits: int = sys.maxsize.bit_leng
         if number is None:
             continue
         block = block_of(call.rules)
-        code += [Instruction(JUMP_EQUAL, 0, len(block), number), *block]
+        code += [(JUMP_EQUAL, 0, len(block), number), *block]
         always = not call.rules[0].conditions
         denied, checked = denied + always, checked + (not always)
-    code.append(Instruction(RETURN, 0, 0, ALLOW))
+    code.append((RETURN, 0, 0, ALLOW))
     return Filter(pack(code), f"{denied} calls denied, {checked} checked, {machine}")
 
 
 def block_of(rules: Sequence[Rule]) -> list[Instruction]:
     """What is done about one call. The end of it is never passed."""
     code = [instruction for rule in rules for instruction in rule_of(rule)]
-    return [*code, Instruction(RETURN, 0, 0, ALLOW)] if rules[-1].conditions else code
+    return [*code, (RETURN, 0, 0, ALLOW)] if rules[-1].conditions else code
 
 
 def rule_of(rule: Rule) -> list[Instruction]:
@@ -88,16 +81,16 @@ def rule_of(rule: Rule) -> list[Instruction]:
     return code
 
 
-def condition_of(condition: Condition, skip: int) -> list[Instruction]:
+def condition_of(condition: AnyBit | OneOf, skip: int) -> list[Instruction]:
     """Goes on behind its end where the condition holds, else `skip` instructions further."""
     if isinstance(condition, AnyBit):
         return any_bit(condition, skip)
-    code = [Instruction(LOAD, 0, 0, ARGUMENTS + 8 * condition.argument)]
+    code = [(LOAD, 0, 0, ARGUMENTS + 8 * condition.argument)]
     if condition.mask != LOW:
-        code.append(Instruction(AND, 0, 0, condition.mask))
+        code.append((AND, 0, 0, condition.mask))
     for left, value in zip(range(len(condition.values) - 1, -1, -1), condition.values, strict=True):
         then, otherwise = (left + skip, 0) if isinstance(condition, NoneOf) else (left, 0 if left else skip)
-        code.append(Instruction(JUMP_EQUAL, then, otherwise, value))
+        code.append((JUMP_EQUAL, then, otherwise, value))
     return code
 
 
@@ -105,17 +98,17 @@ def any_bit(condition: AnyBit, skip: int) -> list[Instruction]:
     low, high = condition.mask & LOW, condition.mask >> 32
     at = ARGUMENTS + 8 * condition.argument
     if not high:
-        return [Instruction(LOAD, 0, 0, at), Instruction(JUMP_ANY_BIT, 0, skip, low)]
+        return [(LOAD, 0, 0, at), (JUMP_ANY_BIT, 0, skip, low)]
     return [
-        Instruction(LOAD, 0, 0, at + 4),
-        Instruction(JUMP_ANY_BIT, 2, 0, high),
-        Instruction(LOAD, 0, 0, at),
-        Instruction(JUMP_ANY_BIT, 0, skip, low),
+        (LOAD, 0, 0, at + 4),
+        (JUMP_ANY_BIT, 2, 0, high),
+        (LOAD, 0, 0, at),
+        (JUMP_ANY_BIT, 0, skip, low),
     ]
 
 
 def refuse(errno: int) -> Instruction:
-    return Instruction(RETURN, 0, 0, ERRNO | errno)
+    return (RETURN, 0, 0, ERRNO | errno)
 
 
 def pack(code: Iterable[Instruction]) -> bytes:

@@ -154,8 +154,7 @@ def bwrap_that_refuses_filters(path: Path) -> str:
     """A bubblewrap in whose cell prctl(PR_SET_SECCOMP) is refused, by a filter of its own."""
     column = seccomp.MACHINES[MACHINE][1]
     program = seccomp.pack(
-        seccomp.Instruction(*each)
-        for each in [
+        [
             (seccomp.LOAD, 0, 0, seccomp.NUMBER),
             (seccomp.JUMP_EQUAL, 0, 3, (157, 167)[column]),
             (seccomp.LOAD, 0, 0, seccomp.ARGUMENTS),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from runner import denied
 from runner.denied import Policy
-from runner.seccomp import ALLOW, ERRNO, KILL_PROCESS, MACHINES, Instruction, build, pack
+from runner.seccomp import ALLOW, ERRNO, KILL_PROCESS, MACHINES, build, pack
 from tests.lacks import HEADERS, need
 
 ARCHES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -193,7 +193,7 @@ def test_the_kernel_would_take_the_program(policy: Policy, machine: str) -> None
 
 def test_a_jump_that_does_not_fit_is_an_error_and_not_another_jump() -> None:
     with pytest.raises(struct.error):
-        pack([Instruction(0x15, 0, 256, 0)])
+        pack([(0x15, 0, 256, 0)])
 
 
 @pytest.mark.parametrize("machine", ARCHES)
