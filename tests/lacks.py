@@ -103,6 +103,7 @@ LACKS: dict[str, Callable[[], str | None]] = {
     "root": lambda: None if os.geteuid() == 0 else "This test is for root.",
     "user": lambda: None if os.geteuid() != 0 else "This test is for an ordinary user.",
     "compiler": program("cc"),
+    "curl": program("curl"),
     "git": program("git"),
     "headers": lack_of_headers,
     "node": program("node"),

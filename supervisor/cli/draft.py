@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -41,6 +42,24 @@ def prompt_text(prompt: str | None, file: str | None) -> str:
 def schema_text(schema: str) -> str:
     """A JSON Schema, or what @FILE holds."""
     return _read(schema[1:], "schema", MAX_SCHEMA) if schema.startswith("@") else schema
+
+
+def described(given: Mapping[str, str | int | None]) -> dict[str, Any]:
+    """The fields that are taken as they were given; a command alone says which agent it is for."""
+    found = {key: value for key, value in given.items() if value is not None}
+    return ({"agent": "command"} | found) if "command" in found else found
+
+
+def bounds(work_dir: str | None, timeout: str | None, retry_delay: str | None) -> dict[str, Any]:
+    """The fields of place and time, in the units of a job."""
+    found: dict[str, Any] = {}
+    if work_dir is not None:
+        found["work_dir"] = full_path(work_dir)
+    if timeout is not None:
+        found["timeout_secs"] = duration_seconds(timeout)
+    if retry_delay is not None:
+        found["retry_delay"] = duration_nanoseconds(retry_delay)
+    return found
 
 
 def output(form: str | None, schema: str | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -62,24 +62,10 @@ def add(
     from supervisor.cli import draft
 
     place = place_of(ctx)
-    fields: dict[str, Any] = {
-        **draft.timing(cron, every, at, tz, place.now),
-        "prompt": draft.prompt_text(prompt, prompt_file),
-        "created_by": user_name(),
-    }
-    asked = {"name": name, "agent": agent, "command": command, "model": model, "type": job_type, "retries": retries}
-    fields |= {key: value for key, value in asked.items() if value is not None}
-    if command is not None and agent is None:
-        fields["agent"] = "command"
-    if work_dir is not None:
-        fields["work_dir"] = draft.full_path(work_dir)
-    if timeout is not None:
-        fields["timeout_secs"] = draft.duration_seconds(timeout)
-    if retry_delay is not None:
-        fields["retry_delay"] = draft.duration_nanoseconds(retry_delay)
-    fields |= draft.output(output_format, output_schema)
-    if disabled:
-        fields["enabled"] = False
+    given = {"name": name, "agent": agent, "command": command, "model": model, "type": job_type, "retries": retries}
+    fields = draft.timing(cron, every, at, tz, place.now) | draft.described(given)
+    fields |= {"prompt": draft.prompt_text(prompt, prompt_file), "created_by": user_name(), "enabled": not disabled}
+    fields |= draft.bounds(work_dir, timeout, retry_delay) | draft.output(output_format, output_schema)
     with place.desk() as desk:
         added = desk.add_job(fields)
     _told(place, added.id, "Added", as_json)

@@ -20,6 +20,7 @@ from supervisor.routes import answer
 from supervisor.runs import RunsStore
 from tests.command import Command, snapshot
 from tests.fakes import make_job, make_run
+from tests.lacks import need
 
 FAILED, USAGE, NOT_FOUND, UNREACHABLE, REFUSED = 1, 2, 3, 4, 5
 BIG = 10 * 1000 * 1000
@@ -302,9 +303,8 @@ def test_a_home_that_cannot_be_is_refused(cronward: Command, tmp_path: Path) -> 
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@need("root")
 def test_a_home_of_somebody_elses_is_refused_at_once(cronward: Command, tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can give a directory away")
     (tmp_path / "theirs").mkdir()
     os.chown(tmp_path / "theirs", 65534, 65534)
     before = time.monotonic()

@@ -17,6 +17,7 @@ from supervisor.errors import CronwardError, InvalidError, NotFoundError, Refuse
 from supervisor.home import Home
 from supervisor.models import Status
 from tests.fakes import FakeDesk, make_job, make_run
+from tests.lacks import need
 
 
 def ask(tmp_path: Path, desk: FakeDesk, question: Callable[[Client], Any]) -> Any:
@@ -143,9 +144,8 @@ def test_an_error_without_its_sentence_is_still_one(tmp_path: Path, body: bytes)
         client.status()
 
 
+@need("root")
 def test_a_socket_of_a_stranger_is_told_nothing(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can be another user")
     listener = socket.socket(socket.AF_UNIX)
     with listener:
         listener.bind(str(Home.of(tmp_path).socket))

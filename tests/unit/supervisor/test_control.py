@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import select
-import shutil
 import socket
 import stat
 import subprocess
@@ -24,6 +23,7 @@ from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreEr
 from supervisor.models import Status
 from supervisor.routes import answer, read_body
 from tests.fakes import FakeDesk, make_job
+from tests.lacks import need
 
 Talk = Callable[[Path], Any]
 
@@ -210,13 +210,10 @@ def test_one_connection_carries_several_requests(tmp_path: Path) -> None:
     assert reply.count(b"HTTP/1.1 200") == 2
 
 
+@need("curl")
 def test_curl_is_answered(tmp_path: Path) -> None:
-    curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("curl is not installed")
-
     def talk(path: Path) -> str:
-        argv = [curl, "-sS", "--unix-socket", str(path), "-d", '{"prompt": "x"}', "http://cronward/v1/jobs"]
+        argv = ["curl", "-sS", "--unix-socket", str(path), "-d", '{"prompt": "x"}', "http://cronward/v1/jobs"]
         return subprocess.run(argv, capture_output=True, check=True, timeout=20, text=True).stdout
 
     assert json.loads(with_server(tmp_path, FakeDesk(), talk))["name"] == "morning"
