@@ -25,7 +25,6 @@ ALLOW, ERRNO, KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 # struct seccomp_data; little-endian, as both machines are.
 NUMBER, ARCH, ARGUMENTS = 0, 4, 16
 
-
 # struct sock_filter: operation, how many instructions to skip if true and if false, and a constant.
 Instruction = tuple[int, int, int, int]
 

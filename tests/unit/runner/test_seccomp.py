@@ -191,6 +191,15 @@ def test_the_kernel_would_take_the_program(policy: Policy, machine: str) -> None
     assert program[-1][0] == 0x06
 
 
+@pytest.mark.parametrize("machine", ARCHES)
+def test_every_instruction_can_be_reached(machine: str) -> None:
+    program, reached = filter_of(STRICT, machine), {0}
+    for at, (code, then, otherwise, _) in enumerate(program):
+        if at in reached and code != 0x06:
+            reached |= {at + 1 + then, at + 1 + otherwise}
+    assert reached == set(range(len(program)))
+
+
 def test_a_jump_that_does_not_fit_is_an_error_and_not_another_jump() -> None:
     with pytest.raises(struct.error):
         pack([(0x15, 0, 256, 0)])
