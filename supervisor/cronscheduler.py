@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -147,8 +147,7 @@ class CronScheduler:
     def find_runs(self, ref: str | None, last: int | None, status: Status | None) -> Sequence[CronRun]:
         """Runs of one job or all, newest first."""
         if ref is None:
-            runs = [run for run in self._core.runs.all_runs() if status in (None, run.status)]
-            return runs[:last]
+            return self._core.runs.all_runs(last, status)
         with contextlib.suppress(NotFoundError):
             ref = self.store.find(ref).id
         return self._core.runs.get_runs(ref, last, status)
@@ -325,6 +324,6 @@ class CronScheduler:
             raise StoreError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error
 
 
-def make_executor(home: Path) -> Executor:
+def make_executor(home: Path, sweep: Callable[[int], bool] = lambda _session: False) -> Executor:
     """An executor whose runners find their modules compiled, whatever the environment says about bytecode."""
-    return Executor(sys.executable, compile_package(("runner", "shared"), home / "pycache"))
+    return Executor(sys.executable, compile_package(("runner", "shared"), home / "pycache"), sweep=sweep)

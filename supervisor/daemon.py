@@ -12,10 +12,12 @@ from pathlib import Path
 from supervisor import __version__, strays
 from supervisor.config import Config, load_config
 from supervisor.control import Server
-from supervisor.cronscheduler import CronScheduler
+from supervisor.cronscheduler import CronScheduler, make_executor
+from supervisor.errors import RefusedError
 from supervisor.home import Home
 from supervisor.jobs import CronStore
 from supervisor.lock import remove_info, write_info
+from supervisor.mounted import file_system_of, is_network
 from supervisor.runs import RunsStore
 
 log = logging.getLogger("cronward")
@@ -27,7 +29,10 @@ def supervise(home: Home, config_path: Path | None) -> int:
     SIGTERM and SIGINT drain: nothing more starts, what runs gets `drain_seconds`. A second one cancels it.
     """
     config = load_config(config_path, os.environ)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    _check_file_system(home, config)
+    # Under journald every line has its time and unit already.
+    words = "%(levelname)s %(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=words)
     os.umask(0o077)
     strays.adopt()
     asyncio.run(_supervise(home, config))
@@ -35,13 +40,13 @@ def supervise(home: Home, config_path: Path | None) -> int:
 
 
 async def _supervise(home: Home, config: Config) -> None:
-    scheduler = CronScheduler(CronStore(home), runs=RunsStore(home, keep=config.history), config=config)
+    executor = make_executor(home.root, strays.sweep)
+    scheduler = CronScheduler(CronStore(home), executor, runs=RunsStore(home, keep=config.history), config=config)
     async with scheduler.keep_time() as drained:
         _stop_on_signals(asyncio.get_running_loop(), scheduler)
-        server = Server(scheduler, home.socket)
-        await server.start()
+        server, path = await _listen(home, scheduler)
         began = scheduler.clock.now().wall
-        write_info(home, started_at=began, cronward=__version__, socket=home.socket)
+        write_info(home, started_at=began, cronward=__version__, socket=path)
         log.info("keeping time in %s, pid %d", home.root, os.getpid())
         try:
             await drained
@@ -49,6 +54,29 @@ async def _supervise(home: Home, config: Config) -> None:
             await server.close()
             remove_info(home)
     log.info("stopped")
+
+
+async def _listen(home: Home, scheduler: CronScheduler) -> tuple[Server, Path]:
+    """In the home; in the runtime directory where the home's file system has no sockets."""
+    server = Server(scheduler, home.socket)
+    try:
+        await server.start()
+        return server, home.socket
+    except OSError as error:
+        log.warning("%s cannot be bound (%s); listening at %s", home.socket, error.strerror, home.fallback_socket)
+    home.create_runtime_directory()
+    server = Server(scheduler, home.fallback_socket)
+    await server.start()
+    return server, home.fallback_socket
+
+
+def _check_file_system(home: Home, config: Config) -> None:
+    kind = file_system_of(Path(os.path.realpath(home.root)), Path("/proc/self/mountinfo").read_text(errors="replace"))
+    if is_network(kind) and not config.network_home:
+        raise RefusedError(
+            f"The home {home.root} lies on a network file system ({kind}), where a lock may not keep a supervisor of "
+            "another machine out. Choose a local one with --home, or set network_home = true if its locks do hold."
+        )
 
 
 def _stop_on_signals(loop: asyncio.AbstractEventLoop, scheduler: CronScheduler) -> None:

@@ -37,6 +37,8 @@ class Finding:
     ok: bool
     detail: str
     repair: str = ""
+    required: bool = True
+    """Whether runs are unsafe or impossible without it; else it is something to know."""
 
 
 def examine(home: Home, config: Config) -> list[Finding]:
@@ -136,14 +138,16 @@ def _repair(result: ExecuteResult) -> str:
 
 def _embedded_agent(config: Config) -> Iterator[Finding]:
     engine = weights.engine()
-    fix = "" if engine else "pip install 'cronward[local]' into its environment, or use another agent"
-    yield Finding("embedded engine", engine is not None, "installed" if engine else "not installed", fix)
+    fix = "" if engine else "install cronward with its extra `local` (pip install '.[local]'), or use another agent"
+    there = "installed" if engine else "not installed: the agent `local` cannot be used"
+    yield Finding("embedded engine", engine is not None, there, fix, required=False)
     model = Path(config.model_path) if config.model_path else weights.find()
-    there = model is not None and model.is_file()
-    yield Finding("embedded model", there, str(model or "not fetched"), "" if there else "cronward fetch-model")
+    whole = model is not None and model.is_file()
+    detail = str(model or "not fetched: the agent `local` cannot be used")
+    yield Finding("embedded model", whole, detail, "" if whole else "cronward fetch-model", required=False)
 
 
 def _supervisor(home: Home) -> Iterator[Finding]:
     info = read_info(home)
-    detail = f"pid {info.pid}, since {info.started_at.isoformat()}" if info else "none is running"
-    yield Finding("supervisor", info is not None, detail, "" if info else "cronward supervise")
+    detail = f"pid {info.pid}, since {info.started_at.isoformat()}" if info else "none is running: no job will start"
+    yield Finding("supervisor", info is not None, detail, "" if info else "cronward supervise", required=False)

@@ -32,7 +32,6 @@ from pydantic import TypeAdapter, ValidationError
 from shared.messages import ExecuteRequest, ExecuteResult, RunnerMessage, Stop
 from shared.reasons import Reason
 from shared.wire import MAX_LINE, LineSplitter, ProtocolError, encode
-from supervisor import strays
 
 RUNNER = Path(__file__).resolve().parent.parent / "runner" / "__main__.py"
 _MESSAGES: TypeAdapter[RunnerMessage] = TypeAdapter(RunnerMessage)
@@ -79,12 +78,13 @@ class Runner:
         process: subprocess.Popen[bytes],
         loop: asyncio.AbstractEventLoop,
         tell: Callable[[News], None],
+        sweep: Callable[[int], bool],
     ) -> None:
         self.request = request
         self.pid = process.pid
         self._process = process
         self._loop = loop
-        self._tell = tell
+        self._tell, self._sweep = tell, sweep
         self._splitter = LineSplitter()
         # Progress comes at most once a second; who says far more than that keeps us busy on purpose.
         self._may_say = _MESSAGES_AT_LEAST + 2 * int(request.limits.wall_seconds)
@@ -202,7 +202,7 @@ class Runner:
                 self._hear(data)
 
     def _settle(self, again: float = _SWEEP_AGAIN) -> None:
-        if strays.sweep(self.pid):
+        if self._sweep(self.pid):
             # What cannot be killed (a dead network file system) is asked about ever more seldom.
             self._loop.call_later(again, self._settle, min(again * 2, _SWEEP_SELDOM))
             return
@@ -213,8 +213,15 @@ class Runner:
 class Executor:
     """Starts runners on a loop. `execute` is the seed's blocking call, for programs without a loop."""
 
-    def __init__(self, python: str = sys.executable, pycache_prefix: Path | None = None, runner: Path = RUNNER) -> None:
-        self._python, self._runner = python, runner
+    def __init__(
+        self,
+        python: str = sys.executable,
+        pycache_prefix: Path | None = None,
+        runner: Path = RUNNER,
+        sweep: Callable[[int], bool] = lambda _session: False,
+    ) -> None:
+        """`sweep`: `strays.sweep`, where this process adopts what its runners leave; not among others' children."""
+        self._python, self._runner, self._sweep = python, runner, sweep
         self._options = ["-X", f"pycache_prefix={pycache_prefix}"] if pycache_prefix else []
 
     def spawn(
@@ -252,7 +259,7 @@ class Executor:
         finally:
             os.close(diagnostics)
         try:
-            runner = Runner(request, process, loop, tell)
+            runner = Runner(request, process, loop, tell, self._sweep)
         except OSError as error:  # no descriptor left: one that cannot be watched must not live
             with process:
                 process.kill()

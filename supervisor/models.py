@@ -259,8 +259,6 @@ class CronRun(_Record):
     host: str = ""
     boot_id: str = ""
     runner_pid: int | None = None
-    runner_start: float | None = None
-    """Seconds since the epoch; with the pid and the boot id it tells the runner from a later process of its number."""
 
     def moved(self, to: Status, **facts: object) -> Self:
         """This run in its next status. Raises TransitionError where the table of states has no such step."""

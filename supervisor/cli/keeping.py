@@ -94,7 +94,7 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Check what this host lacks and how to repair it. Exit 1 if it lacks something.
+    """Check whether runs are possible and confined here, and how to repair it. Exit 1 if they are not.
 
     \b
     Example: cronward doctor
@@ -109,7 +109,7 @@ def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
         render.show_json([asdict(finding) for finding in findings])
     else:
         _show_findings(findings)
-    if not all(finding.ok for finding in findings):
+    if not all(finding.ok or not finding.required for finding in findings):
         raise typer.Exit(1)
 
 
@@ -176,9 +176,14 @@ def _show_findings(findings: Sequence[Finding]) -> None:
     render.show_facts(
         (
             finding.name,
-            render.Cell(f"ok: {finding.detail}", "green")
-            if finding.ok
-            else render.Cell(f"NOT OK: {finding.detail}\nRepair: {finding.repair}", "red"),
+            _finding_cell(finding),
         )
         for finding in findings
     )
+
+
+def _finding_cell(finding: Finding) -> render.Cell:
+    if finding.ok:
+        return render.Cell(f"ok: {finding.detail}", "green")
+    words = f"{finding.detail}\nRepair: {finding.repair}"
+    return render.Cell(f"NOT OK: {words}", "red") if finding.required else render.Cell(f"note: {words}", "yellow")
