@@ -82,7 +82,8 @@ class Attempt:
 
         def announce(said: tuple[str, ...]) -> None:
             self._layers += layers.filtered(said, filtering)
-            pid = host.init_pid(spawned.pipes.info)
+            # Not --info-fd: bubblewrap dies of writing there to a runner that is gone, and its inner half never ends.
+            pid = next(iter(kill.children(spawned.pid)), 0)
             self._channel.say(asdict(Started(pid=pid, layers=self._layers)))
 
         relay = Relay(

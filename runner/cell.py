@@ -19,7 +19,7 @@ UID = 1000
 OLDEST_BWRAP = (0, 8)
 
 # The numbers under which bubblewrap and init find their descriptors; 0 to 2 are the agent's own.
-LIFE, REPORT, INFO, FIRST_FILE = 3, 4, 5, 6
+LIFE, REPORT, FIRST_FILE = 3, 4, 5
 MOST_FILES = 16
 FILES = {
     "/etc/passwd": (
@@ -143,7 +143,7 @@ def arguments(request: ExecuteRequest, host: Host) -> list[str]:
         request.cell.bwrap,
         *NAMESPACES,
         *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL"),
-        *("--hostname", "cell", "--uid", str(UID), "--gid", str(UID), "--clearenv", "--info-fd", str(INFO)),
+        *("--hostname", "cell", "--uid", str(UID), "--gid", str(UID), "--clearenv"),
         *_system(host),
         *_own(size),
         *_interpreter(host.interpreter),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -146,11 +145,3 @@ def namespaces(names: Iterable[str]) -> dict[str, str]:
     return {
         name: os.readlink(path).partition(":")[2].strip("[]") for name, path in paths.items() if os.path.islink(path)
     }
-
-
-def init_pid(info: int) -> int:
-    """The host's pid of the cell's init, out of what bubblewrap has written; 0 where it has not."""
-    try:
-        return int(json.loads(os.read(info, 4096))["child-pid"])
-    except (OSError, ValueError, KeyError):
-        return 0

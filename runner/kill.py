@@ -50,7 +50,7 @@ def sweep(within: float = SWEEP_SECONDS) -> list[int]:
     """
     until = time.monotonic() + within
     while reap():
-        left = children()
+        left = children(os.getpid())
         if time.monotonic() > until:
             return left or [0]
         for pid in left:
@@ -71,13 +71,13 @@ def reap() -> bool:
     return True
 
 
-def children() -> list[int]:
-    """Our children. The kernel's own list where it is kept: a /proc mounted with hidepid shows no others."""
+def children(of: int) -> list[int]:
+    """Of a process with one thread. The kernel's own list where it is kept: a /proc with hidepid shows no others."""
     try:
-        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        with open(f"/proc/{of}/task/{of}/children") as file:
             return [int(pid) for pid in file.read().split()]
-    except FileNotFoundError:
-        return [int(name) for name in os.listdir("/proc") if name.isdigit() and parent_of(name) == os.getpid()]
+    except OSError:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and parent_of(name) == of]
 
 
 def parent_of(pid: str) -> int:

@@ -22,7 +22,6 @@ class Pipes(NamedTuple):
     stderr: int
     life: int
     report: int
-    info: int
 
 
 class Spawned(NamedTuple):
@@ -43,8 +42,8 @@ def spawn(argv: list[str], files: list[str]) -> Spawned:
         other, mine = os.pipe()
         return _keep(mine, other, theirs)
 
-    # In the order of their numbers: 0, 1, 2, LIFE, REPORT, INFO, and then the files.
-    pipes = Pipes(stdin=writing(), stdout=reading(), stderr=reading(), life=writing(), report=reading(), info=reading())
+    # In the order of their numbers: 0, 1, 2, LIFE, REPORT, and then the files.
+    pipes = Pipes(stdin=writing(), stdout=reading(), stderr=reading(), life=writing(), report=reading())
     theirs += [_filled(text) for text in files]
     try:
         pid = os.posix_spawn(

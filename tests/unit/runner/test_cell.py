@@ -49,6 +49,11 @@ def test_neither_command_nor_prompt_nor_variables_are_in_the_arguments() -> None
     assert not [part for part in argv if "hidden" in part or "secret" in part or "prog" in part]
 
 
+def test_bubblewrap_writes_to_nobody_who_may_be_gone() -> None:
+    """Killed by that in the middle of its set-up, it left a half of itself that waits for ever: 38 of 300 times."""
+    assert not {"--info-fd", "--json-status-fd"}.intersection(cell.arguments(wanted(), HOST))
+
+
 def test_mounts_are_an_allow_list() -> None:
     argv = cell.arguments(wanted(work_dir="/srv/work"), HOST)
     assert triples(argv, "--ro-bind") == [
@@ -81,7 +86,6 @@ def test_made_up_files_come_by_the_descriptors_that_spawn_deals() -> None:
     files = {path: int(number) for number, path in triples(argv, "--file")}
     assert files == {path: cell.FIRST_FILE + at for at, path in enumerate(cell.FILES)}
     assert {cell.LIFE, cell.REPORT} == {init.LIFE, init.REPORT}
-    assert cell.INFO not in files.values()
 
 
 def test_an_agents_files_are_bound_read_only_after_what_was_granted() -> None:

@@ -63,5 +63,5 @@ def test_the_sweep_leaves_no_child() -> None:
             os.posix_spawn("/usr/bin/sleep", ["sleep", "60"], {})
         ended = os.posix_spawn("/usr/bin/true", ["true"], {})
         os.waitid(os.P_PID, ended, os.WEXITED | os.WNOWAIT)
-        os._exit(0 if kill.sweep() == [] and kill.children() == [] and not kill.reap() else 1)
+        os._exit(0 if kill.sweep() == [] and kill.children(os.getpid()) == [] and not kill.reap() else 1)
     assert os.waitpid(pid, 0)[1] == 0
