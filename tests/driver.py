@@ -85,7 +85,9 @@ class Driven:
         self._messages, messages = os.pipe()
         os.set_inheritable(requests, True)
         os.set_inheritable(messages, True)
-        argv = [python, "-I", "-S", str(RUNNER), "cronward-run", "--run", "run-1", "--attempt", "1", "--job", "test"]
+        # Not a run's usual id: by that a supervisor under test, beside us, finds and kills what it takes for left over.
+        told = ["cronward-run", "--run", f"driven-{os.getpid()}", "--attempt", "1", "--job", "test"]
+        argv = [python, "-I", "-S", str(RUNNER), *told]
         self.process = subprocess.Popen(
             argv, stdin=requests, stdout=messages, stderr=subprocess.PIPE, env=CANARY, cwd="/", start_new_session=True
         )
