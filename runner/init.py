@@ -266,6 +266,9 @@ def notice(_number: int, _frame: object) -> None:
 
 
 def main() -> NoReturn:
+    if os.getpid() != 1:
+        # Elsewhere a signal to all would go to all of the user's processes.
+        sys.exit("init: this is not PID 1 of a cell; nothing was started")
     claim_descriptors()
     hide_memory()
     say_hello()

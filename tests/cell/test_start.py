@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from runner import init
 from shared import wire
 from shared.messages import Cell, RunAs
 from tests.driver import Driven, eventually, execute, limits, marker, request, run_as, survivors
@@ -108,11 +109,12 @@ def test_a_cell_that_never_stands_ends_at_its_deadline(log_dir: Path, tmp_path: 
 
 def test_a_wrapper_that_confines_nothing_gets_no_agent(log_dir: Path, tmp_path: Path) -> None:
     """The layers are looked at from inside, before the agent's command is even told."""
-    python = 'shift $(($# - 4)); exec "$1" -I -S ' + str(Path(__file__).resolve().parents[2] / "runner" / "init.py")
-    bwrap = fake_bwrap(tmp_path / "bwrap", python)
+    script = 'shift $(($# - 4)); exec unshare -r --pid --fork --kill-child "$1" -I -S ' + init.__file__
+    bwrap = fake_bwrap(tmp_path / "bwrap", script)
     result = execute(request(log_dir, "touch", str(tmp_path / "escaped"), cell=cell(bwrap=bwrap)))
     assert result["reason"] == "sandbox_unavailable"
     assert "network namespace" in result["error"]
+    assert "pid namespace" not in result["error"]
     assert not (tmp_path / "escaped").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def test_signals_arrive_however_the_pipe_cuts_them(numbers: list[int], at: int) 
 )
 def test_a_name_does_not_hide_the_state(stat: str, alive: bool) -> None:
     assert init.is_alive(stat) is alive
+
+
+def test_outside_of_a_cell_it_does_nothing() -> None:
+    """It signals whatever it can reach, which must never be all of a user's processes."""
+    done = subprocess.run([sys.executable, "-I", "-S", init.__file__], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "not PID 1" in done.stderr
 
 
 def test_it_imports_nothing_of_ours_and_nothing_that_costs() -> None:
