@@ -102,7 +102,7 @@ def _cell(home: Home, config: Config) -> Iterator[Finding]:
     try:
         with tempfile.TemporaryDirectory(prefix="cronward-doctor-") as folder:
             result = make_executor(home.root if home.root.exists() else Path(folder)).execute(
-                _trial(Path(folder), config)
+                trial(Path(folder), config)
             )
     except (SpawnError, ProtocolError, OSError) as error:
         yield Finding("cell", False, str(error), "see docs/security.md")
@@ -115,7 +115,8 @@ def _cell(home: Home, config: Config) -> Iterator[Finding]:
         yield Finding(f"layer: {layer.name}", True, layer.detail)
 
 
-def _trial(folder: Path, config: Config) -> ExecuteRequest:
+def trial(folder: Path, config: Config) -> ExecuteRequest:
+    """An attempt at a program that does nothing, in a cell as a job of the type light would have it."""
     run_as = throw_away_uid("doctor", config, frozenset()) if os.geteuid() == 0 else None
     return ExecuteRequest(
         run_id="doctor",

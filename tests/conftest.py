@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from tests import lacks
 
-settings.register_profile("quick", max_examples=50, deadline=None, derandomize=True)
+settings.register_profile("quick", max_examples=20, deadline=None, derandomize=True)
 settings.register_profile("full", max_examples=1000, deadline=None)
 settings.load_profile("full" if os.environ.get("CRONWARD_TESTS") == "full" else "quick")
 
