@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -18,38 +21,58 @@ from supervisor.host import Host
 from supervisor.jobs import CronStore
 from supervisor.launcher import Gone
 from supervisor.lock import HomeLock
-from supervisor.models import CronJob, CronRun, JobType, Status
+from supervisor.models import ALLOWED, CronJob, CronRun, JobType, Status, Trigger
 from supervisor.recovery import recover
 from supervisor.scheduler import Scheduler, Wake
 from tests.fakes import FakeClock, FakeRunner, FakeSpawn, FullRunsStore, make_job, make_request, make_result
 
 HOST = Host("house", "boot-1")
+USED = Usage(wall_seconds=2.0, cpu_seconds=1.0, peak_rss_bytes=1, output_bytes=1)
 TURNS = 5_000
 """More turns than this in one step of a test mean that the scheduler spins."""
+
+
+@contextmanager
+def memory_folder() -> Iterator[Path]:
+    """A folder in memory where there is one: what is written is the question here, and an fsync costs 4 ms."""
+    shm = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shm if os.access(shm, os.W_OK) else None) as name:
+        yield Path(name)
+
+
+@contextmanager
+def timeline(config: Config | None = None) -> Iterator[Timeline]:
+    """One in a folder of its own, that is gone afterwards."""
+    with memory_folder() as root:
+        made = Timeline(root, config)
+        try:
+            yield made
+        finally:
+            made.lock.release()
 
 
 class Timeline:
     """`pass_by` and `until` call the scheduler's turns exactly when it asked for them, as the loop does."""
 
-    def __init__(self, root: Path, config: Config | None = None, **spawning: Any) -> None:
+    def __init__(self, root: Path, config: Config | None = None) -> None:
         self.root, self.config, self.clock = root, config or Config(), FakeClock()
-        self.spawn = FakeSpawn(self._check_claim, **spawning)
+        self.spawn = FakeSpawn(self._check_claim)
         self.told: list[CronRun] = []
         self.full: Callable[[CronRun], bool] = lambda _run: False
         self.bad_definition = ""
         self.no_directory = False
         self.job_ids: dict[str, str] = {}
+        self.created: dict[str, CronJob] = {}
+        self.dead: set[tuple[str, int]] = set()
         self.numbers = itertools.count(1)
         self.lock = HomeLock(CronStore(root).home)
         self.lock.acquire(1.0)
         self.open()
 
-    def close(self) -> None:
-        self.lock.release()
-
     def open(self, load: bool = True) -> None:
-        """Begin anew with what is on disk, as after a kill."""
-        self.runs = FullRunsStore(self.root)
+        """Begin anew with what is on disk, as after a kill, which took all runners along."""
+        self.dead.update(self.attempts())
+        self.runs = FullRunsStore(self.root, keep=10_000)
         self.runs.full = lambda run: self.full(run)
         self.core = Scheduler(
             CronStore(self.root),
@@ -106,7 +129,7 @@ class Timeline:
         self.job_ids[name] = job_id
         now = self.clock.wall
         job = make_job(**{"id": job_id, "name": name, "created_at": now, "changed_at": now, **fields})
-        added = self.core.add(job)
+        added = self.created[name] = self.core.add(job)
         self.turn()
         return added
 
@@ -146,7 +169,7 @@ class Timeline:
 
     def end(self, reason: Reason = Reason.OK, number: int = -1, **fields: Any) -> None:
         """The attempt that was spawned as this one ends; a turn follows."""
-        request = self.live(number).request
+        request = self._over(number)
         words = {} if reason is Reason.OK else {"error": "It failed."}
         result = make_result(reason, request.run_id, request.attempt, **{**words, **fields})
         self.core.inbox.append(Gone(request.run_id, request.attempt, result))
@@ -154,17 +177,19 @@ class Timeline:
 
     def vanish(self, number: int = -1, fault: str = "The runner broke.") -> None:
         """It ends without a result."""
-        request = self.live(number).request
+        request = self._over(number)
         self.core.inbox.append(Gone(request.run_id, request.attempt, None, fault))
         self.turn()
 
-    def leave_result(self, reason: Reason, number: int = -1) -> None:
-        """What a runner syncs to disk before it says it; then nobody hears it."""
+    def _over(self, number: int) -> ExecuteRequest:
         request = self.live(number).request
-        usage = Usage(wall_seconds=2.0, cpu_seconds=1.0, peak_rss_bytes=1, output_bytes=1)
-        Path(request.log_dir).mkdir(parents=True, exist_ok=True)
-        result = make_result(reason, request.run_id, request.attempt, usage=usage)
-        (Path(request.log_dir) / "result.json").write_text(json.dumps(asdict(result)))
+        self.dead.add((request.run_id, request.attempt))
+        return request
+
+    def leave_result(self, reason: Reason, number: int = -1) -> None:
+        """Its result is on disk, and nobody hears of it any more."""
+        request = self.live(number).request
+        put_result(Path(request.log_dir), request.run_id, request.attempt, reason)
 
     # ---- what came of it
 
@@ -191,6 +216,22 @@ class Timeline:
     def attempts(self) -> list[tuple[str, int]]:
         return [(runner.request.run_id, runner.request.attempt) for runner in self.spawn.runners]
 
+    def check_rules(self) -> None:
+        """What holds whatever happened."""
+        for name in self.job_ids:
+            states: dict[str, Status] = {}
+            for run in self.lines(name):
+                before = states.get(run.id, run.status)
+                assert run.status is before or run.status in ALLOWED[before], f"{run.id}: {before} -> {run.status}"
+                states[run.id] = run.status
+                assert run.status.final == (run.reason is not None)
+                assert run.status is Status.COMPLETED or not run.status.final or run.error
+            keys = [(run.scheduled_at, run.trigger) for run in self.stored(name) if run.trigger is not Trigger.MANUAL]
+            assert len(keys) == len(set(keys))
+        stored = {run.id: run for name in self.job_ids for run in self.stored(name)}
+        assert [run for run in self.told if stored[run.id] != run] == []
+        assert len(self.told) == len({run.id for run in self.told})
+
     # ---- the seams
 
     def _prepare(self, job: CronJob, run: CronRun, seconds_left: float, taken: frozenset[int]) -> ExecuteRequest:
@@ -203,9 +244,19 @@ class Timeline:
         return make_request(run.id, run.attempt, log_dir, job_id=job.id, limits=limits)
 
     def _check_claim(self, request: ExecuteRequest) -> None:
-        """P1: what is about to be started is on disk as running, at this attempt, and was never started before."""
+        """P1: what is about to be started is on disk as running, at this attempt, was never started before, and its
+        earlier attempts are over."""
         path = self.runs.home.runs / f"{request.job_id}.jsonl"
         lines = [CronRun.model_validate_json(line) for line in path.read_text().splitlines()[1:]]
         claimed = [run for run in lines if run.id == request.run_id][-1]
         assert (claimed.status, claimed.attempt, claimed.retry_at) == (Status.RUNNING, request.attempt, None)
         assert (request.run_id, request.attempt) not in self.attempts()
+        assert {one for one in self.attempts() if one[0] == request.run_id} <= self.dead
+
+
+def put_result(log_dir: Path, run_id: str, attempt: int, reason: Reason) -> None:
+    """What a runner syncs to disk before it says it."""
+    words = "" if reason is Reason.OK else "It failed."
+    log_dir.mkdir(parents=True, exist_ok=True)
+    result = asdict(make_result(reason, run_id, attempt, error=words, usage=USED))
+    (log_dir / "result.json").write_text(json.dumps(result))

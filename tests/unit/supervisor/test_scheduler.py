@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,37 +16,19 @@ import pytest
 from shared.reasons import Reason
 from supervisor.config import Config
 from supervisor.errors import NotFoundError, RefusedError, StoreError
-from supervisor.models import ALLOWED, NEVER, SECOND, CronRun, Status, Trigger
+from supervisor.models import NEVER, SECOND, CronRun, Status, Trigger
 from tests.fakes import NOON
-from tests.timeline import Timeline
+from tests.timeline import Timeline, timeline
 
 MINUTE = 60
 Event = tuple[Any, ...]
 
 
 @pytest.fixture
-def line(tmp_path: Path) -> Iterator[Timeline]:
-    made = Timeline(tmp_path)
-    yield made
-    check_rules(made)
-    made.close()
-
-
-def check_rules(line: Timeline) -> None:
-    for name in line.job_ids:
-        states: dict[str, Status] = {}
-        for run in line.lines(name):
-            before = states.get(run.id)
-            if before is not run.status and before is not None:
-                assert run.status in ALLOWED[before], f"{run.id}: {before} -> {run.status}"
-            states[run.id] = run.status
-            assert run.status.final == (run.reason is not None)
-            assert run.status is Status.COMPLETED or not run.status.final or run.error
-        keys = [(run.scheduled_at, run.trigger) for run in line.stored(name) if run.trigger is not Trigger.MANUAL]
-        assert len(keys) == len(set(keys))
-    stored = {run.id: run for name in line.job_ids for run in line.stored(name)}
-    assert [run for run in line.told if stored[run.id] != run] == []
-    assert len(line.told) == len({run.id for run in line.told})
+def line() -> Iterator[Timeline]:
+    with timeline() as made:
+        yield made
+        made.check_rules()
 
 
 def play(line: Timeline, *events: Event) -> None:
@@ -276,11 +257,10 @@ def test_history(line: Timeline, name: str) -> None:
 
 
 @pytest.fixture
-def narrow(tmp_path: Path) -> Iterator[Timeline]:
-    made = Timeline(tmp_path, ONE_SLOT)
-    yield made
-    check_rules(made)
-    made.close()
+def narrow() -> Iterator[Timeline]:
+    with timeline(ONE_SLOT) as made:
+        yield made
+        made.check_rules()
 
 
 def test_who_waits_longest_has_the_next_slot(narrow: Timeline) -> None:
@@ -595,6 +575,17 @@ def test_a_clock_that_is_set_back_repeats_nothing(line: Timeline) -> None:
     assert len(line.attempts()) == 2
     line.pass_by(90)
     assert [run.scheduled_at for run in line.stored()] == [NOON + timedelta(minutes=number) for number in (1, 2, 3)]
+
+
+def test_of_what_is_caught_up_on_nothing_comes_twice_when_the_disk_fills_in_between(line: Timeline) -> None:
+    play(line, (0, "add", {**EACH_MINUTE, "catch_up": "all", "overlap": "allow"}))
+    line.full = lambda run: run.scheduled_at.minute > 2
+    line.sleep(330)
+    line.open()
+    assert [run.scheduled_at.minute for run in line.stored()] == [1, 2]
+    line.full = lambda _run: False
+    line.pass_by(5)
+    assert [run.scheduled_at.minute for run in line.stored()] == [1, 2, 3, 4, 5]
 
 
 def test_an_outage_that_is_recorded_halfway_is_not_recorded_again(line: Timeline) -> None:
