@@ -72,7 +72,8 @@ def _program(job: CronJob, argv: Sequence[str]) -> tuple[Bind, ...]:
         path = Path(job.work_dir, name)
     # By what it comes to: `..` must not make a path look like one of the system's, or of the work directory.
     path = Path(os.path.normpath(path))
-    if not (path.is_file() and os.access(path, os.X_OK)):
+    # Not Path.is_file: before Python 3.14 that raises where a folder above may not be entered.
+    if not (os.path.isfile(path) and os.access(path, os.X_OK)):  # noqa: PTH113
         raise InvalidError(f"The program {str(path)!r} is not an executable file.")
     if str(path).startswith(_SYSTEM) or (job.work_dir and path.is_relative_to(job.work_dir)):
         return ()
@@ -87,10 +88,13 @@ def _local(job: CronJob, config: Config) -> AgentSpec:
             "or give the job another agent."
         )
     chosen = job.model or config.model_path
-    model = Path(chosen) if chosen else weights.find()
+    try:
+        model = Path(chosen) if chosen else weights.find()
+    except weights.WeightsError as error:
+        raise InvalidError(str(error)) from None
     if model is None:
         raise InvalidError("The weights of the embedded agent are not here; fetch them with `cronward fetch-model`.")
-    if not model.is_absolute() or not model.is_file():
+    if not model.is_absolute() or not os.path.isfile(model):  # noqa: PTH113
         raise InvalidError(f"The model {str(model)[:200]!r} is not a file; name a GGUF by its full path.")
     shown = [
         Bind(source=str(_LOCAL), target=f"{_INSIDE}/local.py"),

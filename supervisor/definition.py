@@ -53,7 +53,7 @@ def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
     try:
         job = CronJob.model_validate(whole)
     except ValidationError as error:
-        raise InvalidError(sentence(error, "job")) from None
+        raise InvalidError(sentence(error, "job", CronJob)) from None
     job = _settle_time(job, setting.host_zone, now)
     _check_texts(job)
     _check_output(job)

@@ -59,7 +59,8 @@ def throw_away_uid(job_id: str, config: Config, taken: frozenset[int]) -> RunAs:
 
 def _check_work_dir(work_dir: str) -> None:
     """It was free of links when the job was added; one put there since could lead into cronward's own state."""
-    if work_dir and (os.path.realpath(work_dir) != work_dir or not Path(work_dir).is_dir()):
+    # Not Path.is_dir: before Python 3.14 that raises where a folder above may not be entered.
+    if work_dir and (os.path.realpath(work_dir) != work_dir or not os.path.isdir(work_dir)):  # noqa: PTH112
         raise InvalidError(f"The work directory {work_dir[:200]!r} is gone, or a link stands in its path now.")
 
 

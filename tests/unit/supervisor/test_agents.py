@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.messages import Bind
+from supervisor.agents import NAMES, argv_of, check_agent, resolve
+from supervisor.config import Config
+from supervisor.errors import InvalidError
+from supervisor.models import CronJob
+from tests.fakes import make_job
+
+CONFIG = Config()
+
+
+def command(line: str, **fields: Any) -> CronJob:
+    return make_job(agent="command", command=line, **fields)
+
+
+def program(path: Path, mode: int = 0o755) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(mode)
+    return path
+
+
+def refusal(job: CronJob, config: Config = CONFIG) -> str:
+    with pytest.raises(InvalidError) as refused:
+        resolve(job, config)
+    return str(refused.value)
+
+
+# ---- any command
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("true", ["true"]),
+        ("sh -c 'echo $HOME | cat > x'", ["sh", "-c", "echo $HOME | cat > x"]),
+        ('cat "a b" c\\ d', ["cat", "a b", "c d"]),
+        ("echo * ~ # $(id)", ["echo", "*", "~", "#", "$(id)"]),
+    ],
+)
+def test_a_command_is_split_as_a_shell_would_and_run_without_one(line: str, words: list[str]) -> None:
+    assert argv_of(command(line)) == words
+    assert resolve(command(line), CONFIG).argv == tuple(words)
+
+
+@pytest.mark.parametrize("line", ["", "   ", "''", "'' a"])
+def test_a_command_without_a_program_is_refused(line: str) -> None:
+    assert "needs a command" in refusal(command(line))
+
+
+def test_a_program_of_the_system_needs_nothing_to_be_shown() -> None:
+    for line in ("true", "/usr/bin/env", "/bin/sh -c x"):
+        assert resolve(command(line), CONFIG).binds == ()
+
+
+def test_a_program_elsewhere_is_shown_alone_and_read_only(tmp_path: Path) -> None:
+    real = program(tmp_path / "real" / "tool")
+    (tmp_path / "bin").mkdir()
+    link = tmp_path / "bin" / "tool"
+    link.symlink_to(real)
+    assert resolve(command(f"{link} --fast"), CONFIG).binds == (Bind(source=str(real), target=str(link)),)
+
+
+def test_a_program_of_the_work_directory_is_shown_with_it(tmp_path: Path) -> None:
+    program(tmp_path / "bin" / "tool")
+    for line in ("./bin/tool", "bin/tool", f"{tmp_path}/bin/tool"):
+        assert resolve(command(line, work_dir=str(tmp_path)), CONFIG).binds == ()
+
+
+def test_dots_do_not_make_a_path_look_like_another(tmp_path: Path) -> None:
+    real = program(tmp_path / "tool")
+    up = "../" * (len(Path("/usr/bin").parts) - 1)
+    shown = (Bind(source=str(real), target=str(real)),)
+    assert resolve(command(f"/usr/bin/{up}{str(real)[1:]}"), CONFIG).binds == shown
+    (tmp_path / "work").mkdir()
+    assert resolve(command("../tool", work_dir=str(tmp_path / "work")), CONFIG).binds == shown
+
+
+def test_what_cannot_be_executed_is_refused(tmp_path: Path) -> None:
+    assert "not an executable" in refusal(command(str(program(tmp_path / "plain", 0o644))))
+    assert "not an executable" in refusal(command(str(tmp_path)))
+    assert "not an executable" in refusal(command(str(tmp_path / "missing")))
+
+
+def test_only_what_a_cell_searches_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "only-here")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert "is not in /usr/local/bin" in refusal(command("only-here"))
+
+
+def test_a_command_may_answer_nothing() -> None:
+    assert not resolve(command("true"), CONFIG).require_answer
+
+
+# ---- which agent
+
+
+def test_an_unknown_agent_is_refused_with_those_there_are() -> None:
+    assert refusal(make_job(agent="gpt")).endswith(f"use one of: {', '.join(NAMES)}.")
+
+
+def test_a_command_for_another_agent_is_refused() -> None:
+    with pytest.raises(InvalidError, match="leave one of them out"):
+        check_agent(make_job(command="true"))
+
+
+# ---- the embedded one
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed engine, as far as that can be seen without importing it."""
+    site = tmp_path / "site"
+    (site / "xllamacpp").mkdir(parents=True)
+    (site / "xllamacpp" / "__init__.py").write_text("raise SystemError('imported')")
+    monkeypatch.syspath_prepend(site)
+    return site
+
+
+def test_the_embedded_agent_shows_its_engine_its_weights_and_nothing_else(engine: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.gguf"
+    model.touch()
+    found = resolve(make_job(), Config(model_path=str(model)))
+    targets = {bind.target: bind.source for bind in found.binds}
+    assert targets.pop("/run/agent/local.py").endswith("/runner/agents/local.py")
+    assert targets == {
+        "/run/agent/model.gguf": str(model),
+        "/run/agent/engine/xllamacpp": str(engine / "xllamacpp"),
+    }
+    assert not any(bind.writable for bind in found.binds)
+    assert found.argv[:3] == (os.path.realpath(sys.executable), "-I", "-S")
+    assert (found.require_answer, found.files) == (True, {})
+
+
+def test_a_schema_constrains_the_embedded_agent(engine: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.gguf"
+    model.touch()
+    found = resolve(make_job(output_format="structured", output_schema="{}", model=str(model)), CONFIG)
+    assert found.files == {"/run/agent/schema.json": "{}"}
+    assert found.argv[-2:] == ("--schema-file", "/run/agent/schema.json")
+
+
+def test_weights_that_are_not_there_are_named(engine: Path, tmp_path: Path) -> None:
+    assert "not a file" in refusal(make_job(model=str(tmp_path / "no.gguf")))
+    assert "not a file" in refusal(make_job(model="relative.gguf"))
+    assert "not a file" in refusal(make_job(), Config(model_path=str(tmp_path)))
+
+
+def test_a_user_without_a_home_is_told_what_to_set(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 3_999_999_999)
+    assert "set HOME" in refusal(make_job())
+
+
+def test_without_the_engine_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    assert "extra `local`" in refusal(make_job())
