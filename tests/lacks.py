@@ -20,6 +20,7 @@ from supervisor import weights
 PYTHONS = ("3.11", "3.12", "3.13")
 BWRAP = "/usr/bin/bwrap"
 NOBODY = 65534
+VSYSCALL32 = Path("/proc/sys/abi/vsyscall32")
 # Where the kernel's own numbers of system calls stand, per machine.
 HEADERS = {
     "x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
@@ -108,4 +109,5 @@ LACKS: dict[str, Callable[[], str | None]] = {
     "headers": lack_of_headers,
     "node": program("node"),
     "pythons": lack_of_pythons,
+    "32-bit": lambda: None if VSYSCALL32.exists() else "This kernel has no 32-bit calls beside those of x86_64.",
 }
