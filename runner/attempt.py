@@ -71,14 +71,17 @@ class Attempt:
         # Nothing here counts memory but what processes show.
         filtering = seccomp.build(Policy(memory_counted=False), os.uname().machine)
         if filtering is None:
-            sys.stderr.write("cronward runner: no filter of system calls: this machine's are not known\n")
+            machine = os.uname().machine
+            sentence = f"The system calls of a {machine} cannot be filtered. Use a 64-bit x86_64 or aarch64 host."
+            kill.sweep()
+            raise RefusalError(Reason.SANDBOX_UNAVAILABLE, sentence)
         ours = host.namespaces(layers.NAMESPACES)
 
         def admit(hello: dict[str, str]) -> bytes:
             layers.check(hello, ours)
             uid = os.geteuid() if self._dropped else None
             self._layers = layers.held(hello, ours, found.bwrap_version, uid, request)
-            return cell.config(request, found, filtering.program if filtering else b"")
+            return cell.config(request, found, filtering.program)
 
         def announce(said: tuple[str, ...]) -> None:
             self._layers += layers.filtered(said, filtering)

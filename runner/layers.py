@@ -72,12 +72,10 @@ def held(
     return tuple(layers)
 
 
-def filtered(said: Collection[str], filtering: Filter | None) -> tuple[Layer, ...]:
-    """The layer that is the filter of system calls, if there is one. `said`: what the agent's process took on itself.
+def filtered(said: Collection[str], filtering: Filter) -> tuple[Layer, ...]:
+    """The layer that is the filter of system calls. `said`: what the agent's process took on itself.
 
-    Raises RefusalError where the filter was asked for and is not there."""
-    if filtering is None:
-        return ()
+    Raises RefusalError where the filter is not there."""
     if "seccomp" not in said:
         raise RefusalError(
             Reason.SANDBOX_UNAVAILABLE, "The cell does not hold: the filter of system calls is missing. Install again."

@@ -56,10 +56,6 @@ def test_the_filter_of_system_calls_is_claimed_only_where_the_agents_process_too
     assert refused.value.reason is Reason.SANDBOX_UNAVAILABLE
 
 
-def test_where_there_is_no_filter_none_is_claimed() -> None:
-    assert layers.filtered((), None) == ()
-
-
 def test_only_what_was_seen_is_claimed() -> None:
     asked = request(Path("/log"), "prog", limits=limits(cpu_seconds=9))
     held = {layer.name: layer.detail for layer in layers.held(HELLO | {"cgroup": "1"}, OURS, (0, 8, 0), 77, asked)}
