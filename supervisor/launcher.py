@@ -26,15 +26,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.messages import ExecuteRequest, ExecuteResult, RunnerMessage, Stop
 from shared.reasons import Reason
 from shared.wire import MAX_LINE, LineSplitter, ProtocolError, encode
 
 RUNNER = Path(__file__).resolve().parent.parent / "runner" / "__main__.py"
-_MESSAGES: TypeAdapter[RunnerMessage] = TypeAdapter(RunnerMessage)
+_MESSAGES: TypeAdapter[RunnerMessage] = TypeAdapter(Annotated[RunnerMessage, Field(discriminator="type")])
 _RESULT: TypeAdapter[ExecuteResult] = TypeAdapter(ExecuteResult)
 _READ = 64 * 1024
 _SWEEP_AGAIN, _SWEEP_SELDOM = 0.02, 1.0
@@ -147,8 +148,13 @@ class Runner:
         try:
             for line in self._splitter.feed(data):
                 self._heard(_MESSAGES.validate_json(line))
-        except (ProtocolError, ValidationError) as error:
+        except ProtocolError as error:
             self._break(f"The runner broke the protocol: {error}")
+        except ValidationError as error:
+            # Without the message itself, in which an answer may stand.
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            self._break(f"The runner broke the protocol: {ascii(where)[1:-1][:100]}: {first['msg'][:200]}.")
 
     def _heard(self, message: RunnerMessage) -> None:
         if self._fault:
@@ -304,8 +310,11 @@ def read_result(log_dir: Path, run_id: str, attempt: int) -> ExecuteResult | Non
     """The result that a runner synced to disk, if it is whole and of this attempt."""
     try:
         with open(os.open(log_dir / "result.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-            result = _RESULT.validate_json(file.read(MAX_LINE + 1))
+            data = file.read(MAX_LINE + 1)
+        result = _RESULT.validate_json(data)
     except (OSError, ValidationError):
+        return None
+    if len(data) > MAX_LINE:
         return None
     return result if (result.run_id, result.attempt) == (run_id, attempt) else None
 
