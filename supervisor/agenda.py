@@ -37,10 +37,10 @@ class Agenda:
         """Forget the job."""
         self._current.pop(job_id, None)
 
-    def take_due(self, now: datetime) -> list[Entry]:
-        """Everything due by `now`, earliest first, taken out."""
+    def take_due(self, now: datetime, most: int) -> list[Entry]:
+        """What is due by `now`, earliest first, taken out; at most `most` entries, the others stay."""
         found: list[Entry] = []
-        while (entry := self._first()) is not None and entry.due <= now:
+        while len(found) < most and (entry := self._first()) is not None and entry.due <= now:
             heapq.heappop(self._heap)
             del self._current[entry.job_id]
             found.append(entry)

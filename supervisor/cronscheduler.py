@@ -31,7 +31,7 @@ from supervisor.lock import HomeLock
 from supervisor.loop import Turns
 from supervisor.models import CronJob, CronRun, Status
 from supervisor.notify import CronCallback, Notifier
-from supervisor.recovery import recover
+from supervisor.recovery import kill_runners, recover
 from supervisor.requests import request_for, throw_away_uid
 from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler, Wake
@@ -249,9 +249,11 @@ class CronScheduler:
         """Where a former supervisor left off."""
         with self._mutex:
             now = self.clock.now()
+            self._core.reset()
             for damage in (*self.store.quarantine(), *self._core.runs.quarantine()):
                 self.logger.error("%s", damage)
-            for words in recover(self._core, now, self._host):
+            kill_runners(self._core.runs.unfinished(), self._host)
+            for words in recover(self._core, now):
                 self.logger.warning("%s", words)
             self._core.load()
 

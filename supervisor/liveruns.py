@@ -115,6 +115,11 @@ class LiveRuns:
         """The live run of this id."""
         return self._live.get(run_id)
 
+    def forget(self) -> None:
+        """Nothing of them lives any more; what is on disk is for a recovery."""
+        assert not self.holding()
+        self._live.clear()
+
     def start(self, job: CronJob, run: CronRun, now: Moment) -> None:
         """Claim a queued run and spawn its first attempt. Raises StoreError; then nothing happened."""
         live = LiveRun(job, run, started=now.mono, deadline=now.mono + job.timeout_seconds)

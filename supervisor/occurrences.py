@@ -39,8 +39,8 @@ class Owed:
     """How many of the others there are; they are accounted for and never run."""
     missed_first: datetime = NEVER
     missed_last: datetime = NEVER
-    settled: datetime = NEVER
-    """Up to here nothing is owed any more once all of these have a record."""
+    following: datetime | None = None
+    """The first that is still to come; None: none is."""
 
 
 def schedule_of(job: CronJob) -> Schedule | None:
@@ -103,16 +103,16 @@ def owed(job: CronJob, first: datetime, now: datetime, runs_so_far: int = 0) -> 
     """Settle the occurrences from `first` (not settled yet) up to `now`, each when its jitter is over."""
     left = None if job.max_runs is None else job.max_runs - runs_so_far
     if left is not None and left <= 0:  # its life ended before they came due
-        return Owed(settled=now)
+        return Owed()
     found = _walk(job, first, now)
     row = _wanted(job, found.newest, now)
     late = [at for at in row[:left] if _lateness(job, at, now) > ON_TIME]
     due = row[len(late) : left]
     missed = found.count - len(row)
     if not missed:
-        return Owed(tuple(due), tuple(late), settled=found.settled)
+        return Owed(tuple(due), tuple(late), following=found.following)
     last = found.newest[-len(row) - 1] if len(row) < len(found.newest) else found.left_out
-    return Owed(tuple(due), tuple(late), missed, first, last, found.settled)
+    return Owed(tuple(due), tuple(late), missed, first, last, found.following)
 
 
 def _wanted(job: CronJob, newest: deque[datetime], now: datetime) -> list[datetime]:
@@ -120,7 +120,9 @@ def _wanted(job: CronJob, newest: deque[datetime], now: datetime) -> list[dateti
 
     def still(at: datetime) -> bool:
         late = _lateness(job, at, now)
-        return late <= ON_TIME or (job.catch_up is not CatchUp.SKIP and late <= grace(job, at))
+        if late <= ON_TIME and job.grace_secs is None:  # whatever its grace is, and that costs a search
+            return True
+        return late <= grace(job, at) and (late <= ON_TIME or job.catch_up is not CatchUp.SKIP)
 
     row = list(takewhile(still, reversed(newest)))
     return row[::-1] if job.catch_up is CatchUp.ALL else row[:1]
@@ -135,7 +137,7 @@ class _Found:
     """What a walk passed: the newest occurrences, how many there were (at least, where it had to leap)."""
 
     newest: deque[datetime]
-    settled: datetime
+    following: datetime | None = None
     count: int = 0
     left_out: datetime = NEVER
     """The last one that is not among the newest."""
@@ -148,17 +150,15 @@ class _Found:
 
 
 def _walk(job: CronJob, first: datetime, now: datetime) -> _Found:
-    found = _Found(deque(maxlen=MAX_CATCH_UP), settled=now)
-    occurrence: datetime | None = first
-    for leap in (now - grace(job, first), now - ON_TIME, now):
+    found = _Found(deque(maxlen=MAX_CATCH_UP), following=first)
+    for leap in range(3):
         for _ in range(MAX_WALK):
-            if occurrence is None or occurrence > now:
-                return found
-            if occurrence + jitter(job, occurrence) > now:
-                found.settled = occurrence - timedelta(microseconds=1)
+            occurrence = found.following
+            if occurrence is None or occurrence + jitter(job, occurrence) > now:
                 return found
             found.add(occurrence)
-            occurrence = next_occurrence(job, occurrence)
-        if occurrence is not None and occurrence < leap:
-            occurrence = next_occurrence(job, leap)
+            found.following = next_occurrence(job, occurrence)
+        start = now - (grace(job, first), ON_TIME, timedelta(0))[leap]
+        if found.following is not None and found.following < start:
+            found.following = next_occurrence(job, start)
     return found

@@ -7,6 +7,7 @@ either left a result that its runner had synced before dying, or waited out a ba
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 import psutil
@@ -25,13 +26,16 @@ from supervisor.waiting import Waiting
 DIE_WITHIN = 5.0
 
 
-def recover(scheduler: Scheduler, now: Moment, host: Host) -> list[str]:
-    """Close, resume or queue again every run that is not over. Returns a sentence for each, for the log."""
+def recover(scheduler: Scheduler, now: Moment) -> list[str]:
+    """Close, resume or queue again every run that is not over. Returns a sentence for each, for the log.
+
+    Their runners are dead already: see `kill_runners`.
+    """
     left_open = sorted(scheduler.runs.unfinished(), key=lambda run: run.queued_at)
-    return [_recover(scheduler, run, now, host) for run in left_open]
+    return [_recover(scheduler, run, now) for run in left_open]
 
 
-def _recover(scheduler: Scheduler, run: CronRun, now: Moment, host: Host) -> str:
+def _recover(scheduler: Scheduler, run: CronRun, now: Moment) -> str:
     job = scheduler.jobs.get(run.job_id)
     if run.status is Status.QUEUED:
         return _requeue(scheduler, job, run, now)
@@ -40,8 +44,6 @@ def _recover(scheduler: Scheduler, run: CronRun, now: Moment, host: Host) -> str
         return f"Run {run.id} goes on with its back-off."
     if run.retry_at is not None:  # its last attempt had ended and is accounted for
         return _close(scheduler, job, _stopped(run, Reason.JOB_REMOVED), now)
-    if run.host == host.name:
-        kill_runners(run.id)
     return _close(scheduler, job, _ended(run), now)
 
 
@@ -55,7 +57,7 @@ def _requeue(scheduler: Scheduler, job: CronJob | None, run: CronRun, now: Momen
         expires = None if run.trigger is Trigger.MANUAL else last_start(job, run.scheduled_at)
     except InvalidError as error:  # a definition that somebody changed by hand
         return _close(scheduler, job, run.moved(Status.FAILED, reason=Reason.BAD_DEFINITION, error=str(error)), now)
-    scheduler.waiting.put(Waiting(job, run, expires, why="queued by a former supervisor"))
+    scheduler.waiting.put(Waiting(job, run, expires))
     return f"Run {run.id} is queued again."
 
 
@@ -98,22 +100,23 @@ def _close(scheduler: Scheduler, job: CronJob | None, run: CronRun, now: Moment)
     return f"Run {closed.id} is closed: {closed.status.value}, {closed.reason.value if closed.reason else ''}."
 
 
-def kill_runners(run_id: str) -> None:
-    """End what still lives of this run's runners; their cells die with them.
+def kill_runners(runs: Iterable[CronRun], host: Host) -> None:
+    """End what still lives of these runs' runners on this host; their cells die with them.
 
     Found by the run's id in their argv, which is there from the first instant on, unlike any record of a pid.
     Programs inside cells may call themselves the same; they are left-overs too.
     """
-    found = [process for process in psutil.process_iter() if _runs(process, run_id)]
+    ids = {run.id for run in runs if run.status is not Status.QUEUED and run.host == host.name}
+    found = [process for process in psutil.process_iter() if _runs(process, ids)] if ids else []
     for process in found:
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(found, timeout=DIE_WITHIN)
 
 
-def _runs(process: psutil.Process, run_id: str) -> bool:
+def _runs(process: psutil.Process, ids: Set[str]) -> bool:
     try:
         argv = process.cmdline()
     except psutil.Error:
         return False
-    return "cronward-run" in argv and run_id in argv
+    return "cronward-run" in argv and not ids.isdisjoint(argv)

@@ -28,6 +28,10 @@ from supervisor.models import CronJob, CronRun, Status, Trigger
 from supervisor.runs import RunsStore
 from supervisor.waiting import Queue, Waiting
 
+DUE_A_TURN = 32
+"""Jobs whose occurrences are settled in one turn. Each may cost several fsyncs, 10 ms and more on a slow disk, and
+whoever asks for something, or ends, waits for the turn to be over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wake:
@@ -76,6 +80,13 @@ class Scheduler:
         self._enqueue_due(now)
         self._end_drain(now)
         return self._next_wake(now)
+
+    def reset(self) -> None:
+        """Forget everything that is not on disk, to begin again after a drain."""
+        self.waiting.take_all()
+        self.live.forget()
+        self.inbox.clear()
+        self.agenda, self.draining, self._drain_is_over = Agenda(), False, False
 
     def load(self) -> None:
         """Put every enabled job on the agenda, counting from what was claimed last."""
@@ -134,7 +145,7 @@ class Scheduler:
         if self.draining:
             raise RefusedError("The supervisor is stopping and starts nothing more.")
         run = self._occurrence(job, now.wall, Trigger.MANUAL, now)
-        waiting = Waiting(job, run, expires=None, why="just asked for")
+        waiting = Waiting(job, run)
         verdict = self._ask(waiting, now)
         if isinstance(verdict, Skip):
             raise RefusedError(f"Job {job.label} is not run now. {verdict.why} Wait for it, or cancel it.")
@@ -165,6 +176,9 @@ class Scheduler:
         if self.draining:
             return
         for waiting in self.waiting.take_all():
+            if not self._worth_asking(waiting, now):
+                self.waiting.put(waiting)
+                continue
             try:
                 settled = self._settle_waiting(waiting, now)
             except StoreError as error:
@@ -172,6 +186,12 @@ class Scheduler:
                 self._note_unstored(waiting.job.id, error)
             if not settled:
                 self.waiting.put(waiting)
+
+    def _worth_asking(self, waiting: Waiting, now: Moment) -> bool:
+        """While every slot is taken, the answer to who was asked already stays the same: a herd is not asked again."""
+        if not waiting.why or waiting.canceled is not None or self.live.holding() < self.config.max_concurrent:
+            return True
+        return waiting.expires is not None and now.wall > waiting.expires
 
     def _settle_waiting(self, waiting: Waiting, now: Moment) -> bool:
         if waiting.canceled is not None:
@@ -182,7 +202,7 @@ class Scheduler:
     def _enqueue_due(self, now: Moment) -> None:
         if self.draining:  # it stays owed, and whoever keeps time next finds it
             return
-        for entry in self.agenda.take_due(now.wall):
+        for entry in self.agenda.take_due(now.wall, DUE_A_TURN):
             try:
                 self._settle_due(entry, now)
             except StoreError as error:
@@ -205,13 +225,17 @@ class Scheduler:
             self._offer(job, at, Trigger.CATCH_UP, now)
         for at in owed.due:
             self._offer(job, at, Trigger.SCHEDULE, now)
-        self._put(job, owed.settled)
+        if job.max_runs is None:
+            self._put(job, owed.following)
+        else:  # these may have been its last
+            self._plan(job)
 
     def _offer(self, job: CronJob, at: datetime, trigger: Trigger, now: Moment) -> None:
         """Settle a new occurrence: on return it is on disk, whatever became of it. Raises StoreError."""
         run = self._occurrence(job, at, trigger, now)
-        waiting = Waiting(job, run, occurrences.last_start(job, at))
+        waiting = Waiting(job, run)
         if not self._settle(waiting, now):
+            waiting.expires = occurrences.last_start(job, at)
             self.runs.record(run)
             self.waiting.put(waiting)
 
@@ -291,12 +315,12 @@ class Scheduler:
         if not job.enabled:
             return
         try:
-            self._put(job, max(self.runs.summary(job.id).last_scheduled, job.changed_at))
+            after = max(self.runs.summary(job.id).last_scheduled, job.changed_at)
+            self._put(job, occurrences.next_occurrence(job, after, self._runs_so_far(job)))
         except (InvalidError, StoreError) as error:  # a file that somebody changed by hand must not stop the others
             self.logger.error("Job %s is not scheduled: %s", job.id, error)
 
-    def _put(self, job: CronJob, after: datetime) -> None:
-        occurrence = occurrences.next_occurrence(job, after, self._runs_so_far(job))
+    def _put(self, job: CronJob, occurrence: datetime | None) -> None:
         if occurrence is None:
             self.agenda.drop(job.id)
         else:
@@ -361,5 +385,7 @@ class Scheduler:
         return run
 
     def _note_unstored(self, job_id: str, error: StoreError) -> None:
+        if self._unstored:  # said in this turn already; a full disk is not to be filled with complaints
+            return
         self._unstored = True
         self.logger.error("What became of job %s cannot be stored and is tried again: %s", job_id, error)

@@ -24,16 +24,17 @@ def adopt() -> None:
 
 
 def sweep(session: int) -> bool:
-    """Kill and reap what is left of the dead runner `session`. True: something is still dying, ask again."""
-    left = False
-    for pid in _children():
-        if not _belongs(pid, session):
-            continue
+    """Kill and reap what is left of the dead runner `session`. True: there was something, ask again.
+
+    Also when all of it was reaped at once: its own children became ours after we had looked.
+    """
+    left = [pid for pid in _children() if _belongs(pid, session)]
+    for pid in left:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
-            left |= os.waitpid(pid, os.WNOHANG)[0] == 0
-    return left
+            os.waitpid(pid, os.WNOHANG)
+    return bool(left)
 
 
 def _children() -> list[int]:

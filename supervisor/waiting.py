@@ -17,10 +17,10 @@ class Waiting:
 
     job: CronJob
     run: CronRun
-    expires: datetime | None
+    expires: datetime | None = None
     """When it is too late to start it. None: never, because somebody asked for it by hand."""
     why: str = ""
-    """What it waits for, in words."""
+    """What it waits for, in words. Empty: it was not asked yet whether it may start."""
     canceled: Reason | None = None
     """Why it is not to run any more, while that is not on disk yet."""
 

@@ -193,12 +193,13 @@ def survivors(mark: str) -> list[int]:
     return found
 
 
-def eventually(holds: Callable[[], object], within: float = 2.0) -> None:
-    """Wait until it is true, or fail with what it was instead."""
+def eventually(holds: Callable[[], Any], within: float = 2.0) -> Any:
+    """Wait until it is true, and return it; or fail with what it was instead."""
     until = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < until, f"not within {within} s: {holds()!r}"
+    while not (found := holds()):
+        assert time.monotonic() < until, f"not within {within} s: {found!r}"
         time.sleep(0.005)
+    return found
 
 
 def adopt_orphans() -> None:

@@ -7,27 +7,23 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
+from supervisor.client import Client
+from supervisor.home import Home
+from tests import driver
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 WITHIN = 20.0
 
 
 def eventually(what: Callable[[], Any], within: float = WITHIN) -> Any:
-    """What `what` returns as soon as that is true; it is asked again and again until then."""
-    deadline = time.monotonic() + within
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
+    """What `what` returns as soon as that is true. There is a CLI behind most of it, on a busy machine."""
+    return driver.eventually(what, within)
 
 
 @dataclass
@@ -49,6 +45,21 @@ class House:
         done = self.cronward(*args, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    @property
+    def client(self) -> Client:
+        """What the CLI asks, without its start: for what has to happen at an instant."""
+        return Client(Home(self.root))
+
+    def add(self, **draft: Any) -> dict[str, Any]:
+        """Add a job over the socket; the job."""
+        return self.client.add_job({"prompt": "hello", "command": "cat", **draft}).model_dump(mode="json")
+
+    def run_now(self, **draft: Any) -> dict[str, Any]:
+        """Add a job that is not due for long, and run it; the job."""
+        job = self.add(cron_expr="0 0 1 1 *", **draft)
+        self.client.run_job(job["id"])
+        return job
 
     def start(self) -> None:
         argv = [sys.executable, "-m", "supervisor", "--home", str(self.root), "supervise"]
@@ -99,20 +110,3 @@ def house(folder: Path, **environ: str) -> Iterator[House]:
         if made.process is not None and made.process.poll() is None:
             made.process.kill()
             made.process.wait()
-
-
-def marker() -> str:
-    """An argument for `sleep` by which a test's own processes are found again, wherever they were moved to."""
-    return f"9{uuid.uuid4().int % 10**9:09d}"
-
-
-def survivors(mark: str) -> list[int]:
-    """The processes of this host, in whatever namespace, that have `mark` among their arguments."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if mark in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found

@@ -85,7 +85,7 @@ class Timeline:
             told_end=lambda _job, run: self.told.append(run),
         )
         if load:
-            recover(self.core, self.clock.now(), Host("elsewhere", ""))  # it looks for no process of this host
+            recover(self.core, self.clock.now())
             self.core.load()
             self.turn()
 

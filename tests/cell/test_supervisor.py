@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from tests.house import House, eventually, house, marker, survivors
+from tests.driver import marker, survivors
+from tests.house import House, eventually, house
 from tests.lacks import need
 
 pytestmark = need("cell")
@@ -27,21 +27,13 @@ def home(tmp_path: Path) -> Iterator[House]:
         yield made
 
 
-def soon(seconds: float = 5.0) -> str:
-    """Late enough for a CLI on a busy machine."""
+def soon(seconds: float = 1.5) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
-
-
-def run_now(home: House, *args: str) -> dict[str, Any]:
-    """Add a job that is not due for long, and run it; the job."""
-    job: dict[str, Any] = home.json("add", "--cron", "0 0 1 1 *", *args)
-    home.json("run", job["id"])
-    return job
 
 
 def test_a_job_added_while_the_supervisor_runs_fires_on_time(home: House) -> None:
     home.start()
-    job = home.json("add", "--at", soon(), "--command", "cat", "--prompt", "say it back")
+    job = home.add(at=soon(), prompt="say it back")
     (run,) = home.ended(job["id"])
     assert (run["status"], run["reason"], run["response"]) == ("completed", "ok", "say it back")
     late = datetime.fromisoformat(run["started_at"]) - datetime.fromisoformat(job["at"])
@@ -51,17 +43,15 @@ def test_a_job_added_while_the_supervisor_runs_fires_on_time(home: House) -> Non
 
 
 def test_a_job_added_before_the_supervisor_starts_fires_as_well(home: House) -> None:
-    job = home.json("add", "--at", soon(), "--command", "cat", "--prompt", "hello")
+    job = home.json("add", "--every", "1s", "--command", "cat", "--prompt", "hello")
     home.start()
-    (run,) = home.ended(job["id"])
-    assert run["status"] == "completed"
+    assert home.ended(job["id"])[0]["status"] == "completed"
 
 
 def test_a_job_removed_while_the_supervisor_runs_does_not_fire(home: House) -> None:
     home.start()
-    gone = home.json("add", "--at", soon(8), "--command", "cat", "--prompt", "hello")
-    kept = home.json("add", "--at", soon(8), "--command", "cat", "--prompt", "hello")
-    assert home.cronward("remove", gone["id"]).returncode == 0
+    gone, kept = home.add(at=soon()), home.add(at=soon())
+    home.client.remove_job(gone["id"])
     home.ended(kept["id"])
     assert home.runs(gone["id"]) == []
 
@@ -89,7 +79,7 @@ def test_pausing_twice_and_resuming_twice_change_nothing_more(home: House) -> No
 
 def test_the_supervisor_and_its_files_are_the_owners_alone(home: House) -> None:
     home.start()
-    job = home.json("add", "--at", soon(), "--command", "cat", "--prompt", "hello")
+    job = home.run_now()
     home.ended(job["id"])
     for path in (home.root, *home.root.rglob("*")):
         if "pycache" not in path.parts:
@@ -108,7 +98,7 @@ def test_a_second_supervisor_is_refused_with_pid_and_start_of_the_first(home: Ho
 
 def test_sigterm_lets_a_run_end_and_ends_the_supervisor(home: House) -> None:
     home.start()
-    job = run_now(home, "--command", "sh -c 'sleep 1; echo done'", "--prompt", "x")
+    job = home.run_now(command="sh -c 'sleep 1; echo done'")
     eventually(lambda: [run for run in home.runs(job["id"]) if run["status"] == "running"])
     assert home.stop() == 0
     (run,) = home.runs(job["id"])
@@ -118,7 +108,7 @@ def test_sigterm_lets_a_run_end_and_ends_the_supervisor(home: House) -> None:
 def test_a_second_sigterm_cancels_what_runs(home: House) -> None:
     mark = marker()
     home.start()
-    job = run_now(home, "--command", f"sleep {mark}", "--prompt", "x")
+    job = home.run_now(command=f"sleep {mark}")
     eventually(lambda: survivors(mark))
     assert home.process is not None
     home.process.send_signal(signal.SIGTERM)
@@ -134,7 +124,7 @@ def test_a_run_can_be_canceled_although_its_agent_ignores_sigterm(home: House) -
     mark = marker()
     home.start()
     ignores = f"sh -c 'trap \"\" TERM; sleep {mark} & while :; do sleep 1; done'"
-    job = home.json("add", "--at", soon(3600), "--command", ignores, "--prompt", "x")
+    job = home.add(at=soon(3600), command=ignores)
     run = home.json("run", job["id"])
     eventually(lambda: survivors(mark))
     assert home.cronward("cancel", run["id"]).returncode == 0
@@ -145,8 +135,7 @@ def test_a_run_can_be_canceled_although_its_agent_ignores_sigterm(home: House) -
 
 def test_the_jobs_own_retries_and_delay_rule_and_retry_count_counts_retries(home: House) -> None:
     home.start()
-    args = ("--retries", "2", "--retry-delay", "100ms", "--command", "false", "--prompt", "x")
-    job = run_now(home, *args)
+    job = home.run_now(retries=2, retry_delay=100_000_000, command="false")
     (run,) = home.ended(job["id"])
     assert (run["status"], run["reason"], run["retry_count"], run["attempt"]) == ("failed", "agent_error", 2, 3)
     assert sorted(path.name for path in Path(run["log_dir"]).parent.iterdir()) == ["1", "2", "3"]
@@ -156,7 +145,7 @@ def test_a_timeout_ends_the_whole_tree_and_is_named(home: House) -> None:
     mark = marker()
     home.start()
     daemon = f'sh -c \'setsid sh -c "trap \\"\\" TERM; sleep {mark}" & sleep {mark}\''
-    job = run_now(home, "--timeout", "1s", "--command", daemon, "--prompt", "x")
+    job = home.run_now(timeout_secs=1, command=daemon)
     (run,) = home.ended(job["id"])
     assert (run["status"], run["reason"]) == ("failed", "timeout_wall")
     assert survivors(mark) == []
@@ -165,10 +154,7 @@ def test_a_timeout_ends_the_whole_tree_and_is_named(home: House) -> None:
 def test_kill_minus_nine_of_the_supervisor_leaves_nothing_and_the_run_is_unknown_afterwards(home: House) -> None:
     mark = marker()
     home.start()
-    job = home.json(
-        "add", "--at", soon(3600), "--command", f"sh -c 'setsid sleep {mark} & sleep {mark}'", "--prompt", "x"
-    )
-    home.json("run", job["id"])
+    job = home.run_now(command=f"sh -c 'setsid sleep {mark} & sleep {mark}'")
     eventually(lambda: len(survivors(mark)) >= 2)
     home.stop(signal.SIGKILL)
     eventually(lambda: not survivors(mark), within=2.0)
@@ -182,11 +168,10 @@ def test_kill_minus_nine_of_the_supervisor_leaves_nothing_and_the_run_is_unknown
 def test_kill_minus_nine_of_a_runner_leaves_nothing_and_names_the_cause(home: House) -> None:
     mark = marker()
     home.start()
-    args = ("--retries", "0", "--command", f"sh -c 'setsid sleep {mark} & sleep {mark}'", "--prompt", "x")
-    job = home.json("add", "--at", soon(3600), *args)
-    run = home.json("run", job["id"])
+    job = home.add(at=soon(3600), retries=0, command=f"sh -c 'setsid sleep {mark} & sleep {mark}'")
+    run = home.client.run_job(job["id"])
     eventually(lambda: len(survivors(mark)) >= 2)
-    (runner,) = [process for process in psutil.process_iter() if {"cronward-run", run["id"]} <= set(_cmdline(process))]
+    (runner,) = [process for process in psutil.process_iter() if {"cronward-run", run.id} <= set(_cmdline(process))]
     runner.kill()
     (ended,) = home.ended(job["id"])
     assert (ended["status"], ended["reason"]) == ("failed", "runner_broke")
@@ -203,19 +188,20 @@ def _cmdline(process: psutil.Process) -> list[str]:
 def test_what_ps_shows_of_a_run_is_ids_and_a_slug_never_the_prompt(home: House) -> None:
     mark = marker()
     home.start()
-    args = ("--name", "night audit", "--command", f"sh -c 'cat >/dev/null; sleep {mark}'", "--prompt", "TOP-SECRET")
-    job = home.json("add", "--at", soon(3600), *args)
-    run = home.json("run", job["id"])
+    job = home.add(
+        at=soon(3600), name="night audit", command=f"sh -c 'cat >/dev/null; sleep {mark}'", prompt="TOP-SECRET"
+    )
+    run = home.client.run_job(job["id"])
     eventually(lambda: survivors(mark))
     lines = [" ".join(_cmdline(process)) for process in psutil.process_iter()]
-    assert any(run["id"] in line and "night-audit" in line for line in lines)
+    assert any(run.id in line and "night-audit" in line for line in lines)
     assert not any("TOP-SECRET" in line for line in lines)
 
 
 def test_at_most_four_runs_go_on_at_once_and_the_queue_can_be_seen(home: House) -> None:
     mark = marker()
     home.start()
-    jobs = [run_now(home, "--command", f"sleep {mark}", "--prompt", "x") for _ in range(5)]
+    jobs = [home.run_now(command=f"sleep {mark}") for _ in range(5)]
     eventually(lambda: home.json("status")["running"] == 4)
     status = home.json("status")
     assert status["queue"][0]["job_id"] in {job["id"] for job in jobs}
@@ -225,7 +211,7 @@ def test_at_most_four_runs_go_on_at_once_and_the_queue_can_be_seen(home: House) 
 
 def test_an_overlapping_occurrence_is_skipped_and_says_so(home: House) -> None:
     home.start()
-    job = home.json("add", "--every", "1s", "--command", "sleep 2.5", "--prompt", "x")
+    job = home.add(cron_expr="@every 1s", command="sleep 2.5")
     runs = home.ended(job["id"], 3)
     skipped = [run for run in runs if run["status"] == "skipped"]
     assert skipped
@@ -234,7 +220,7 @@ def test_an_overlapping_occurrence_is_skipped_and_says_so(home: House) -> None:
 
 def test_each_run_has_a_home_of_its_own(home: House) -> None:
     home.start()
-    job = home.json("add", "--every", "1s", "--command", "sh -c 'ls -A ~; touch ~/left'", "--prompt", "x")
+    job = home.add(cron_expr="@every 1s", overlap="queue", command="sh -c 'ls -A ~; touch ~/left'")
     runs = home.ended(job["id"], 2)
     assert {run["response"] for run in runs[:2]} == {"scratch\n"}
 
@@ -242,9 +228,9 @@ def test_each_run_has_a_home_of_its_own(home: House) -> None:
 def test_an_answer_that_is_not_the_json_it_should_be_fails_the_run(home: House) -> None:
     home.start()
     schema = json.dumps({"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}})
-    base = ("--retries", "0", "--output-format", "structured", "--output-schema", schema, "--command", "cat")
-    good = run_now(home, *base, "--prompt", '{"n": 3}')
-    bad = run_now(home, *base, "--prompt", '{"n": "three"}')
+    base = {"retries": 0, "output_format": "structured", "output_schema": schema}
+    good = home.run_now(**base, prompt='{"n": 3}')
+    bad = home.run_now(**base, prompt='{"n": "three"}')
     assert home.ended(good["id"])[0]["status"] == "completed"
     (run,) = home.ended(bad["id"])
     assert (run["status"], run["reason"]) == ("failed", "invalid_output")
@@ -274,8 +260,7 @@ def test_the_work_directory_is_writable_where_it_is_ours_and_the_answer_is_there
     work.mkdir()
     if os.geteuid() == 0:
         work.chmod(0o777)  # a throw-away uid has to be let in
-    args = ("--work-dir", str(work), "--command", "sh -c 'cat > made; pwd'", "--prompt", "content")
-    job = run_now(home, *args)
+    job = home.run_now(work_dir=str(work), command="sh -c 'cat > made; pwd'", prompt="content")
     (run,) = home.ended(job["id"])
     assert (run["status"], run["response"]) == ("completed", f"{work}\n")
     assert (work / "made").read_text() == "content"

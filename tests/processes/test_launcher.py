@@ -23,10 +23,12 @@ import pytest
 from shared.messages import ExecuteRequest, Layer, Progress, Ready, RunnerMessage, Started
 from shared.reasons import Reason
 from shared.wire import MAX_LINE, ProtocolError
+from supervisor.host import Host
 from supervisor.launcher import MAX_SLUG, Executor, Gone, News, Runner, SpawnError, Spoke, read_result, slug_of
+from supervisor.models import Status
 from supervisor.recovery import kill_runners
 from tests.driver import eventually
-from tests.fakes import make_request
+from tests.fakes import make_request, make_run
 from tests.lacks import need
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,9 +80,12 @@ class Attempt:
         watch = asyncio.create_task(self._watch())
         if self.kill_after is not None:
             loop.call_later(self.kill_after, self.runner.kill)
-        await over.wait()
-        await asyncio.sleep(0)  # a second end would come now
-        watch.cancel()
+        try:
+            await over.wait()
+            await asyncio.sleep(0)  # a second end would come now
+        finally:
+            watch.cancel()
+            self.runner.kill()
 
     async def _watch(self) -> NoReturn:
         while True:
@@ -166,6 +171,20 @@ def test_who_floods_is_killed_and_delays_nobody(executor: Executor, tmp_path: Pa
 def test_a_runner_that_says_its_result_and_stays_is_ended_by_a_kill(executor: Executor, tmp_path: Path) -> None:
     """Whoever keeps time kills it; its result, said in time, is taken."""
     assert attempt(executor, "result_and_hang", tmp_path, kill_after=0.3).end.result is not None
+
+
+def test_what_a_runner_said_last_is_heard_though_its_death_is_seen_first(executor: Executor, tmp_path: Path) -> None:
+    told: list[News] = []
+
+    async def run() -> None:
+        runner = executor.spawn(request_to("all_it_says", tmp_path), told.append, asyncio.get_running_loop())
+        os.waitid(os.P_PIDFD, runner._pidfd, os.WEXITED | os.WNOWAIT)
+        runner._reap()
+
+    asyncio.run(run())
+    assert [type(news) for news in told] == [Spoke, Spoke, Spoke, Gone]
+    assert isinstance(told[-1], Gone)
+    assert told[-1].result is not None
 
 
 # ---- ending it
@@ -293,7 +312,7 @@ def test_an_attempt_can_be_waited_for(executor: Executor, tmp_path: Path) -> Non
 def test_the_end_of_the_pipe_reaches_a_runner_whose_supervisor_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from supervisor.launcher import Executor; "
-        "from tests.fakes import make_request; folder = Path(sys.argv[1]); "
+        "from tests.fakes import make_request, make_run; folder = Path(sys.argv[1]); "
         "Executor(runner=Path(sys.argv[2])).execute(make_request('run-1', 1, folder, prompt='ends_with_its_pipe'))"
     )
     argv = [sys.executable, "-c", code, str(tmp_path), str(CHILDREN / "runner.py")]
@@ -332,20 +351,22 @@ def test_a_cell_that_outlives_its_runner_is_gone_with_its_attempt(tmp_path: Path
     assert seen == {"result": None, "left": [], "only the bystander": True, "bystander lives": True}
 
 
-def test_the_runners_of_one_run_are_found_by_its_id_and_no_others() -> None:
+def test_runners_are_found_by_their_runs_and_no_others() -> None:
     def runner(run_id: str) -> subprocess.Popen[bytes]:
         sleep = "import time; time.sleep(60)"
         return subprocess.Popen([sys.executable, "-I", "-S", "-c", sleep, "cronward-run", "--run", run_id])
 
-    first, second = runner("0a-run"), runner("0b-run")
+    first, second, third = runner("0a-run"), runner("0b-run"), runner("0c-run")
     plain = subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)", "0a-run"])
     try:
-        eventually(lambda: "0a-run" in psutil.Process(first.pid).cmdline())
-        kill_runners("0a-run")
+        for process in (first, second, third):
+            eventually(lambda: "cronward-run" in psutil.Process(process.pid).cmdline())  # noqa: B023
+        here, away = Host("here", ""), {"status": Status.RUNNING, "host": "elsewhere"}
+        kill_runners([make_run(id="0b-run", **away), make_run(id="0a-run", status=Status.RUNNING, host="here")], here)
         assert not psutil.pid_exists(first.pid)
-        assert (second.poll(), plain.poll()) == (None, None)
+        assert [process.poll() for process in (second, third, plain)] == [None] * 3
     finally:
-        for process in (first, second, plain):
+        for process in (first, second, third, plain):
             process.kill()
             process.wait()
 

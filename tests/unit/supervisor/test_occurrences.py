@@ -125,6 +125,9 @@ NONE = (None, None)
 OWED = {
     "on time": (HOURLY, "10:00", "10:00", ["10:00"], [], 0, *NONE),
     "a minute late is on time": (HOURLY, "10:00", "10:01", ["10:00"], [], 0, *NONE),
+    "a short grace is kept also for what is found on time": (
+        job_every("0 * * * *", grace_secs=20), "10:00", "10:00:30", [], [], 1, "10:00", "10:00",
+    ),
     "later is late": (HOURLY, "10:00", "10:01:01", [], ["10:00"], 0, *NONE),
     "after a long outage one late run": (HOURLY, "03:00", "10:30", [], ["10:00"], 7, "03:00", "09:00"),
     "after a long outage that ends at an occurrence": (HOURLY, "03:00", "10:00", ["10:00"], [], 7, "03:00", "09:00"),
@@ -175,7 +178,7 @@ def test_what_is_owed(case: tuple[Any, ...]) -> None:
 
 def test_a_life_that_ended_meanwhile_owes_nothing() -> None:
     job = job_every("0 * * * *", max_runs=3)
-    assert owed(job, today("09:00"), today("10:30"), runs_so_far=3) == Owed(settled=today("10:30"))
+    assert owed(job, today("09:00"), today("10:30"), runs_so_far=3) == Owed()
 
 
 def test_an_occurrence_is_not_taken_before_its_jitter_is_over() -> None:
@@ -188,7 +191,7 @@ def test_an_occurrence_is_not_taken_before_its_jitter_is_over() -> None:
     before = minute - timedelta(minutes=1)
     found = owed(job, before, minute + timedelta(seconds=20))
     assert (found.due, found.late) in [((before,), ()), ((), (before,))]
-    assert before <= found.settled < minute
+    assert found.following == minute
     assert owed(job, minute, minute + jitter(job, minute)).due == (minute,)
 
 
@@ -212,7 +215,7 @@ def test_a_walk_over_years_is_bounded_and_ends_in_the_present() -> None:
     assert found.due == (NOON,)
     assert found.missed >= occurrences.MAX_WALK
     assert found.missed_last == NOON - timedelta(seconds=1)
-    assert found.settled == NOON
+    assert found.following == NOON + timedelta(seconds=1)
 
 
 @given(
@@ -238,11 +241,11 @@ def test_what_is_owed_is_accounted_for(
     assert all(now - one - jitter(job, one) <= ON_TIME for one in found.due)
     if run and found.missed:
         assert first <= found.missed_first <= found.missed_last < run[0]
-    # Each occurrence up to `settled` is one of them, counted by a walk of its own; what follows is still to come.
+    # Each occurrence before `following` is one of them, counted by a walk of its own.
     passed, occurrence = 0, next_occurrence(job, NOON)
-    while occurrence is not None and occurrence <= found.settled:
+    while occurrence is not None and occurrence + jitter(job, occurrence) <= now:
         passed += 1
         occurrence = next_occurrence(job, occurrence)
+    assert found.following == occurrence
     if max_runs is None:
         assert passed == found.missed + len(run)
-    assert occurrence is None or occurrence + jitter(job, occurrence) > now

@@ -10,7 +10,6 @@ import pytest
 
 from shared.reasons import Reason
 from supervisor.errors import StoreError
-from supervisor.host import Host
 from supervisor.models import CronRun, Status, Trigger
 from supervisor.recovery import recover
 from tests.fakes import NOON, make_run
@@ -76,13 +75,13 @@ def test_what_was_left_open_is_settled(line: Timeline, name: str) -> None:
     fields, job_is, result, expected = LEFT[name]
     leave(line, job_is, result, **fields)
     line.open(load=False)
-    said = recover(line.core, line.clock.now(), Host("house", ""))
+    said = recover(line.core, line.clock.now())
     assert line.ends() == [expected]
     assert line.attempts() == []
     assert len(said) == 1
     assert said[0].startswith("Run run-1 ")
     line.open(load=False)
-    recover(line.core, line.clock.now(), Host("house", ""))
+    recover(line.core, line.clock.now())
     assert line.ends() == [expected]
 
 
@@ -130,7 +129,7 @@ def test_queued_runs_keep_their_order_across_jobs(line: Timeline) -> None:
             make_run(id=f"run-{number}", job_id=job.id, queued_at=NOON + timedelta(seconds=number), **MANUAL)
         )
     line.open(load=False)
-    recover(line.core, line.clock.now(), Host("house", ""))
+    recover(line.core, line.clock.now())
     assert [waiting.run.id for waiting in line.core.waiting] == ["run-1", "run-2", "run-3"]
 
 

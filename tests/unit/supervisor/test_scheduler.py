@@ -17,6 +17,8 @@ from shared.reasons import Reason
 from supervisor.config import Config
 from supervisor.errors import NotFoundError, RefusedError, StoreError
 from supervisor.models import NEVER, SECOND, CronRun, Status, Trigger
+from supervisor.recovery import recover
+from supervisor.scheduler import DUE_A_TURN
 from tests.fakes import NOON
 from tests.timeline import Timeline, timeline
 
@@ -335,6 +337,18 @@ def test_jitter_moves_the_start_and_not_the_occurrence(line: Timeline) -> None:
     assert timedelta(seconds=1) < run.started_at - run.scheduled_at < timedelta(minutes=10)
 
 
+def test_a_herd_is_settled_in_parts_and_all_of_it(line: Timeline) -> None:
+    for number in range(2 * DUE_A_TURN + 1):
+        line.add(f"job-{number}", cron_expr="1 12 * * *")
+    line.sleep(60)
+    sizes = []
+    while line.turn().wall == NOON + timedelta(minutes=1):
+        sizes.append(len(line.core.waiting) + len(line.core.live))
+    assert sizes == [DUE_A_TURN, 2 * DUE_A_TURN]
+    assert {tuple(line.ends(name)) for name in line.job_ids} == {("running",), ("queued",)}
+    assert len(line.attempts()) == 4
+
+
 def test_each_job_sees_only_its_own_runs_in_its_way(line: Timeline) -> None:
     play(line, (0, "add", "a", EACH_MINUTE), (0, "add", "b", EACH_MINUTE), (61, "nothing"))
     assert (line.ends("a"), line.ends("b")) == (["running"], ["running"])
@@ -604,3 +618,20 @@ def test_an_outage_that_is_recorded_halfway_is_not_recorded_again(line: Timeline
     assert [run.scheduled_at for run in missed] == [NOON + timedelta(minutes=8)]
     assert "8 occurrences" in missed[0].error
     assert [run.scheduled_at.minute for run in line.stored()] == [8, 9, 10]
+
+
+def test_after_a_drain_it_can_begin_again(line: Timeline) -> None:
+    play(line, (0, "add", {**EACH_MINUTE, "overlap": "queue"}), (121, "drain", 5.0), (123, "end"))
+    assert line.core.drained()
+    line.core.reset()
+    recover(line.core, line.clock.now())
+    line.core.load()
+    line.turn()
+    assert line.ends() == ["completed", "running"]
+
+
+def test_a_full_disk_is_complained_of_once_a_turn(line: Timeline, caplog: pytest.LogCaptureFixture) -> None:
+    for name in "abcdefgh":
+        line.add(name, **EACH_MINUTE)
+    play(line, (50, "full"), (60, "nothing"))
+    assert caplog.text.count("cannot be stored and is tried again") == 1
