@@ -42,12 +42,14 @@ def named(verdict: Verdict) -> str:
     return {Start: START, Wait: WAIT, Skip: SKIP, Replace: REPLACE}[type(verdict)]
 
 
-@pytest.mark.parametrize(("overlap", "situation", "room"), list(product(Overlap, range(4), ROOM)))
-def test_overlap_is_decided_before_room(overlap: Overlap, situation: int, room: str) -> None:
+@pytest.mark.parametrize("room", ROOM)
+@pytest.mark.parametrize("overlap", Overlap)
+def test_overlap_is_decided_before_room(overlap: Overlap, room: str) -> None:
     running, of_type = ROOM[room]
-    found = admit(make_job(overlap=overlap), load(running, of_type, bool(situation & 1), bool(situation & 2)))
-    expected = OVERLAPS[overlap][situation]
-    assert named(found) == (WAIT if expected == START and room not in ("empty", "room") else expected)
+    loads = [load(running, of_type, lives, waits) for waits, lives in product((False, True), repeat=2)]
+    without_room = WAIT if room not in ("empty", "room") else START
+    expected = tuple(without_room if verdict == START else verdict for verdict in OVERLAPS[overlap])
+    assert tuple(named(admit(make_job(overlap=overlap), one)) for one in loads) == expected
 
 
 @pytest.mark.parametrize("overlap", Overlap)
