@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from shared.reasons import Reason
 from supervisor import occurrences
-from supervisor.admission import Load, Replace, Skip, Start, Verdict, admit
+from supervisor.admission import Load, Replace, Skip, Start, Verdict, Wait, admit
 from supervisor.agenda import Agenda, Entry
 from supervisor.attempts import TOLD
 from supervisor.clock import Moment
@@ -31,6 +31,8 @@ from supervisor.waiting import Queue, Waiting
 DUE_A_TURN = 32
 """Jobs whose occurrences are settled in one turn. Each may cost several fsyncs, 10 ms and more on a slow disk, and
 whoever asks for something, or ends, waits for the turn to be over."""
+HOST_AGAIN = 2.0
+"""Seconds until a host that was too busy is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Scheduler:
         prepare: Prepare,
         spawn: Spawn | None = None,
         told_end: Callable[[CronJob, CronRun], None] = lambda _job, _run: None,
+        host_busy: Callable[[], str] = lambda: "",
         logger: logging.Logger | None = None,
     ) -> None:
         self.jobs, self.runs, self.config = jobs, runs, config
@@ -68,12 +71,13 @@ class Scheduler:
         self._drain_is_over = False
         self._unstored = False
         self._new_id, self._host, self._told_end = new_id, host, told_end
+        self._ask_host, self._host_busy = host_busy, ""
 
     # ---- one turn
 
     def tick(self, now: Moment) -> Wake:
         """What happened -> what is over time -> what may start -> what is due. Returns when to come again."""
-        self._unstored = False
+        self._unstored, self._host_busy = False, ""
         self._hear(now)
         self.live.enforce(now, self._may_retry)
         self._admit_waiting(now)  # before what is only due now: who waits longest has the next slot
@@ -146,6 +150,7 @@ class Scheduler:
             raise RefusedError("The supervisor is stopping and starts nothing more.")
         run = self._occurrence(job, now.wall, Trigger.MANUAL, now)
         waiting = Waiting(job, run)
+        self._host_busy = ""
         verdict = self._ask(waiting, now)
         if isinstance(verdict, Skip):
             raise RefusedError(f"Job {job.label} is not run now. {verdict.why} Wait for it, or cancel it.")
@@ -255,6 +260,7 @@ class Scheduler:
                 live = self.live.get(earlier.id)
                 if live is not None:
                     self.live.stop(live, Reason.REPLACED, now)
+        waiting.verdict = verdict if isinstance(verdict, Wait) else None
         waiting.why = "the run that it replaces is ending" if isinstance(verdict, Replace) else verdict.why
         return False
 
@@ -267,15 +273,23 @@ class Scheduler:
             cap_of_type=self.config.at_once(job.type),
             same_job=self.live.of_job(job.id),
             same_job_waiting=self.waiting.count(job.id),
+            host_busy=self._busy_host() if self._has_slot(job) else "",
         )
-        return admit(job, load, expired=waiting.expires is not None and now.wall > waiting.expires)
+        expired = waiting.expires is not None and now.wall > waiting.expires
+        return admit(job, load, expired, waiting.verdict)
+
+    def _has_slot(self, job: CronJob) -> bool:
+        cap = self.config.at_once(job.type)
+        free = self.live.holding() < self.config.max_concurrent
+        return free and (cap is None or self.live.holding(job.type) < cap)
+
+    def _busy_host(self) -> str:
+        """Asked before each start, for each one changes the answer; but a host that is busy stays so for this turn."""
+        self._host_busy = self._host_busy or self._ask_host()
+        return self._host_busy
 
     def _may_retry(self, live: LiveRun) -> bool:
-        if self.draining:
-            return False
-        cap = self.config.at_once(live.job.type)
-        free = self.live.holding() < self.config.max_concurrent
-        return free and (cap is None or self.live.holding(live.job.type) < cap)
+        return not self.draining and self._has_slot(live.job) and not self._busy_host()
 
     def _end_drain(self, now: Moment) -> None:
         if not self.draining:
@@ -289,6 +303,8 @@ class Scheduler:
         monos = [self.live.next_wake(now.mono)]
         if self._unstored:
             monos.append(now.mono + SAVE_AGAIN)
+        if self._host_busy:  # nothing tells when that is over
+            monos.append(now.mono + HOST_AGAIN)
         if self.draining and self._drained_by > now.mono:
             monos.append(self._drained_by)
         wall = None if self.draining else self.agenda.next_due()
