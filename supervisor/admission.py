@@ -62,8 +62,8 @@ def admit(job: CronJob, load: Load, expired: bool = False, waited: Wait | None =
     """
     if expired:
         reason = Reason.EXPIRED if waited is None else waited.skipped_as
-        last = f" At last {waited.why}." if waited is not None and reason is Reason.HOST_BUSY else ""
-        return Skip(reason, f"It waited for longer than its grace.{last}")
+        last = f": {waited.why}" if waited is not None and reason is Reason.HOST_BUSY else ""
+        return Skip(reason, f"It waited for longer than its grace{last}.")
     if load.same_job or load.same_job_waiting:
         verdict = _overlapping(job.overlap, load)
         if verdict is not None:

@@ -143,6 +143,25 @@ def here() -> Path:
         raise CgroupError(f"Our cgroup cannot be found: {error.strerror}.") from None
 
 
+def at_hand(pid: int) -> bool:
+    """Whether a supervisor that this process became would have one."""
+    try:
+        check(here(), pid)
+    except CgroupError:
+        return False
+    return True
+
+
+def led_by(pid: int) -> bool:
+    """Whether this process, a supervisor, has claimed one."""
+    try:
+        text = Path(f"/proc/{pid}/cgroup").read_text()
+        path = own_path(text, Path("/proc/self/mountinfo").read_text())
+        return path.name == OURS and "memory" in (path / "cgroup.controllers").read_text().split()
+    except (OSError, CgroupError):
+        return False
+
+
 def _mounts(mountinfo: str) -> list[tuple[str, str, str]]:
     """Root, mount point and kind of each mount."""
     found = []
