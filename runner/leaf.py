@@ -16,27 +16,35 @@ from runner.sizes import size
 from shared.messages import Limits
 from shared.reasons import Reason
 
+# Not every kernel has each of them.
+COUNTERS = (
+    *("cpu.stat", "memory.current", "memory.events", "memory.peak"),
+    *("pids.current", "pids.events", "pids.peak"),
+)
+
 
 class Leaf:
-    """Opened while we may still write to it: what counts for a move is who opened the file, not who writes to it."""
+    """Opened whole before root is left behind: whoever opened a file may use it, and no agent's uid may open these."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
         try:
-            self._procs = os.open(f"{path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+            self._procs = os.open(f"{path}/cgroup.procs", os.O_RDWR | os.O_CLOEXEC)
             self._kill = os.open(f"{path}/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC)
         except OSError as error:
             raise _refusal(error) from error
+        self._counters: dict[str, int] = {}
+        for name in COUNTERS:
+            with suppress(FileNotFoundError):
+                self._counters[name] = os.open(f"{path}/{name}", os.O_RDONLY | os.O_CLOEXEC)
 
     def take(self, init: int) -> None:
         """Put the cell's init in, before there is anything below it. Raises RefusalError."""
         try:
             os.write(self._procs, b"%d" % init)
+            taken = os.pread(self._procs, 1 << 16, 0).split()
         except OSError as error:
             raise _refusal(error) from error
-        finally:
-            os.close(self._procs)
-        if not self._text("cgroup.procs"):
+        if b"%d" % init not in taken:
             sentence = "The run's cgroup did not take the cell. No agent was started. Run: cronward doctor"
             raise RefusalError(Reason.SANDBOX_UNAVAILABLE, sentence)
 
@@ -75,9 +83,8 @@ class Leaf:
     def _text(self, name: str) -> bytes:
         """Empty where the kernel has no such file."""
         try:
-            with open(f"{self._path}/{name}", "rb", buffering=0) as file:
-                return file.read(1 << 16)
-        except OSError:
+            return os.pread(self._counters[name], 1 << 16, 0)
+        except (KeyError, OSError):
             return b""
 
 

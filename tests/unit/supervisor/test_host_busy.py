@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from shared.reasons import Reason
 from supervisor.scheduler import HOST_AGAIN
-from tests.timeline import Timeline
+from tests.timeline import Timeline, timeline
 
 BUSY = "the host is busy: 1MiB of memory are available, 512MiB must be"
 
 
 @pytest.fixture
-def line(tmp_path: Path) -> Iterator[Timeline]:
-    made = Timeline(tmp_path)
-    yield made
-    made.close()
+def line() -> Iterator[Timeline]:
+    with timeline() as made:
+        yield made
 
 
 def due_in_a_minute(line: Timeline, name: str = "job", **fields: object) -> None:
