@@ -20,8 +20,9 @@ BOMBS = {
     "eight processes": "for _ in range(7): os.fork() or wait(bytearray(36 << 20))\nhold = bytearray(36 << 20)",
     "a shared mapping": "hold = mmap.mmap(-1, 300 << 20)\nfor at in range(0, 300 << 20, 4096): hold[at] = 1",
     "copies after a fork": (
-        "hold = mmap.mmap(-1, 60 << 20, flags=mmap.MAP_PRIVATE)\nhold.write(bytes(60 << 20))\n"
-        "for _ in range(4):\n    if not os.fork(): hold.seek(0); hold.write(bytes(60 << 20)); wait()"
+        "hold = mmap.mmap(-1, 50 << 20, flags=mmap.MAP_PRIVATE)\n"
+        "def touch(value):\n    for at in range(0, 50 << 20, 4096): hold[at] = value\n"
+        "touch(1)\nfor _ in range(4): os.fork() or (touch(2), wait())"
     ),
     "orphans in sessions of their own": (
         "for _ in range(8):\n    if not os.fork():\n        os.setsid()\n        os.fork() and os._exit(0)\n"

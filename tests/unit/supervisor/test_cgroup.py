@@ -93,6 +93,16 @@ def test_a_claim_that_fails_half_way_is_taken_back(tmp_path: Path) -> None:
     assert not (path / "supervisor").exists()
 
 
+def test_where_the_controllers_are_not_shared_out_we_move_back(tmp_path: Path) -> None:
+    path = cgroup(tmp_path / "me", cgroup_subtree_control=None, cgroup_procs="")
+    cgroup(path / "supervisor", cgroup_procs="")
+    (path / "cgroup.subtree_control").mkdir()  # which can be opened, but not to write
+    with pytest.raises(CgroupError, match="cannot be shared out"):
+        claim(path, 4711)
+    assert (path / "supervisor" / "cgroup.procs").read_text() == "4711"
+    assert (path / "cgroup.procs").read_text() == "4711"
+
+
 def test_a_claim_moves_us_first_and_shares_out_then(tmp_path: Path) -> None:
     path = cgroup(tmp_path / "me")
     cgroup(path / "supervisor", cgroup_procs="")

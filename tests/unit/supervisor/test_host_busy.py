@@ -37,6 +37,7 @@ def test_it_starts_when_the_host_has_room_again_without_anybody_telling(line: Ti
     line.busy = BUSY
     due_in_a_minute(line)
     line.pass_by(65)
+    assert line.wake.mono == line.clock.mono + HOST_AGAIN
     line.busy = ""
     line.pass_by(HOST_AGAIN)
     assert line.ends() == ["running"]
