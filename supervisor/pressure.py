@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor.config import Config
 from supervisor.sizes import format_size
 
+HOST_AGAIN = 2.0
+"""Seconds until a host that was too busy is asked again."""
 _AVAILABLE = re.compile(r"^MemAvailable:\s+(\d+) kB$", re.MULTILINE)
 _SOME = re.compile(r"^some avg10=(\d+(?:\.\d+)?) ", re.MULTILINE)
 
@@ -22,6 +25,20 @@ class Pressure:
     memory: float | None = None
     cpu: float | None = None
     """Percent of the last 10 seconds in which some process waited for it."""
+
+
+@dataclass(slots=True)
+class Room:
+    """Whether one more run may start. Asked before each, for each changes the answer; but once busy it stays so until
+    `busy`, which says why, is emptied again."""
+
+    ask: Callable[[], str]
+    busy: str = ""
+
+    def look(self) -> str:
+        """Why there is none; empty where there is."""
+        self.busy = self.busy or self.ask()
+        return self.busy
 
 
 def busy(found: Pressure, config: Config) -> str:

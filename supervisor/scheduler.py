@@ -25,14 +25,13 @@ from supervisor.jobs import CronStore
 from supervisor.launcher import News
 from supervisor.liveruns import SAVE_AGAIN, LiveRun, LiveRuns, Prepare, Spawn
 from supervisor.models import CronJob, CronRun, Status, Trigger
+from supervisor.pressure import HOST_AGAIN, Room
 from supervisor.runs import RunsStore
 from supervisor.waiting import Queue, Waiting
 
 DUE_A_TURN = 32
 """Jobs whose occurrences are settled in one turn. Each may cost several fsyncs, 10 ms and more on a slow disk, and
 whoever asks for something, or ends, waits for the turn to be over."""
-HOST_AGAIN = 2.0
-"""Seconds until a host that was too busy is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +70,13 @@ class Scheduler:
         self._drain_is_over = False
         self._unstored = False
         self._new_id, self._host, self._told_end = new_id, host, told_end
-        self._ask_host, self._host_busy = host_busy, ""
+        self._room = Room(host_busy)
 
     # ---- one turn
 
     def tick(self, now: Moment) -> Wake:
         """What happened -> what is over time -> what may start -> what is due. Returns when to come again."""
-        self._unstored, self._host_busy = False, ""
+        self._unstored, self._room.busy = False, ""
         self._hear(now)
         self.live.enforce(now, self._may_retry)
         self._admit_waiting(now)  # before what is only due now: who waits longest has the next slot
@@ -150,7 +149,6 @@ class Scheduler:
             raise RefusedError("The supervisor is stopping and starts nothing more.")
         run = self._occurrence(job, now.wall, Trigger.MANUAL, now)
         waiting = Waiting(job, run)
-        self._host_busy = ""
         verdict = self._ask(waiting, now)
         if isinstance(verdict, Skip):
             raise RefusedError(f"Job {job.label} is not run now. {verdict.why} Wait for it, or cancel it.")
@@ -273,23 +271,17 @@ class Scheduler:
             cap_of_type=self.config.at_once(job.type),
             same_job=self.live.of_job(job.id),
             same_job_waiting=self.waiting.count(job.id),
-            host_busy=self._busy_host() if self._has_slot(job) else "",
+            host_busy=self._room.look() if self._has_slot(job) else "",
         )
-        expired = waiting.expires is not None and now.wall > waiting.expires
-        return admit(job, load, expired, waiting.verdict)
+        return admit(job, load, waiting.expires is not None and now.wall > waiting.expires, waiting.verdict)
 
     def _has_slot(self, job: CronJob) -> bool:
         cap = self.config.at_once(job.type)
         free = self.live.holding() < self.config.max_concurrent
         return free and (cap is None or self.live.holding(job.type) < cap)
 
-    def _busy_host(self) -> str:
-        """Asked before each start, for each one changes the answer; but a host that is busy stays so for this turn."""
-        self._host_busy = self._host_busy or self._ask_host()
-        return self._host_busy
-
     def _may_retry(self, live: LiveRun) -> bool:
-        return not self.draining and self._has_slot(live.job) and not self._busy_host()
+        return not self.draining and self._has_slot(live.job) and not self._room.look()
 
     def _end_drain(self, now: Moment) -> None:
         if not self.draining:
@@ -303,7 +295,7 @@ class Scheduler:
         monos = [self.live.next_wake(now.mono)]
         if self._unstored:
             monos.append(now.mono + SAVE_AGAIN)
-        if self._host_busy:  # nothing tells when that is over
+        if self._room.busy:  # nothing tells when that is over
             monos.append(now.mono + HOST_AGAIN)
         if self.draining and self._drained_by > now.mono:
             monos.append(self._drained_by)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from shared.reasons import Reason
-from supervisor.scheduler import HOST_AGAIN
+from supervisor.pressure import HOST_AGAIN
 from tests.timeline import Timeline, timeline
 
 BUSY = "the host is busy: 1MiB of memory are available, 512MiB must be"
@@ -78,7 +78,7 @@ def test_a_retry_waits_for_the_host_as_well(line: Timeline) -> None:
 
 def test_a_host_that_is_full_after_one_more_run_takes_no_second(line: Timeline) -> None:
     """Each start changes the answer, so it is asked for before each."""
-    line.core._ask_host = lambda: BUSY if line.attempts() else ""
+    line.core._room.ask = lambda: BUSY if line.attempts() else ""
     due_in_a_minute(line, "one")
     due_in_a_minute(line, "two")
     line.pass_by(60)
@@ -87,7 +87,7 @@ def test_a_host_that_is_full_after_one_more_run_takes_no_second(line: Timeline) 
 
 def test_a_busy_host_is_asked_once_a_turn(line: Timeline) -> None:
     asked = []
-    line.core._ask_host = lambda: asked.append(1) or BUSY  # type: ignore[func-returns-value]
+    line.core._room.ask = lambda: asked.append(1) or BUSY  # type: ignore[func-returns-value]
     for number in range(20):
         due_in_a_minute(line, f"job {number}")
     line.pass_by(60)
@@ -98,7 +98,7 @@ def test_a_busy_host_is_asked_once_a_turn(line: Timeline) -> None:
 
 def test_a_host_is_not_asked_while_there_is_no_slot_or_nothing_to_start(line: Timeline) -> None:
     asked = []
-    line.core._ask_host = lambda: asked.append(1) or ""  # type: ignore[func-returns-value]
+    line.core._room.ask = lambda: asked.append(1) or ""  # type: ignore[func-returns-value]
     for number in range(6):
         due_in_a_minute(line, f"job {number}")
     assert asked == []
