@@ -8,11 +8,12 @@ import sys
 import time
 from dataclasses import asdict
 from types import TracebackType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from runner import cell, drop, host, kernel, kill, layers, logs
 from runner.channel import Channel
 from runner.ending import Cause, Ending
+from runner.leaf import Leaf
 from runner.logs import Logs
 from runner.refusal import RefusalError
 from runner.report import Report
@@ -20,6 +21,9 @@ from runner.spawn import spawn
 from shared import wire
 from shared.messages import ExecuteRequest, Layer, Started
 from shared.reasons import Reason
+
+if TYPE_CHECKING:
+    from runner.watchdog import Watchdog
 
 # Exit codes; 3 is __main__'s. The result tells everything, these only whether there is one.
 SAID, ABANDONED, UNSAID = 0, 4, 5
@@ -34,6 +38,7 @@ class Attempt:
         self._supervisor, self._ready_at = supervisor, ready_at
         self._files: Logs | None = None
         self._layers: tuple[Layer, ...] = ()
+        self._leaf: Leaf | None = None
         self._dropped = False
 
     def run(self) -> NoReturn:
@@ -44,6 +49,8 @@ class Attempt:
         os.umask(0o077)
         try:
             self._files = logs.open_logs(self._request.log_dir)
+            # Root's to write to, so before root is left behind.
+            self._leaf = Leaf(self._request.cell.cgroup) if self._request.cell.cgroup else None
             self._dropped = drop.take_ordinary_ids(self._request)
             self._bind_to_supervisor()
             ending = self._relay(self._files)
@@ -67,9 +74,9 @@ class Attempt:
         from runner import seccomp
         from runner.denied import Policy
         from runner.relay import Relay
+        from runner.tally import Tally
 
-        # Nothing here counts memory but what processes show.
-        filtering = seccomp.build(Policy(memory_counted=False), os.uname().machine)
+        filtering = seccomp.build(Policy(memory_counted=self._leaf is not None), os.uname().machine)
         if filtering is None:
             machine = os.uname().machine
             sentence = f"The system calls of a {machine} cannot be filtered. Use a 64-bit x86_64 or aarch64 host."
@@ -77,22 +84,33 @@ class Attempt:
             raise RefusalError(Reason.SANDBOX_UNAVAILABLE, sentence)
         ours = host.namespaces(layers.NAMESPACES)
 
+        tally = Tally(request.limits, self._leaf)
+
         def admit(hello: dict[str, str]) -> bytes:
             layers.check(hello, ours)
+            # Not --info-fd: bubblewrap dies of writing there to a runner that is gone, and its inner half never ends.
+            tally.begin(next(iter(kill.children(spawned.pid)), 0), spawned.pid)
             uid = os.geteuid() if self._dropped else None
             self._layers = layers.held(hello, ours, found.bwrap_version, uid, request)
+            self._layers += layers.counted(request.limits, by_cgroup=self._leaf is not None)
             return cell.config(request, found, filtering.program)
 
-        def announce(said: tuple[str, ...]) -> None:
+        def announce(said: tuple[str, ...]) -> Watchdog:
             self._layers += layers.filtered(said, filtering)
-            # Not --info-fd: bubblewrap dies of writing there to a runner that is gone, and its inner half never ends.
-            pid = next(iter(kill.children(spawned.pid)), 0)
-            self._channel.say(asdict(Started(pid=pid, layers=self._layers)))
+            self._channel.say(asdict(Started(pid=tally.init, layers=self._layers)))
+            return tally.watchdog()
 
         relay = Relay(
-            spawned, self._channel, files, request.limits, since=self._ready_at, admit=admit, announce=announce
+            spawned,
+            self._channel,
+            files,
+            request.limits,
+            since=self._ready_at,
+            admit=admit,
+            announce=announce,
+            end_group=tally.kill,
         )
-        return relay.run(request.prompt.encode("utf-8", "replace"))
+        return tally.settle(relay.run(request.prompt.encode("utf-8", "replace")))
 
     def _finish(self, ending: Ending) -> NoReturn:
         """Nothing of the tree is left: judge, keep, say, end."""

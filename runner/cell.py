@@ -21,6 +21,7 @@ OLDEST_BWRAP = (0, 8)
 # The numbers under which bubblewrap and init find their descriptors; 0 to 2 are the agent's own.
 LIFE, REPORT, FIRST_FILE = 3, 4, 5
 MOST_FILES = 16
+NPROC_MARGIN = 16
 FILES = {
     "/etc/passwd": (
         "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n"
@@ -218,11 +219,13 @@ def environment(request: ExecuteRequest, cwd: str) -> dict[str, str]:
     return {**ENVIRONMENT, "PWD": cwd, **request.agent.env}
 
 
-def rlimits(limits: Limits) -> dict[str, tuple[int, int]]:
+def rlimits(limits: Limits, *, in_cgroup: bool = False) -> dict[str, tuple[int, int]]:
     """Soft and hard, by name. Never AS: node alone maps tens of gigabytes."""
+    # A cgroup counts what it refuses, so where there is one it has to be the first to refuse.
+    processes = limits.processes + (NPROC_MARGIN if in_cgroup else 0)
     found = {
         # Counts this run alone, because init sets it inside the user namespace; and threads count.
-        "NPROC": (limits.processes, limits.processes),
+        "NPROC": (processes, processes),
         "NOFILE": (limits.open_files, limits.open_files),
         "FSIZE": (limits.file_bytes, limits.file_bytes),
         "CORE": (0, 0),
@@ -239,11 +242,12 @@ def config(request: ExecuteRequest, host: Host, seccomp: bytes = b"") -> bytes:
     """What init is told over its pipe: NUL-ended `key=value` fields, an empty one last (see `init.parse_config`).
     `seccomp`: the program that filters the agent's system calls; empty for none."""
     cwd = start_directory(request, host)
+    limited = rlimits(request.limits, in_cgroup=request.cell.cgroup is not None)
     fields = [
         f"cwd={cwd}",
         *(f"argv={argument}" for argument in request.agent.argv),
         *(f"env={name}={value}" for name, value in environment(request, cwd).items()),
-        *(f"rlimit={name}:{soft}:{hard}" for name, (soft, hard) in rlimits(request.limits).items()),
+        *(f"rlimit={name}:{soft}:{hard}" for name, (soft, hard) in limited.items()),
         *([f"seccomp={seccomp.hex()}"] if seccomp else []),
     ]
     return b"".join(field.encode("utf-8", "surrogateescape") + b"\0" for field in fields) + b"\0"

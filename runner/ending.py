@@ -15,6 +15,16 @@ class Cause(NamedTuple):
     error: str
 
 
+class Used(NamedTuple):
+    """The most that was measured of the whole tree: bytes, processes with their threads, seconds. `refused`: how often
+    the kernel's counter refused a further process; None where there is no such counter."""
+
+    memory: int = 0
+    processes: int = 0
+    cpu_seconds: float = 0.0
+    refused: int | None = None
+
+
 class Ending(NamedTuple):
     """What is known when nothing is left of the tree. `stuck`: pids that could not be killed. `abandoned`: the
     supervisor is gone."""
@@ -24,3 +34,4 @@ class Ending(NamedTuple):
     output_bytes: int = 0
     stuck: tuple[int, ...] = ()
     abandoned: bool = False
+    used: Used = Used()

@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from runner.refusal import RefusalError
-from shared.messages import ExecuteRequest, Layer
+from runner.sizes import size
+from runner.watchdog import PERIOD
+from shared.messages import ExecuteRequest, Layer, Limits
 from shared.reasons import Reason
 
 if TYPE_CHECKING:
@@ -63,10 +65,8 @@ def held(
         layers.append(Layer(name="no new privileges"))
     if _without_capabilities(hello):
         layers.append(Layer(name="no capabilities"))
-    layers.append(Layer(name="private tmp", detail=f"{_size(limits.tmp_bytes)} each for /tmp, /dev/shm and home"))
-    rlimits = (
-        f"{limits.processes} processes, {limits.open_files} files open, {_size(limits.file_bytes)} a file, no core"
-    )
+    layers.append(Layer(name="private tmp", detail=f"{size(limits.tmp_bytes)} each for /tmp, /dev/shm and home"))
+    rlimits = f"{limits.processes} processes, {limits.open_files} files open, {size(limits.file_bytes)} a file, no core"
     cpu = f", {limits.cpu_seconds} s of CPU" if limits.cpu_seconds is not None else ""
     layers.append(Layer(name="rlimits", detail=rlimits + cpu))
     return tuple(layers)
@@ -83,16 +83,20 @@ def filtered(said: Collection[str], filtering: Filter) -> tuple[Layer, ...]:
     return (Layer(name="seccomp filter", detail=filtering.summary),)
 
 
+def counted(limits: Limits, *, by_cgroup: bool) -> tuple[Layer, ...]:
+    """What bounds the run as a whole, and by whom."""
+    who = "cgroup v2" if by_cgroup else f"watchdog, every {PERIOD * 1000:g} ms"
+    layers = [Layer(name="memory limit", detail=f"{size(limits.memory_bytes)}, {who}")]
+    if limits.cpu_seconds is not None:
+        layers.append(Layer(name="CPU time limit", detail=f"{limits.cpu_seconds} s in all, watchdog"))
+    if limits.cpu_percent is not None and by_cgroup:
+        layers.append(Layer(name="CPU share", detail=f"{limits.cpu_percent} % of a core, cgroup v2"))
+    return tuple(layers)
+
+
 def _apart(name: str, hello: Mapping[str, str], ours: Mapping[str, str]) -> bool:
     return hello.get(name, "?") not in ("?", ours.get(name))
 
 
 def _without_capabilities(hello: Mapping[str, str]) -> bool:
     return all(hello.get(key, "").strip("0") == "" and hello.get(key) for key in CAPABILITIES)
-
-
-def _size(count: int) -> str:
-    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if count >= factor:
-            return f"{count / factor:.4g} {unit}"
-    return f"{count} bytes"

@@ -15,13 +15,13 @@ from runner import answers, logs
 from runner.ending import Ending
 from runner.logs import Logs
 from runner.repair import repair, settings
-from runner.report import Report
 from shared.messages import ExecuteRequest, ExecuteResult, Layer, Usage
 from shared.reasons import Reason
 
 SIGNALS = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE"}
 SIGNALS |= {14: "ALRM", 15: "TERM", 24: "XCPU", 25: "XFSZ", 31: "SYS"}
 SIGKILL, SIGXCPU, SIGXFSZ = 9, 24, 25
+INIT_AND_AGENT = 2
 WORDS_MOST = 4096
 ERROR_MOST = 300
 # A response is one field of one line of the protocol, and each of its bytes may take six there.
@@ -97,7 +97,7 @@ def verdict(
     if report.status is None:
         sentence = "The cell's init ended without a report. Look for the kernel's out-of-memory killer in its log."
         return Verdict(Reason.RUNNER_BROKE, sentence)
-    return of_status(request, report, words) or of_answer(request, answer)
+    return of_status(request, ending, words) or of_answer(request, answer)
 
 
 def no_cell(words: str, found: Mapping[str, str]) -> str:
@@ -113,8 +113,9 @@ def not_started(program: str, step: str, number: int) -> Verdict:
     return Verdict(Reason.SANDBOX_UNAVAILABLE, sentence)
 
 
-def of_status(request: ExecuteRequest, report: Report, words: str) -> Verdict | None:
+def of_status(request: ExecuteRequest, ending: Ending, words: str) -> Verdict | None:
     """What the agent's end says; None: it ended well."""
+    report = ending.report
     code, number = decode_status(report.status)
     limit = request.limits.cpu_seconds
     cpu = (report.user_us + report.system_us) / 1e6
@@ -122,12 +123,26 @@ def of_status(request: ExecuteRequest, report: Report, words: str) -> Verdict | 
         return Verdict(Reason.CPU_LIMIT, f"The agent used its {limit} s of CPU time.")
     if number == SIGXFSZ:
         return Verdict(Reason.DISK_LIMIT, f"The agent wrote a file of more than {request.limits.file_bytes} bytes.")
+    if (number or code) and at_process_limit(request, ending):
+        sentence = f"The agent failed, and had reached its limit of {request.limits.processes} processes and threads."
+        return Verdict(Reason.PROCESS_LIMIT, f"{sentence} {words}".rstrip())
     if number is not None:
         name = f"SIG{SIGNALS[number]}" if number in SIGNALS else f"signal {number}"
         return Verdict(Reason.KILLED_BY_SIGNAL, f"The agent was killed by {name}. {words}".rstrip())
     if code:
         return Verdict(Reason.AGENT_ERROR, f"The agent ended with exit code {code}. {words}".rstrip())
     return None
+
+
+def at_process_limit(request: ExecuteRequest, ending: Ending) -> bool:
+    """Whether the limit was really met: the kernel counted a refusal, or so many were seen, or left at the end.
+
+    Beyond that nobody knows: a fork that fails is only told to the one that asked for it.
+    """
+    used = ending.used
+    if used.refused is not None:
+        return used.refused > 0
+    return max(used.processes, ending.report.left + INIT_AND_AGENT) >= request.limits.processes
 
 
 def decode_status(status: int | None) -> tuple[int | None, int | None]:
@@ -177,9 +192,12 @@ def result(
     code, number = decode_status(report.status if report.failure is None else None)
     usage = Usage(
         wall_seconds=elapsed,
-        cpu_seconds=(report.user_us + report.system_us) / 1e6,
+        cpu_seconds=max((report.user_us + report.system_us) / 1e6, ending.used.cpu_seconds),
         peak_rss_bytes=report.max_rss_kib * 1024,
         output_bytes=ending.output_bytes,
+        # What was over before anybody looked had at least its largest process.
+        peak_memory_bytes=max(ending.used.memory, report.max_rss_kib * 1024),
+        processes_peak=max(ending.used.processes, report.left + INIT_AND_AGENT),
     )
     return ExecuteResult(
         run_id=request.run_id,

@@ -1,8 +1,8 @@
 """Everything between the start of the cell and its end, in one loop that never blocks.
 
 What can happen: init reports, the agent writes or takes its prompt, the supervisor says stop or is gone, a deadline
-passes, bubblewrap ends. Each is one method. The first cause to end the tree wins, whatever the agent does afterwards;
-an agent that had ended before there was a cause has ended by itself.
+or a limit is passed, bubblewrap ends. Each is one method. The first cause to end the tree wins, whatever the agent does
+afterwards; an agent that had ended before there was a cause has ended by itself.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from time import monotonic
 
 from runner import kill, logs
 from runner.channel import Channel
-from runner.ending import Cause, Ending
+from runner.ending import Cause, Ending, Used
 from runner.feed import Feed
 from runner.kill import Rung
 from runner.logs import Logs
 from runner.refusal import RefusalError
 from runner.report import MAX_LINE, Report
 from runner.spawn import Spawned
+from runner.watchdog import Watchdog
 from shared import wire
 from shared.messages import Limits, Progress
 from shared.reasons import Reason
@@ -33,7 +34,8 @@ PROGRESS_SECONDS = 1.0
 
 class Relay:
     """One cell's loop. `admit` gets what init found and gives init's config; `announce` is called once, when the agent
-    runs, with the layers that its process took on itself. Both may raise RefusalError. Times are time.monotonic's."""
+    runs, with the layers that its process took on itself, and gives what watches over it. Both may raise RefusalError.
+    `end_group` ends what is in the cell's cgroup, if it has one. Times are time.monotonic's."""
 
     def __init__(
         self,
@@ -44,16 +46,18 @@ class Relay:
         *,
         since: float,
         admit: Callable[[dict[str, str]], bytes],
-        announce: Callable[[tuple[str, ...]], None],
+        announce: Callable[[tuple[str, ...]], Watchdog],
+        end_group: Callable[[], None],
     ) -> None:
         self._cell, self._channel, self._files, self._limits = cell, channel, files, limits
-        self._admit, self._announce = admit, announce
+        self._admit, self._announce, self._end_group = admit, announce, end_group
+        self._watchdog: Watchdog | None = None
         self._report, self._reports = Report(), wire.LineSplitter(MAX_LINE)
         self._cause: Cause | None = None
         self._output_bytes, self._told_bytes, self._told_at = 0, 0, since
         self._wall, self._setup = since + limits.wall_seconds, since + limits.setup_seconds
         self._rung, self._rung_at = Rung.RUNNING, since
-        self._over = False
+        self._over, self._heard_at = False, since
         self._selector = selectors.DefaultSelector()
         self._prompt = Feed(self._selector, cell.pipes.stdin, once=True)
         self._life = Feed(self._selector, cell.pipes.life, once=False)
@@ -77,7 +81,8 @@ class Relay:
         self._life.close()
         stuck = tuple(kill.sweep())
         self._drain()
-        return Ending(self._report, self._cause, self._output_bytes, stuck, self._channel.ended)
+        used = self._watchdog.used if self._watchdog is not None else Used()
+        return Ending(self._report, self._cause, self._output_bytes, stuck, self._channel.ended, used)
 
     # What happens.
 
@@ -100,7 +105,8 @@ class Relay:
             if not greeted and self._report.hello is not None:
                 self._life.send(self._admit(self._report.hello))
             if not begun and self._report.started:
-                self._announce(self._report.held)
+                self._heard_at = monotonic()
+                self._watchdog = self._announce(self._report.held)
         except RefusalError as refusal:
             self._end(refusal.reason, refusal.sentence, Rung.END)
         if self._report.status is not None:
@@ -116,6 +122,7 @@ class Relay:
         data = self._read(pipe)
         if not data:
             return
+        self._heard_at = monotonic()
         room = self._limits.output_bytes - self._output_bytes
         try:
             logs.write_all(file, data[:room])
@@ -152,11 +159,32 @@ class Relay:
                 f"The cell did not stand, or the agent did not start in it, within {self._limits.setup_seconds:g} s."
             )
             self._end(Reason.TIMEOUT_SETUP, sentence, Rung.END)
+        if now >= (self._idle or now + 1):
+            self._end(Reason.TIMEOUT_IDLE, f"It wrote nothing for {self._limits.idle_seconds:g} s.")
+        self._mind_the_limits()
         if self._rung is Rung.END:
             self._over = self._over or now >= self._rung_at + kill.SWEEP_SECONDS
         exited = self._report.status is not None
         self._climb(kill.climb(self._rung, self._rung_at, now, self._limits.grace_seconds, exited=exited))
         self._tell_progress(now)
+
+    def _mind_the_limits(self) -> None:
+        """Also on the way down: an agent that was told to end may still take all the memory there is."""
+        if self._watchdog is None or self._report.status is not None:
+            return
+        breach = self._watchdog.look(monotonic)
+        if breach is not None:
+            # Killed already and still there: init may be starved, and to wait for it would cost gigabytes.
+            starved = self._rung is breach.rung is Rung.KILL
+            self._end(*breach.cause, breach.rung)
+            self._climb(Rung.END if starved else breach.rung)
+
+    @property
+    def _idle(self) -> float | None:
+        """When the agent will have been silent for too long."""
+        if self._limits.idle_seconds is None or not self._report.started:
+            return None
+        return self._heard_at + self._limits.idle_seconds
 
     # What is done about it.
 
@@ -173,6 +201,7 @@ class Relay:
         self._rung, self._rung_at = rung, monotonic()
         if rung is Rung.END:
             self._life.close()
+            self._end_group()
             with suppress(ProcessLookupError):
                 os.kill(self._cell.pid, kill.SIGKILL)
         else:
@@ -191,7 +220,9 @@ class Relay:
         if self._rung is Rung.END:
             times = [self._rung_at + kill.SWEEP_SECONDS]
         elif self._cause is None and not exited:
-            times += [self._wall, None if self._report.started else self._setup]
+            times += [self._wall, None if self._report.started else self._setup, self._idle]
+        if self._watchdog is not None and not exited:
+            times.append(self._watchdog.due)
         if self._output_bytes > self._told_bytes or self._channel.behind:
             times.append(max(self._told_at + PROGRESS_SECONDS, now + PROGRESS_SECONDS / 10))
         nearest = min((time for time in times if time is not None), default=None)

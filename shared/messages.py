@@ -46,6 +46,9 @@ class Limits:
     wall_seconds: float
     setup_seconds: float
     grace_seconds: float
+    idle_seconds: float | None = None
+    cpu_percent: int | None = None
+    """Of one core, for the whole run. Only a cgroup can hold it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,8 @@ class Cell:
     """Shown at its own path; None: a private scratch directory."""
     run_as: RunAs | None = None
     bwrap: str = "/usr/bin/bwrap"
+    cgroup: str | None = None
+    """An empty cgroup v2 leaf with its limits set, made for this attempt; None: a watchdog takes its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +169,8 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What an attempt used, as measured. `peak_rss_bytes` is the largest single process, `processes` those reaped."""
+    """What an attempt used, as measured. `peak_rss_bytes` is the largest single process, `peak_memory_bytes` all of
+    them together, `processes_peak` with their threads."""
 
     __pydantic_config__: ClassVar[Strictness] = STRICT
 
@@ -172,6 +178,8 @@ class Usage:
     cpu_seconds: float
     peak_rss_bytes: int
     output_bytes: int
+    peak_memory_bytes: int = 0
+    processes_peak: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,8 @@ class Load:
     """Runs of the same job that are not over."""
     same_job_waiting: int
     """Occurrences of the same job before this one in the queue."""
+    host_busy: str = ""
+    """Why the host has no room for one more run; empty where it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,10 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """It keeps its place in the queue; `why` is shown to people."""
+    """It keeps its place in the queue; `why` is shown to people. `skipped_as`: what it is if it waits for too long."""
 
     why: str
+    skipped_as: Reason = Reason.EXPIRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,15 @@ class Replace:
 Verdict = Start | Wait | Skip | Replace
 
 
-def admit(job: CronJob, load: Load, expired: bool = False) -> Verdict:
-    """Decide about one occurrence. Asked again at every change until it is neither waiting nor replacing."""
+def admit(job: CronJob, load: Load, expired: bool = False, waited: Wait | None = None) -> Verdict:
+    """Decide about one occurrence. Asked again at every change until it is neither waiting nor replacing.
+
+    `waited`: the verdict before this one, if it had to wait.
+    """
     if expired:
-        return Skip(Reason.EXPIRED, "It waited for longer than its grace.")
+        reason = Reason.EXPIRED if waited is None else waited.skipped_as
+        last = f": {waited.why}" if waited is not None and reason is Reason.HOST_BUSY else ""
+        return Skip(reason, f"It waited for longer than its grace{last}.")
     if load.same_job or load.same_job_waiting:
         verdict = _overlapping(job.overlap, load)
         if verdict is not None:
@@ -64,7 +72,7 @@ def admit(job: CronJob, load: Load, expired: bool = False) -> Verdict:
         return Wait(f"{load.running} of {load.cap} runs are going on")
     if load.cap_of_type is not None and load.running_of_type >= load.cap_of_type:
         return Wait(f"{load.running_of_type} of {load.cap_of_type} {job.type.value} runs are going on")
-    return Start()
+    return Wait(load.host_busy, Reason.HOST_BUSY) if load.host_busy else Start()
 
 
 def _overlapping(overlap: Overlap, load: Load) -> Verdict | None:

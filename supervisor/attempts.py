@@ -91,4 +91,6 @@ def _sum(before: Usage | None, now: Usage | None) -> Usage | None:
         cpu_seconds=before.cpu_seconds + now.cpu_seconds,
         peak_rss_bytes=max(before.peak_rss_bytes, now.peak_rss_bytes),
         output_bytes=before.output_bytes + now.output_bytes,
+        peak_memory_bytes=max(before.peak_memory_bytes, now.peak_memory_bytes),
+        processes_peak=max(before.processes_peak, now.processes_peak),
     )

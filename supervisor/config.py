@@ -17,7 +17,7 @@ from supervisor.errors import InvalidError, StoreError
 from supervisor.home import user_home
 from supervisor.models import Identifier, JobType
 from supervisor.sentences import sentence
-from supervisor.sizes import SIZE, Bytes, format_size
+from supervisor.sizes import LARGEST, SIZE, Bytes, format_size
 from supervisor.store import read_bytes
 
 FILE_BYTES = 1 << 20
@@ -53,7 +53,15 @@ FileSize = Annotated[Bytes, Field(description="The largest file that it may writ
 Tmp = Annotated[Bytes, Field(description="Its private /tmp.")]
 Output = Annotated[Bytes, Field(description="What it may write to its standard output and error.")]
 CpuSeconds = Annotated[
-    int, Field(ge=0, le=7 * 86400, description="CPU time of each process, in seconds. 0: no limit but the run's own.")
+    int, Field(ge=0, le=7 * 86400, description="CPU time of the whole run, in seconds. 0: no limit.")
+]
+CpuPercent = Annotated[
+    int,
+    Field(ge=0, le=102400, description="CPU share of the whole run, in percent of one core; needs a cgroup. 0: any."),
+]
+IdleSeconds = Annotated[
+    int,
+    Field(ge=0, le=7 * 86400, description="Seconds that it may write nothing. A job may say otherwise. 0: for ever."),
 ]
 AtOnce = Annotated[
     int, Field(ge=0, le=1024, description="How many runs of this type may go on at once. 0: up to max_concurrent.")
@@ -72,6 +80,8 @@ class JobLimits(BaseModel):
     tmp: Tmp = 256 << 20
     output: Output = 64 << 20
     cpu_seconds: CpuSeconds = 0
+    cpu_percent: CpuPercent = 0
+    idle_seconds: IdleSeconds = 0
     at_once: AtOnce = 0
 
 
@@ -141,6 +151,23 @@ class Config(BaseModel):
     uid_count: Annotated[
         int, Field(ge=1, le=LAST_UID, description="Under root only: how many such user ids there are.")
     ] = 65536
+    min_available_memory: Annotated[
+        int,
+        SIZE,
+        Field(ge=0, le=LARGEST, description="Memory that the host must have left for a run to start. 0: any."),
+    ] = 512 << 20
+    max_memory_pressure: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=100,
+            description="Percent of the last 10 s that processes waited for memory: above, no run starts. 0: any.",
+        ),
+    ] = 20
+    max_cpu_pressure: Annotated[
+        int,
+        Field(ge=0, le=100, description="The same for processes that waited for a CPU. 0: any."),
+    ] = 0
     network_home: Annotated[
         bool, Field(description="Whether the home may lie on a network file system, where locks may not hold.")
     ] = False
@@ -165,8 +192,8 @@ class Config(BaseModel):
         """How many runs of this type may go on at once. None: as many as of all."""
         return self.of_type(job_type).at_once or None
 
-    def limits_for(self, job_type: JobType, wall_seconds: float) -> Limits:
-        """What one attempt of such a job may use, as its runner is told."""
+    def limits_for(self, job_type: JobType, wall_seconds: float, idle_seconds: int | None = None) -> Limits:
+        """What one attempt of such a job may use, as its runner is told. `idle_seconds` None: as the type has it."""
         of_type = self.of_type(job_type)
         return Limits(
             memory_bytes=of_type.memory,
@@ -179,6 +206,8 @@ class Config(BaseModel):
             wall_seconds=wall_seconds,
             setup_seconds=self.setup_seconds,
             grace_seconds=self.grace_seconds,
+            idle_seconds=(of_type.idle_seconds if idle_seconds is None else idle_seconds) or None,
+            cpu_percent=of_type.cpu_percent or None,
         )
 
 

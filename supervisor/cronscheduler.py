@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from shared.messages import ExecuteRequest
+from supervisor import pressure
 from supervisor.bytecode import compile_package
+from supervisor.cgroup import Cgroup
 from supervisor.clock import Clock, Moment, SystemClock
 from supervisor.config import Config
 from supervisor.definition import JobDraft, Setting, define
@@ -76,6 +78,7 @@ class CronScheduler:
             new_id=new_id,
             prepare=self._prepare,
             told_end=self._notifier.tell,
+            host_busy=lambda: pressure.busy(pressure.read(), config),
             logger=self.logger,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -326,6 +329,9 @@ class CronScheduler:
             raise StoreError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error
 
 
-def make_executor(home: Path, sweep: Callable[[int], bool] = lambda _session: False) -> Executor:
+def make_executor(
+    home: Path, sweep: Callable[[int], bool] = lambda _session: False, cgroup: Cgroup | None = None
+) -> Executor:
     """An executor whose runners find their modules compiled, whatever the environment says about bytecode."""
-    return Executor(sys.executable, compile_package(("runner", "shared"), home / "pycache"), sweep=sweep)
+    pycache = compile_package(("runner", "shared"), home / "pycache")
+    return Executor(sys.executable, pycache, sweep=sweep, cgroup=cgroup)

@@ -9,7 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
-from supervisor import __version__, strays
+from supervisor import __version__, cgroup, strays
+from supervisor.cgroup import Cgroup, CgroupError
 from supervisor.config import Config, load_config
 from supervisor.control import Server
 from supervisor.cronscheduler import CronScheduler, make_executor
@@ -40,7 +41,7 @@ def supervise(home: Home, config_path: Path | None) -> int:
 
 
 async def _supervise(home: Home, config: Config) -> None:
-    executor = make_executor(home.root, strays.sweep)
+    executor = make_executor(home.root, strays.sweep, _claim_cgroup())
     scheduler = CronScheduler(CronStore(home), executor, runs=RunsStore(home, keep=config.history), config=config)
     async with scheduler.keep_time() as drained:
         _stop_on_signals(asyncio.get_running_loop(), scheduler)
@@ -77,6 +78,19 @@ def _check_file_system(home: Home, config: Config) -> None:
             f"The home {home.root} lies on a network file system ({kind}), where a lock may not keep a supervisor of "
             "another machine out. Choose a local one with --home, or set network_home = true if its locks do hold."
         )
+
+
+def _claim_cgroup() -> Cgroup | None:
+    """A cgroup of our own, if there is one to be had. What a killed predecessor left in it is ended first."""
+    try:
+        found = cgroup.claim(cgroup.here(), os.getpid())
+    except CgroupError as error:
+        log.info("memory of runs is limited by a watchdog, not by a cgroup: %s", error)
+        return None
+    log.info("memory of runs is limited by cgroup v2 in %s", found.path)
+    for leaf in found.sweep():
+        log.warning("%s is of a former supervisor and does not end", leaf.path)
+    return found
 
 
 def _stop_on_signals(loop: asyncio.AbstractEventLoop, scheduler: CronScheduler) -> None:

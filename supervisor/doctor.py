@@ -13,7 +13,7 @@ from pathlib import Path
 from shared.messages import AgentSpec, Cell, ExecuteRequest, ExecuteResult
 from shared.reasons import Reason
 from shared.wire import ProtocolError
-from supervisor import weights
+from supervisor import cgroup, weights
 from supervisor.config import Config
 from supervisor.cronscheduler import make_executor
 from supervisor.errors import CronwardError
@@ -26,6 +26,7 @@ from supervisor.requests import throw_away_uid
 from supervisor.runs import RunsStore
 
 TRY_SECONDS = 20.0
+DELEGATED = "systemd-run --user --scope -p Delegate=yes -- cronward supervise"
 OUR_NAMES = ("supervisor", "runner", "shared")
 
 
@@ -49,6 +50,7 @@ def examine(home: Home, config: Config) -> list[Finding]:
         lambda: _home(home),
         lambda: _stores(home),
         lambda: _cell(home, config),
+        lambda: _whole_run(home, config),
         lambda: _embedded_agent(config),
         lambda: _supervisor(home),
     )
@@ -113,6 +115,21 @@ def _cell(home: Home, config: Config) -> Iterator[Finding]:
     yield Finding("cell", True, "an agent can be confined here")
     for layer in result.layers:
         yield Finding(f"layer: {layer.name}", True, layer.detail)
+
+
+def _whole_run(home: Home, config: Config) -> Iterator[Finding]:
+    """Who limits memory and CPU of a run as a whole: the supervisor that runs, else one started from here."""
+    info = read_info(home)
+    where = "the supervisor has" if info else "a supervisor started here would have"
+    kernel = cgroup.led_by(info.pid) if info else cgroup.at_hand(os.getpid())
+    shares = any(config.of_type(job_type).cpu_percent for job_type in JobType)
+    if kernel:
+        yield Finding("limits", True, f"by the kernel: {where} a cgroup v2 of its own")
+    elif shares:
+        yield Finding("limits", False, f"cpu_percent is set, and {where} no cgroup v2 of its own", DELEGATED)
+    else:
+        detail = f"by a watchdog in each runner, every 100 ms: {where} no cgroup v2 of its own"
+        yield Finding("limits", True, f"{detail}. For limits by the kernel: {DELEGATED}")
 
 
 def trial(folder: Path, config: Config) -> ExecuteRequest:

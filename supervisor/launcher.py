@@ -24,7 +24,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +33,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from shared.messages import ExecuteRequest, ExecuteResult, RunnerMessage, Stop
 from shared.reasons import Reason
 from shared.wire import MAX_LINE, LineSplitter, ProtocolError, encode
+from supervisor.cgroup import Cgroup, CgroupError, Leaf
 
 RUNNER = Path(__file__).resolve().parent.parent / "runner" / "__main__.py"
 _MESSAGES: TypeAdapter[RunnerMessage] = TypeAdapter(Annotated[RunnerMessage, Field(discriminator="type")])
@@ -80,8 +81,9 @@ class Runner:
         loop: asyncio.AbstractEventLoop,
         tell: Callable[[News], None],
         sweep: Callable[[int], bool],
+        leaf: Leaf | None,
     ) -> None:
-        self.request = request
+        self.request, self._leaf = request, leaf
         self.pid = process.pid
         self._process = process
         self._loop = loop
@@ -208,7 +210,9 @@ class Runner:
                 self._hear(data)
 
     def _settle(self, again: float = _SWEEP_AGAIN) -> None:
-        if self._sweep(self.pid):
+        # Both are asked each time: what one kills may be what the other waits for.
+        left = self._sweep(self.pid)
+        if (self._leaf is not None and not self._leaf.clear()) or left:
             # What cannot be killed (a dead network file system) is asked about ever more seldom.
             self._loop.call_later(again, self._settle, min(again * 2, _SWEEP_SELDOM))
             return
@@ -225,9 +229,10 @@ class Executor:
         pycache_prefix: Path | None = None,
         runner: Path = RUNNER,
         sweep: Callable[[int], bool] = lambda _session: False,
+        cgroup: Cgroup | None = None,
     ) -> None:
         """`sweep`: `strays.sweep`, where this process adopts what its runners leave; not among others' children."""
-        self._python, self._runner, self._sweep = python, runner, sweep
+        self._python, self._runner, self._sweep, self._cgroup = python, runner, sweep, cgroup
         self._options = ["-X", f"pycache_prefix={pycache_prefix}"] if pycache_prefix else []
 
     def spawn(
@@ -242,6 +247,32 @@ class Executor:
         Must be called from a thread that outlives the run: the kernel kills a runner when the *thread* that spawned
         it ends (prctl(2), PR_SET_PDEATHSIG).
         """
+        leaf = self._leaf(request)
+        try:
+            if leaf is not None:
+                request = replace(request, cell=replace(request.cell, cgroup=str(leaf.path)))
+            return self._spawn(request, tell, loop, slug, leaf)
+        except BaseException:
+            if leaf is not None:
+                leaf.clear()
+            raise
+
+    def _leaf(self, request: ExecuteRequest) -> Leaf | None:
+        if self._cgroup is None:
+            return None
+        try:
+            return self._cgroup.leaf(request.run_id, request.attempt, request.limits)
+        except CgroupError as error:
+            raise SpawnError(str(error)) from error
+
+    def _spawn(
+        self,
+        request: ExecuteRequest,
+        tell: Callable[[News], None],
+        loop: asyncio.AbstractEventLoop,
+        slug: str,
+        leaf: Leaf | None,
+    ) -> Runner:
         line = encode(asdict(request))  # before there is a process to clean up
         log_dir = Path(request.log_dir)
         try:
@@ -265,7 +296,7 @@ class Executor:
         finally:
             os.close(diagnostics)
         try:
-            runner = Runner(request, process, loop, tell, self._sweep)
+            runner = Runner(request, process, loop, tell, self._sweep, leaf)
         except OSError as error:  # no descriptor left: one that cannot be watched must not live
             with process:
                 process.kill()

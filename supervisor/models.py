@@ -168,6 +168,8 @@ class CronJob(_Record):
     timeout_mins: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 30
     timeout_secs: Annotated[int, Field(ge=1, le=7 * 24 * 3600)] | None = None
     """Where set, rules over `timeout_mins`: for timeouts that are no whole minutes."""
+    idle_timeout_secs: Annotated[int, Field(ge=0, le=7 * 24 * 3600)] | None = None
+    """How long the agent may write nothing. 0: for ever; None: as the configuration has it for the type."""
     retries: Annotated[int, Field(ge=0, le=20)] = 3
     retry_delay: Annotated[int, Field(ge=0, le=24 * 3600 * SECOND)] = SECOND
     overlap: Overlap = Overlap.SKIP

@@ -34,7 +34,7 @@ def request_for(
         prompt=job.prompt,
         agent=replace(agent, env={**agent.env, **about}),
         cell=Cell(work_dir=job.work_dir or None, run_as=run_as, bwrap=config.bwrap),
-        limits=config.limits_for(job.type, seconds_left),
+        limits=config.limits_for(job.type, seconds_left, job.idle_timeout_secs),
         output_format=job.output_format.value,
         output_schema=job.output_schema,
         response_bytes=config.response_bytes,

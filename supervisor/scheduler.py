@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from shared.reasons import Reason
 from supervisor import occurrences
-from supervisor.admission import Load, Replace, Skip, Start, Verdict, admit
+from supervisor.admission import Load, Replace, Skip, Start, Verdict, Wait, admit
 from supervisor.agenda import Agenda, Entry
 from supervisor.attempts import TOLD
 from supervisor.clock import Moment
@@ -25,6 +25,7 @@ from supervisor.jobs import CronStore
 from supervisor.launcher import News
 from supervisor.liveruns import SAVE_AGAIN, LiveRun, LiveRuns, Prepare, Spawn
 from supervisor.models import CronJob, CronRun, Status, Trigger
+from supervisor.pressure import HOST_AGAIN, Room
 from supervisor.runs import RunsStore
 from supervisor.waiting import Queue, Waiting
 
@@ -55,6 +56,7 @@ class Scheduler:
         prepare: Prepare,
         spawn: Spawn | None = None,
         told_end: Callable[[CronJob, CronRun], None] = lambda _job, _run: None,
+        host_busy: Callable[[], str] = lambda: "",
         logger: logging.Logger | None = None,
     ) -> None:
         self.jobs, self.runs, self.config = jobs, runs, config
@@ -68,12 +70,13 @@ class Scheduler:
         self._drain_is_over = False
         self._unstored = False
         self._new_id, self._host, self._told_end = new_id, host, told_end
+        self._room = Room(host_busy)
 
     # ---- one turn
 
     def tick(self, now: Moment) -> Wake:
         """What happened -> what is over time -> what may start -> what is due. Returns when to come again."""
-        self._unstored = False
+        self._unstored, self._room.busy = False, ""
         self._hear(now)
         self.live.enforce(now, self._may_retry)
         self._admit_waiting(now)  # before what is only due now: who waits longest has the next slot
@@ -255,6 +258,7 @@ class Scheduler:
                 live = self.live.get(earlier.id)
                 if live is not None:
                     self.live.stop(live, Reason.REPLACED, now)
+        waiting.verdict = verdict if isinstance(verdict, Wait) else None
         waiting.why = "the run that it replaces is ending" if isinstance(verdict, Replace) else verdict.why
         return False
 
@@ -267,15 +271,17 @@ class Scheduler:
             cap_of_type=self.config.at_once(job.type),
             same_job=self.live.of_job(job.id),
             same_job_waiting=self.waiting.count(job.id),
+            host_busy=self._room.look() if self._has_slot(job) else "",
         )
-        return admit(job, load, expired=waiting.expires is not None and now.wall > waiting.expires)
+        return admit(job, load, waiting.expires is not None and now.wall > waiting.expires, waiting.verdict)
+
+    def _has_slot(self, job: CronJob) -> bool:
+        cap = self.config.at_once(job.type)
+        free = self.live.holding() < self.config.max_concurrent
+        return free and (cap is None or self.live.holding(job.type) < cap)
 
     def _may_retry(self, live: LiveRun) -> bool:
-        if self.draining:
-            return False
-        cap = self.config.at_once(live.job.type)
-        free = self.live.holding() < self.config.max_concurrent
-        return free and (cap is None or self.live.holding(live.job.type) < cap)
+        return not self.draining and self._has_slot(live.job) and not self._room.look()
 
     def _end_drain(self, now: Moment) -> None:
         if not self.draining:
@@ -289,6 +295,8 @@ class Scheduler:
         monos = [self.live.next_wake(now.mono)]
         if self._unstored:
             monos.append(now.mono + SAVE_AGAIN)
+        if self._room.busy:  # nothing tells when that is over
+            monos.append(now.mono + HOST_AGAIN)
         if self.draining and self._drained_by > now.mono:
             monos.append(self._drained_by)
         wall = None if self.draining else self.agenda.next_due()

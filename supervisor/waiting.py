@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.reasons import Reason
+from supervisor.admission import Wait
 from supervisor.models import CronJob, CronRun
 
 
@@ -21,6 +22,8 @@ class Waiting:
     """When it is too late to start it. None: never, because somebody asked for it by hand."""
     why: str = ""
     """What it waits for, in words. Empty: it was not asked yet whether it may start."""
+    verdict: Wait | None = None
+    """Why it had to wait when it was asked for last."""
     canceled: Reason | None = None
     """Why it is not to run any more, while that is not on disk yet."""
 

@@ -59,7 +59,7 @@ class Timeline:
         self.spawn = FakeSpawn(self._check_claim)
         self.told: list[CronRun] = []
         self.full: Callable[[CronRun], bool] = lambda _run: False
-        self.bad_definition = ""
+        self.bad_definition = self.busy = ""
         self.no_directory = False
         self.job_ids: dict[str, str] = {}
         self.created: dict[str, CronJob] = {}
@@ -83,6 +83,7 @@ class Timeline:
             prepare=self._prepare,
             spawn=self.spawn,
             told_end=lambda _job, run: self.told.append(run),
+            host_busy=lambda: self.busy,
         )
         if load:
             recover(self.core, self.clock.now())

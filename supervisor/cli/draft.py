@@ -50,13 +50,17 @@ def described(given: Mapping[str, str | int | None]) -> dict[str, Any]:
     return ({"agent": "command"} | found) if "command" in found else found
 
 
-def bounds(work_dir: str | None, timeout: str | None, retry_delay: str | None) -> dict[str, Any]:
+def bounds(
+    work_dir: str | None, timeout: str | None, retry_delay: str | None, idle_timeout: str | None
+) -> dict[str, Any]:
     """The fields of place and time, in the units of a job."""
     found: dict[str, Any] = {}
     if work_dir is not None:
         found["work_dir"] = full_path(work_dir)
     if timeout is not None:
         found["timeout_secs"] = duration_seconds(timeout)
+    if idle_timeout is not None:
+        found["idle_timeout_secs"] = duration_seconds(idle_timeout)
     if retry_delay is not None:
         found["retry_delay"] = duration_nanoseconds(retry_delay)
     return found

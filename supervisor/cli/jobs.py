@@ -41,6 +41,9 @@ def add(
         Text, typer.Option("--type", metavar="TYPE", help="Limits: light, medium, resource-intensive. Default: light.")
     ] = None,
     timeout: Annotated[Text, typer.Option(metavar="DURATION", help="Of a whole run. Default: 30m.")] = None,
+    idle_timeout: Annotated[
+        Text, typer.Option(metavar="DURATION", help="How long it may write nothing. Default: as configured, none.")
+    ] = None,
     retries: Annotated[int | None, typer.Option(metavar="N", help="Further attempts. Default: 3.")] = None,
     retry_delay: Annotated[
         Text, typer.Option(metavar="DURATION", help="Before the first retry; doubles. Default: 1s.")
@@ -65,7 +68,7 @@ def add(
     given = {"name": name, "agent": agent, "command": command, "model": model, "type": job_type, "retries": retries}
     fields = draft.timing(cron, every, at, tz, place.now) | draft.described(given)
     fields |= {"prompt": draft.prompt_text(prompt, prompt_file), "created_by": user_name(), "enabled": not disabled}
-    fields |= draft.bounds(work_dir, timeout, retry_delay) | draft.output(output_format, output_schema)
+    fields |= draft.bounds(work_dir, timeout, retry_delay, idle_timeout) | draft.output(output_format, output_schema)
     with place.desk() as desk:
         added = desk.add_job(fields)
     _told(place, added.id, "Added", as_json)

@@ -94,7 +94,8 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
         yield "took", f"{lasted(run.duration)}, {run.attempt} attempt{'s' * (run.attempt != 1)}"
     if run.usage is not None:
         used = run.usage
-        yield "used", f"{used.cpu_seconds:.1f} s of CPU, {size(used.peak_rss_bytes)} at most in one process"
+        most = f"at most {size(used.peak_memory_bytes)} in {used.processes_peak} processes and threads"
+        yield "used", f"{used.cpu_seconds:.1f} s of CPU, {most}, {size(used.peak_rss_bytes)} in one"
     if run.layers:
         yield "cell", "\n".join(f"{layer.name}: {layer.detail}" if layer.detail else layer.name for layer in run.layers)
     if run.log_dir:

@@ -185,6 +185,13 @@ def test_memory_is_limited_by_data_and_never_by_address_space(memory: int, data:
     assert "CPU" not in found
 
 
+def test_a_cgroup_refuses_processes_before_the_rlimit_does() -> None:
+    """Only a cgroup counts what it refuses."""
+    assert cell.rlimits(limits(processes=64), in_cgroup=True)["NPROC"][0] > 64
+    grouped = replace(wanted(), cell=replace(wanted().cell, cgroup="/sys/fs/cgroup/run"))
+    assert b"NPROC:64:64" not in init.parse_config(cell.config(grouped, HOST))["rlimit"]
+
+
 def test_cpu_time_warns_before_it_kills() -> None:
     soft, hard = cell.rlimits(limits(cpu_seconds=60))["CPU"]
     assert soft == 60 < hard

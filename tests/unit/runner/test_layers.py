@@ -64,3 +64,12 @@ def test_only_what_was_seen_is_claimed() -> None:
     assert "cgroup namespace" not in held
     assert held["rlimits"] == "64 processes, 256 files open, 64 MiB a file, no core, 9 s of CPU"
     assert "uid drop" not in {layer.name for layer in layers.held(HELLO, OURS, (0, 8, 0), None, asked)}
+
+
+def test_the_record_says_who_bounds_the_run_as_a_whole() -> None:
+    asked = limits(memory_bytes=1 << 30, cpu_seconds=9, cpu_percent=50)
+    watched = {layer.name: layer.detail for layer in layers.counted(asked, by_cgroup=False)}
+    assert watched == {"memory limit": "1 GiB, watchdog, every 100 ms", "CPU time limit": "9 s in all, watchdog"}
+    grouped = {layer.name: layer.detail for layer in layers.counted(asked, by_cgroup=True)}
+    assert grouped == watched | {"memory limit": "1 GiB, cgroup v2", "CPU share": "50 % of a core, cgroup v2"}
+    assert [layer.name for layer in layers.counted(limits(), by_cgroup=True)] == ["memory limit"]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import output
-from runner.ending import Cause, Ending
+from runner.ending import Cause, Ending, Used
 from runner.output import Answer, cut, decode_status, last_line, shown, verdict
 from runner.report import Report
 from shared import wire
@@ -53,6 +53,14 @@ TABLE: list[tuple[str, Ending, dict[str, Any], Reason, str]] = [
     ("cpu, deaf", ended(9, "usage 9900000 200000 1"), {"limits": limits(cpu_seconds=10)}, Reason.CPU_LIMIT, "10 s"),
     ("killed below", ended(9, "usage 900000 0 1"), {"limits": limits(cpu_seconds=10)}, Reason.KILLED_BY_SIGNAL, ""),
     ("file size", ended(25), {}, Reason.DISK_LIMIT, "file"),
+    ("at its processes", ended(1 << 8, used=Used(processes=64)), {"words": b"no"}, Reason.PROCESS_LIMIT, "64 pr"),
+    ("killed at its processes", ended(6, used=Used(processes=64)), {}, Reason.PROCESS_LIMIT, "64 processes"),
+    ("below its processes", ended(1 << 8, used=Used(processes=63)), {}, Reason.AGENT_ERROR, ""),
+    ("well at its processes", ended(0, used=Used(processes=64)), {}, Reason.OK, ""),
+    ("left at its processes", Ending(report("started", "exited 256 62")), {}, Reason.PROCESS_LIMIT, ""),
+    ("refused processes", ended(1 << 8, used=Used(refused=3)), {}, Reason.PROCESS_LIMIT, ""),
+    ("refused none", ended(1 << 8, used=Used(processes=64, refused=0)), {}, Reason.AGENT_ERROR, ""),
+    ("CPU at its processes", ended(24, used=Used(processes=64)), {}, Reason.CPU_LIMIT, ""),
     ("stopped", ended(0, cause=STOPPED), {}, Reason.REPLACED, ""),
     ("stopped by a signal", ended(15, cause=STOPPED), {}, Reason.REPLACED, ""),
     ("stuck", ended(0, cause=STOPPED, stuck=(7, 8)), {}, Reason.RUNNER_BROKE, "7, 8"),
@@ -94,6 +102,15 @@ def test_a_result_says_how_the_agent_itself_ended() -> None:
     assert (found.reason, found.exit_code, found.signal, found.duration) == (Reason.REPLACED, None, 15, 1_500_000_000)
     assert found.usage is not None
     assert (found.usage.cpu_seconds, found.usage.peak_rss_bytes, found.usage.output_bytes) == (2.0, 2 << 20, 7)
+    assert (found.usage.peak_memory_bytes, found.usage.processes_peak) == (2 << 20, 2)
+
+
+def test_what_was_measured_of_the_whole_tree_counts_where_it_is_more() -> None:
+    ending = ended(0, "usage 1500000 500000 2048", used=Used(memory=9 << 20, processes=30, cpu_seconds=4.0))
+    found = output.result(request(Path("/log"), "prog"), ending, judged(ending), (), 1.5).usage
+    assert found is not None
+    assert (found.peak_memory_bytes, found.processes_peak, found.cpu_seconds) == (9 << 20, 30, 4.0)
+    assert found.peak_rss_bytes == 2 << 20
 
 
 def test_an_agent_that_was_never_started_has_no_exit_code_and_no_usage() -> None:

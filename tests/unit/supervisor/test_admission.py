@@ -27,7 +27,9 @@ ROOM = {"empty": (0, 0), "room": (3, 1), "full": (4, 1), "too many": (5, 1), "ty
 """Runs in all, of 4; runs of the job's type, of 2."""
 
 
-def load(running: int = 0, of_type: int = 0, lives: bool = False, waits: bool = False, of_2: bool = True) -> Load:
+def load(
+    running: int = 0, of_type: int = 0, lives: bool = False, waits: bool = False, of_2: bool = True, busy: str = ""
+) -> Load:
     return Load(
         running=running,
         cap=4,
@@ -35,6 +37,7 @@ def load(running: int = 0, of_type: int = 0, lives: bool = False, waits: bool = 
         cap_of_type=2 if of_2 else None,
         same_job=(EARLIER,) if lives else (),
         same_job_waiting=int(waits),
+        host_busy=busy,
     )
 
 
@@ -79,6 +82,25 @@ def test_waiting_says_what_for() -> None:
     queued = admit(make_job(overlap="queue"), load(lives=True))
     assert isinstance(queued, Wait)
     assert EARLIER.id in queued.why
+
+
+@pytest.mark.parametrize(("overlap", "situation", "room"), list(product(Overlap, range(4), ROOM)))
+def test_a_busy_host_keeps_back_what_would_start_and_nothing_else(overlap: Overlap, situation: int, room: str) -> None:
+    running, of_type = ROOM[room]
+    lives, waits = bool(situation & 1), bool(situation & 2)
+    quiet = admit(make_job(overlap=overlap), load(running, of_type, lives, waits))
+    found = admit(make_job(overlap=overlap), load(running, of_type, lives, waits, busy="the host is busy"))
+    assert found == (Wait("the host is busy", Reason.HOST_BUSY) if quiet == Start() else quiet)
+
+
+def test_what_waits_too_long_is_skipped_for_what_it_waited_for_last() -> None:
+    host, slot = Wait("the host is busy: so and so", Reason.HOST_BUSY), Wait("4 of 4 runs are going on")
+    assert admit(make_job(), load(), expired=True, waited=host) == Skip(
+        Reason.HOST_BUSY, "It waited for longer than its grace: the host is busy: so and so."
+    )
+    expected = Skip(Reason.EXPIRED, "It waited for longer than its grace.")
+    assert admit(make_job(), load(), expired=True, waited=slot) == expected
+    assert admit(make_job(), load(busy="the host is busy"), expired=True) == expected
 
 
 # What Kubernetes' CronJob controller does with an hourly job, by its own TestControllerV2SyncCronJob (04791b4):

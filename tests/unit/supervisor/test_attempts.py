@@ -78,14 +78,20 @@ def test_a_run_that_was_told_to_stop_never_completes_and_is_never_tried_again(ca
 
 
 def test_use_adds_up_and_the_answer_is_the_newest() -> None:
-    first = Usage(wall_seconds=2.0, cpu_seconds=1.0, peak_rss_bytes=900, output_bytes=10)
-    second = Usage(wall_seconds=3.0, cpu_seconds=0.5, peak_rss_bytes=500, output_bytes=20)
+    first = Usage(
+        wall_seconds=2.0, cpu_seconds=1.0, peak_rss_bytes=900, output_bytes=10, peak_memory_bytes=8, processes_peak=3
+    )
+    second = Usage(
+        wall_seconds=3.0, cpu_seconds=0.5, peak_rss_bytes=500, output_bytes=20, peak_memory_bytes=9, processes_peak=2
+    )
     layers = (Layer(name="landlock"),)
     run = with_result(
         RUNNING, make_result(Reason.AGENT_ERROR, error="no", response="a", usage=first, layers=layers, left_behind=2)
     )
     run = with_result(run, make_result(response="b", answer_bytes=1, exit_code=0, usage=second, left_behind=1))
-    assert run.usage == Usage(wall_seconds=5.0, cpu_seconds=1.5, peak_rss_bytes=900, output_bytes=30)
+    assert run.usage == Usage(
+        wall_seconds=5.0, cpu_seconds=1.5, peak_rss_bytes=900, output_bytes=30, peak_memory_bytes=9, processes_peak=3
+    )
     assert (run.response, run.answer_bytes, run.exit_code, run.error) == ("b", 1, 0, "")
     assert (run.left_behind, run.layers) == (3, layers)
 

@@ -79,6 +79,15 @@ def test_the_limits_of_an_attempt_are_those_of_its_type_and_the_settings() -> No
     assert config.limits_for(JobType.LIGHT, 60.0).cpu_seconds is None
 
 
+def test_a_job_may_say_otherwise_how_long_it_may_be_silent() -> None:
+    config = Config.model_validate({"limits": {"light": {"idle_seconds": 600, "cpu_percent": 50}}})
+    assert config.limits_for(JobType.LIGHT, 60.0).idle_seconds == 600
+    assert config.limits_for(JobType.LIGHT, 60.0, 5).idle_seconds == 5
+    assert config.limits_for(JobType.LIGHT, 60.0, 0).idle_seconds is None
+    assert config.limits_for(JobType.MEDIUM, 60.0).idle_seconds is None
+    assert config.limits_for(JobType.LIGHT, 60.0).cpu_percent == 50
+
+
 def test_the_example_is_what_the_model_says() -> None:
     assert (ROOT / "config.example.toml").read_text() == render_example()
 
