@@ -45,7 +45,7 @@ def test_a_job_added_while_the_supervisor_runs_fires_on_time(home: House) -> Non
 def test_a_job_added_before_the_supervisor_starts_fires_as_well(home: House) -> None:
     job = home.json("add", "--every", "1s", "--command", "cat", "--prompt", "hello")
     home.start()
-    assert home.ended(job["id"])[0]["status"] == "completed"
+    eventually(lambda: [run for run in home.runs(job["id"]) if run["status"] == "completed"])
 
 
 def test_a_job_removed_while_the_supervisor_runs_does_not_fire(home: House) -> None:
