@@ -298,14 +298,16 @@ def test_types_have_room_of_their_own(line: Timeline) -> None:
     assert [line.ends(name) for name in "abc"] == [["running"], ["queued"], ["running"]]
 
 
-def test_what_waits_longer_than_its_grace_expires(narrow: Timeline) -> None:
+def test_what_waits_longer_than_its_grace_expires_though_no_slot_is_free(narrow: Timeline) -> None:
     play(
         narrow,
         (0, "add", "a", {"cron_expr": "1 * * * *"}),
         (1, "add", "b", {"cron_expr": "1 * * * *", "grace_secs": 30}),
     )
-    play(narrow, (100, "end"))
-    assert narrow.ends("b") == ["skipped expired"]
+    play(narrow, (90, "nothing"))
+    assert (narrow.ends("a"), narrow.ends("b")) == (["running"], ["queued"])
+    play(narrow, (91, "nothing"))
+    assert (narrow.ends("a"), narrow.ends("b")) == (["running"], ["skipped expired"])
 
 
 def test_what_somebody_asked_for_by_hand_never_expires(narrow: Timeline) -> None:
