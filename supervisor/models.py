@@ -175,8 +175,9 @@ class CronJob(_Record):
     overlap: Overlap = Overlap.SKIP
     catch_up: CatchUp = CatchUp.ONCE
     grace_secs: Annotated[int, Field(ge=0, le=366 * 86400)] | None = None
-    """How late an occurrence may still start. None: one period, at least 5 minutes, at most 24 hours."""
+    """How late an occurrence may still start; less than 10 counts as 10. None: one period, 5 minutes to 24 hours."""
     jitter_secs: Annotated[int, Field(ge=0, le=86400)] = 0
+    """Start up to so much later, but before the next occurrence."""
     start: AwareDatetime | None = None
     until: AwareDatetime | None = None
     max_runs: Annotated[int, Field(ge=1)] | None = None
