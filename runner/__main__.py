@@ -4,7 +4,8 @@ Theory of operation. Three processes hold one attempt: this one (trusted, outsid
 and waits for it), and init (PID 1 of the cell, see `init`); the agent and whatever it starts live below init. The
 supervisor starts us with two pipes as descriptors 0 and 1. On the first come the request and, later, at most a stop;
 its end means that the supervisor is gone. On the second go Ready, Started, Progress and one ExecuteResult, which is on
-disk before it is said, and is said only when nothing of the tree is left.
+disk before it is said, and is said only when nothing of the tree is left. Where the job has a network there is a
+fourth process, the proxy, which we start beside the cell and end after it.
 
 Who holds what: we hold every pipe of the cell; the agent holds its own three descriptors and nothing else; init holds
 the read end of the life pipe, of which we hold the only write end. So whoever dies takes the rest along: the supervisor

@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,10 +19,13 @@ from runner.refusal import RefusalError
 from runner.report import Report
 from runner.spawn import spawn
 from shared import wire
-from shared.messages import ExecuteRequest, Layer, Started
+from shared.messages import PROXIED, ExecuteRequest, Layer, Started
 from shared.reasons import Reason
 
 if TYPE_CHECKING:
+    from runner.outlet import Outlet
+    from runner.seccomp import Filter
+    from runner.traffic import Seen
     from runner.watchdog import Watchdog
 
 # Exit codes; 3 is __main__'s. The result tells everything, these only whether there is one.
@@ -48,7 +51,7 @@ class Attempt:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.umask(0o077)
         try:
-            self._files = logs.open_logs(self._request.log_dir)
+            self._files = logs.open_logs(self._request.log_dir, proxied=self._request.cell.network in PROXIED)
             # Root's to write to, so before root is left behind.
             self._leaf = Leaf(self._request.cell.cgroup) if self._request.cell.cgroup else None
             self._dropped = drop.take_ordinary_ids(self._request)
@@ -69,25 +72,21 @@ class Attempt:
         request = self._request
         found = host.look(request)
         cell.check(request, found, files.state)
-        spawned = spawn(cell.arguments(request, found), cell.files(request))
+        outlet = self._outlet()
+        spawned = spawn(cell.arguments(request, found), cell.files(request), [outlet.inside] if outlet else [])
         # While bubblewrap builds the cell, on another core.
-        from runner import seccomp
-        from runner.denied import Policy
         from runner.relay import Relay
         from runner.tally import Tally
 
-        filtering = seccomp.build(Policy(memory_counted=self._leaf is not None), os.uname().machine)
-        if filtering is None:
-            machine = os.uname().machine
-            sentence = f"The system calls of a {machine} cannot be filtered. Use a 64-bit x86_64 or aarch64 host."
-            kill.sweep()
-            raise RefusalError(Reason.SANDBOX_UNAVAILABLE, sentence)
+        if outlet is not None:
+            outlet.start(files.network)
+        filtering = self._filter()
         ours = host.namespaces(layers.NAMESPACES)
 
         tally = Tally(request.limits, self._leaf)
 
         def admit(hello: dict[str, str]) -> bytes:
-            layers.check(hello, ours)
+            layers.check(hello, ours, request.cell.network)
             # Not --info-fd: bubblewrap dies of writing there to a runner that is gone, and its inner half never ends.
             tally.begin(next(iter(kill.children(spawned.pid)), 0), spawned.pid)
             uid = os.geteuid() if self._dropped else None
@@ -109,8 +108,31 @@ class Attempt:
             admit=admit,
             announce=announce,
             end_group=tally.kill,
+            close=outlet.finish if outlet is not None else lambda: None,
         )
         return tally.settle(relay.run(request.prompt.encode("utf-8", "replace")))
+
+    def _filter(self) -> Filter:
+        from runner import seccomp
+        from runner.denied import Policy
+
+        machine = os.uname().machine
+        # In the host's network its abstract sockets are in reach, so there are none at all.
+        unix_sockets = self._request.cell.network != "host"
+        policy = Policy(memory_counted=self._leaf is not None, unix_sockets=unix_sockets)
+        filtering = seccomp.build(policy, machine)
+        if filtering is None:
+            sentence = f"The system calls of a {machine} cannot be filtered. Use a 64-bit x86_64 or aarch64 host."
+            kill.sweep()
+            raise RefusalError(Reason.SANDBOX_UNAVAILABLE, sentence)
+        return filtering
+
+    def _outlet(self) -> Outlet | None:
+        if self._request.cell.network not in PROXIED:
+            return None
+        from runner.outlet import Outlet
+
+        return Outlet(self._request)
 
     def _finish(self, ending: Ending) -> NoReturn:
         """Nothing of the tree is left: judge, keep, say, end."""
@@ -119,7 +141,11 @@ class Attempt:
 
         sys.path += self._request.import_paths
         verdict = output.judge(self._request, ending, self._files)
-        result = asdict(output.result(self._request, ending, verdict, self._layers, elapsed))
+        seen = self._traffic()
+        if seen is not None:
+            verdict = seen.judged(verdict)
+        told = output.result(self._request, ending, verdict, self._layers, elapsed)
+        result = asdict(replace(told, traffic=seen.traffic if seen is not None else None))
         if self._files is not None:
             try:
                 logs.sync(self._files, wire.encode(result))
@@ -128,6 +154,13 @@ class Attempt:
         self._channel.say(result)
         said = self._channel.finish(SAY_SECONDS)
         os._exit(ABANDONED if ending.abandoned else SAID if said else UNSAID)
+
+    def _traffic(self) -> Seen | None:
+        if self._files is None or self._files.network < 0:
+            return None
+        from runner import traffic
+
+        return traffic.read(self._files.network)
 
     def _broke(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> NoReturn:
         """What nobody caught, as the interpreter's excepthook: nothing is left, and the fault is ours."""

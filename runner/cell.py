@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from runner.host import INIT, Access, Host, Interpreter
 from runner.refusal import RefusalError
-from shared.messages import Bind, ExecuteRequest, Limits
+from shared.messages import PROXIED, Bind, ExecuteRequest, Limits
 from shared.reasons import Reason
 
 HOME = "/home/agent"
@@ -41,6 +41,12 @@ ENVIRONMENT = {
     "TMPDIR": "/tmp",
     "USER": "agent",
 }
+# Where init makes the way out, if there is one; programs that know proxies find it by these.
+PROXY = "http://127.0.0.1:3128"
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+OWN_HOSTS = ("localhost", "127.0.0.1")
+# With the host's own network, its resolver as well.
+HOST_NETWORK = ("--share-net", "--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf")
 NAMESPACES = ("--unshare-user", "--disable-userns", "--unshare-all")
 # A path of the host shown on or above one of these would take the place of the cell's own.
 OWN = ("/dev", "/dev/shm", "/etc/passwd", "/home/agent", "/proc", "/run/cronward", "/sys", "/tmp", "/usr", "/var/tmp")
@@ -145,6 +151,7 @@ def arguments(request: ExecuteRequest, host: Host) -> list[str]:
         *NAMESPACES,
         *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL"),
         *("--hostname", "cell", "--uid", str(UID), "--gid", str(UID), "--clearenv"),
+        *(HOST_NETWORK if request.cell.network == "host" else ()),
         *_system(host),
         *_own(size),
         *_interpreter(host.interpreter),
@@ -153,6 +160,7 @@ def arguments(request: ExecuteRequest, host: Host) -> list[str]:
         *_placed(request),
         *_closed(host.interpreter),
         *("--chdir", "/", "--", host.interpreter.executable, "-I", "-S", INIT),
+        *([str(door(request))] if request.cell.network in PROXIED else []),
     ]
 
 
@@ -214,9 +222,23 @@ def files(request: ExecuteRequest) -> list[str]:
     return [*FILES.values(), *request.agent.files.values()]
 
 
+def door(request: ExecuteRequest) -> int:
+    """The descriptor over which init sends the way out to the proxy: the one after the files."""
+    return FIRST_FILE + len(files(request))
+
+
 def environment(request: ExecuteRequest, cwd: str) -> dict[str, str]:
     """The agent's variables: the cell's own, and over them what the request names."""
-    return {**ENVIRONMENT, "PWD": cwd, **request.agent.env}
+    return {**ENVIRONMENT, **_proxied(request), "PWD": cwd, **request.agent.env}
+
+
+def _proxied(request: ExecuteRequest) -> dict[str, str]:
+    if request.cell.network not in PROXIED:
+        return {}
+    # What runs in the cell itself is not asked for through the proxy, unless the job means the host's by that name.
+    named = {rule.rpartition(":")[0] for rule in request.cell.allow_hosts}
+    direct = ",".join(name for name in OWN_HOSTS if name not in named)
+    return dict.fromkeys(PROXY_VARIABLES, PROXY) | {"NO_PROXY": direct, "no_proxy": direct, "NODE_USE_ENV_PROXY": "1"}
 
 
 def rlimits(limits: Limits, *, in_cgroup: bool = False) -> dict[str, tuple[int, int]]:

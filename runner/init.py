@@ -11,6 +11,9 @@ exits the kernel kills whatever else lives in the namespace. Descriptor 4 takes 
                   exited STATUS LEFT  its wait status, and how many others were alive then
                   usage USER SYSTEM MAXRSS  of all that was reaped: microseconds, microseconds, KiB
 
+Where the cell has a way out, init's one argument is the descriptor of a Unix socket to the proxy outside. It makes a
+listening socket in the cell, sends it there and forgets it: nobody in here holds it, and nothing of it runs in here.
+
 Only what costs little to import is imported: each of `json`, `signal` and `typing` would cost a third of what Python's
 own start costs.
 """
@@ -34,6 +37,8 @@ LIFE, REPORT = 3, 4
 PR_SET_DUMPABLE, PR_SET_SECCOMP = 4, 22
 SECCOMP_MODE_FILTER = 2
 EINVAL = 22
+PROXY_ADDRESS = ("127.0.0.1", 3128)
+BACKLOG = 128
 CONFIG_MOST = 4 << 20
 STATUS_KEYS = ("NoNewPrivs", "CapEff", "CapPrm", "CapBnd", "Seccomp")
 NAMESPACES = ("user", "pid", "net", "ipc", "uts", "mnt", "cgroup")
@@ -70,11 +75,13 @@ def say(*words: object) -> None:
         return
 
 
-def claim_descriptors() -> None:
-    for descriptor in (LIFE, REPORT):
+def claim_descriptors(door: int) -> None:
+    """`door`: REPORT itself where there is none."""
+    for descriptor in (LIFE, REPORT, door):
         os.set_inheritable(descriptor, False)
     os.set_blocking(REPORT, False)
-    os.closerange(REPORT + 1, 256)
+    os.closerange(REPORT + 1, door)
+    os.closerange(door + 1, 256)
 
 
 def hide_memory() -> None:
@@ -124,6 +131,24 @@ def filter_calls(program: bytes) -> None:
     where = b"".join(value.to_bytes(8, "little") for value in (len(program) // 8, ctypes.addressof(code)))
     if libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), where, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_SECCOMP)")
+
+
+def open_door(door: int) -> None:
+    """A socket is of the network in which it was made, whoever holds it: made in here, it is served from outside."""
+    import _socket
+
+    try:
+        listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+        listener.bind(PROXY_ADDRESS)
+        listener.listen(BACKLOG)
+        channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, door)
+        number = listener.fileno().to_bytes(4, sys.byteorder)
+        channel.sendmsg([b"."], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, number)])
+        channel.close()
+        listener.close()
+    except OSError as error:
+        say("failed", "proxy", error.errno or EINVAL)
+        os._exit(0)
 
 
 def become_agent(config: dict[str, list[bytes]], trouble: int) -> NoReturn:
@@ -269,10 +294,13 @@ def main() -> NoReturn:
     if os.getpid() != 1:
         # Elsewhere a signal to all would go to all of the user's processes.
         sys.exit("init: this is not PID 1 of a cell; nothing was started")
-    claim_descriptors()
+    door = int(sys.argv[1]) if len(sys.argv) > 1 else REPORT
+    claim_descriptors(door)
     hide_memory()
     say_hello()
     config = read_config()
+    if door != REPORT:
+        open_door(door)
     wakeup, wakeup_end = os.pipe()
     for descriptor in (wakeup, wakeup_end):
         os.set_blocking(descriptor, False)

@@ -10,6 +10,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
 SIGKILL = 9
 
 CLONE_NEWNS = 0x00020000
@@ -51,6 +52,11 @@ def hide_memory() -> None:
 def adopt_orphans() -> None:
     """Descendants that lose their parent become our children, so that none can slip away unreaped."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def gain_nothing() -> None:
+    """No program that we start can have more rights than we have."""
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def leave_mount_namespace() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runner.refusal import RefusalError
 from runner.sizes import size
 from runner.watchdog import PERIOD
-from shared.messages import ExecuteRequest, Layer, Limits
+from shared.messages import Cell, ExecuteRequest, Layer, Limits, Network
 from shared.reasons import Reason
 
 if TYPE_CHECKING:
@@ -25,13 +25,15 @@ NAMESPACES = {
 }
 # The cgroup namespace hides names and nothing else, and old kernels have none.
 REQUIRED = ("user", "pid", "mnt", "net", "ipc", "uts")
+HOSTS_SHOWN = 10
 DETAILS = {"mnt": "an allow-list of paths", "net": "loopback only"}
 CAPABILITIES = ("CapEff", "CapPrm", "CapBnd")
 
 
-def check(hello: Mapping[str, str], ours: Mapping[str, str]) -> None:
+def check(hello: Mapping[str, str], ours: Mapping[str, str], network: Network = "none") -> None:
     """Raise RefusalError where a required layer does not hold. `ours`: the runner's own namespaces."""
-    missing = [NAMESPACES[name] for name in REQUIRED if not _apart(name, hello, ours)]
+    required = [name for name in REQUIRED if name != "net" or network != "host"]
+    missing = [NAMESPACES[name] for name in required if not _apart(name, hello, ours)]
     if hello.get("NoNewPrivs") != "1":
         missing.append("no new privileges")
     if not _without_capabilities(hello):
@@ -59,6 +61,8 @@ def held(
         for name, words in NAMESPACES.items()
         if _apart(name, hello, ours)
     ]
+    if network := network_words(request.cell):
+        layers.append(Layer(name="network", detail=network))
     # bubblewrap tries to make one, and fails if it can.
     layers.append(Layer(name="no nested user namespaces"))
     if hello.get("NoNewPrivs") == "1":
@@ -70,6 +74,17 @@ def held(
     cpu = f", {limits.cpu_seconds} s of CPU" if limits.cpu_seconds is not None else ""
     layers.append(Layer(name="rlimits", detail=rlimits + cpu))
     return tuple(layers)
+
+
+def network_words(cell: Cell) -> str:
+    """What there is beside the cell's loopback; empty for nothing."""
+    if cell.network == "host":
+        return "the host's own, not confined"
+    shown = ", ".join(cell.allow_hosts[:HOSTS_SHOWN])
+    more = f" and {left} more" if (left := len(cell.allow_hosts) - HOSTS_SHOWN) > 0 else ""
+    if cell.network == "public":
+        return f"proxy, public addresses{' and ' if shown else ''}{shown}{more}"
+    return f"proxy, allow {shown}{more}" if cell.network == "allow" else ""
 
 
 def filtered(said: Collection[str], filtering: Filter) -> tuple[Layer, ...]:

@@ -21,20 +21,23 @@ class Logs(NamedTuple):
     result: int
     directory: int
     state: str
+    network: int = -1
+    """The proxy's log; -1 where there is no proxy."""
 
 
-def open_logs(path: str) -> Logs:
+def open_logs(path: str, *, proxied: bool = False) -> Logs:
     """Raises RefusalError where the files cannot be made, or are there already: an attempt is never run twice."""
     try:
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         stdout, stderr, answer, result = (
             os.open(name, NEW, 0o600, dir_fd=directory) for name in ("stdout", "stderr", "answer", "result.json")
         )
+        network = os.open("network.jsonl", NEW, 0o600, dir_fd=directory) if proxied else -1
     except OSError as error:
         raise RefusalError(
             Reason.RUNNER_BROKE, f"The files of this attempt cannot be made in {path} ({error.strerror})."
         ) from error
-    return Logs(stdout, stderr, answer, result, directory, os.path.realpath(path))
+    return Logs(stdout, stderr, answer, result, directory, os.path.realpath(path), network)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

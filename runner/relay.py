@@ -35,7 +35,8 @@ PROGRESS_SECONDS = 1.0
 class Relay:
     """One cell's loop. `admit` gets what init found and gives init's config; `announce` is called once, when the agent
     runs, with the layers that its process took on itself, and gives what watches over it. Both may raise RefusalError.
-    `end_group` ends what is in the cell's cgroup, if it has one. Times are time.monotonic's."""
+    `end_group` ends what is in the cell's cgroup, if it has one; `close` is called when the cell is gone, before the
+    sweep. Times are time.monotonic's."""
 
     def __init__(
         self,
@@ -48,9 +49,10 @@ class Relay:
         admit: Callable[[dict[str, str]], bytes],
         announce: Callable[[tuple[str, ...]], Watchdog],
         end_group: Callable[[], None],
+        close: Callable[[], None] = lambda: None,
     ) -> None:
         self._cell, self._channel, self._files, self._limits = cell, channel, files, limits
-        self._admit, self._announce, self._end_group = admit, announce, end_group
+        self._admit, self._announce, self._end_group, self._close = admit, announce, end_group, close
         self._watchdog: Watchdog | None = None
         self._report, self._reports = Report(), wire.LineSplitter(MAX_LINE)
         self._cause: Cause | None = None
@@ -79,6 +81,7 @@ class Relay:
             self._mind_the_clock(monotonic())
             self._channel.flush()
         self._life.close()
+        self._close()
         stuck = tuple(kill.sweep())
         self._drain()
         used = self._watchdog.used if self._watchdog is not None else Used()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from runner.channel import FIRST_FREE
@@ -30,8 +31,9 @@ class Spawned(NamedTuple):
     pipes: Pipes
 
 
-def spawn(argv: list[str], files: list[str]) -> Spawned:
-    """`files`: what bubblewrap places, by descriptor. Raises RefusalError where it cannot be started."""
+def spawn(argv: list[str], files: list[str], more: Sequence[int] = ()) -> Spawned:
+    """`files`: what bubblewrap places, by descriptor; `more`: descriptors that come after those, `high` ones, closed
+    here. Raises RefusalError where it cannot be started."""
     theirs: list[int] = []
 
     def reading() -> int:
@@ -45,6 +47,7 @@ def spawn(argv: list[str], files: list[str]) -> Spawned:
     # In the order of their numbers: 0, 1, 2, LIFE, REPORT, and then the files.
     pipes = Pipes(stdin=writing(), stdout=reading(), stderr=reading(), life=writing(), report=reading())
     theirs += [_filled(text) for text in files]
+    theirs += more
     try:
         pid = os.posix_spawn(
             argv[0],
@@ -66,11 +69,11 @@ def spawn(argv: list[str], files: list[str]) -> Spawned:
 
 def _keep(mine: int, other: int, theirs: list[int]) -> int:
     os.set_blocking(mine, False)
-    theirs.append(_high(other))
+    theirs.append(high(other))
     return mine
 
 
-def _high(descriptor: int) -> int:
+def high(descriptor: int) -> int:
     """Above the numbers that are dealt out, so that no dealing overwrites one that is still to be dealt."""
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE)
     os.close(descriptor)
@@ -83,4 +86,4 @@ def _filled(text: str) -> int:
     with open(descriptor, "wb", closefd=False) as file:
         file.write(text.encode())
     os.lseek(descriptor, 0, os.SEEK_SET)
-    return _high(descriptor)
+    return high(descriptor)

@@ -16,7 +16,10 @@ VERSION = 1
 Strictness = dict[str, object]
 STRICT: Strictness = {"extra": "forbid", "strict": True}
 
-Network = Literal["none"]
+Network = Literal["none", "allow", "public", "host"]
+"""Nothing; the hosts that are named; these and every public address; whatever the host has."""
+PROXIED: tuple[Network, ...] = ("allow", "public")
+"""By way of the proxy, which decides, counts and logs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,12 @@ class Cell:
     __pydantic_config__: ClassVar[Strictness] = STRICT
 
     network: Network = "none"
+    allow_hosts: tuple[str, ...] = ()
+    """As `hostrule` reads them; only with `allow` and `public`."""
+    network_bytes: int = 1 << 30
+    """What all connections of the attempt may carry, both ways together."""
+    upstream_proxy: str = ""
+    """`http://HOST:PORT` of the site's own proxy; empty for none."""
     work_dir: str | None = None
     """Shown at its own path; None: a private scratch directory."""
     run_as: RunAs | None = None
@@ -183,6 +192,18 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What went through the proxy, or tried to. `denied` are those of `connections` that the policy refused."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    connections: int
+    denied: int
+    bytes_up: int
+    bytes_down: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecuteResult:
     """How one attempt ended: the runner's last line, on disk before it is said. Its tree is gone by then."""
 
@@ -202,6 +223,8 @@ class ExecuteResult:
     duration: int = 0
     """Nanoseconds, as the original counts."""
     usage: Usage | None = None
+    traffic: Traffic | None = None
+    """None: the cell had no proxy."""
     layers: tuple[Layer, ...] = ()
     left_behind: int = 0
     """Processes that were still alive in the cell when the agent itself had ended. They were killed."""
@@ -217,7 +240,13 @@ def request_from(data: dict[str, Any]) -> ExecuteRequest:
         "agent": AgentSpec(
             **{**agent, "argv": tuple(agent["argv"]), "binds": tuple(Bind(**bind) for bind in agent["binds"])}
         ),
-        "cell": Cell(**{**cell, "run_as": RunAs(**cell["run_as"]) if cell["run_as"] else None}),
+        "cell": Cell(
+            **{
+                **cell,
+                "run_as": RunAs(**cell["run_as"]) if cell["run_as"] else None,
+                "allow_hosts": tuple(cell["allow_hosts"]),
+            }
+        ),
         "limits": Limits(**data["limits"]),
         "import_paths": tuple(data["import_paths"]),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from shared.messages import ExecuteResult, Usage
+from shared.messages import ExecuteResult, Traffic, Usage
 from shared.reasons import Reason
 from supervisor.models import ALLOWED, SECOND, CronJob, CronRun, Status, final_status
 
@@ -76,6 +76,7 @@ def with_result(run: CronRun, result: ExecuteResult) -> CronRun:
         exit_code=result.exit_code,
         signal=result.signal,
         usage=_sum(run.usage, result.usage),
+        traffic=_traffic(run.traffic, result.traffic),
         layers=result.layers or run.layers,
         left_behind=run.left_behind + result.left_behind,
         error=result.error,
@@ -93,4 +94,15 @@ def _sum(before: Usage | None, now: Usage | None) -> Usage | None:
         output_bytes=before.output_bytes + now.output_bytes,
         peak_memory_bytes=max(before.peak_memory_bytes, now.peak_memory_bytes),
         processes_peak=max(before.processes_peak, now.processes_peak),
+    )
+
+
+def _traffic(before: Traffic | None, now: Traffic | None) -> Traffic | None:
+    if before is None or now is None:
+        return now or before
+    return Traffic(
+        connections=before.connections + now.connections,
+        denied=before.denied + now.denied,
+        bytes_up=before.bytes_up + now.bytes_up,
+        bytes_down=before.bytes_down + now.bytes_down,
     )

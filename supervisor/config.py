@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ FILE_BYTES = 1 << 20
 CONCURRENT = 4
 LAST_UID = (1 << 32) - 2
 PREFIX = "CRONWARD_"
+_PROXY = re.compile(r"http://(?:[A-Za-z0-9_.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):(?!0)[0-9]{1,5}")
 
 
 class ConfigError(InvalidError):
@@ -40,6 +42,13 @@ def _absolute(path: str) -> str:
     if path and not path.startswith("/"):
         raise ValueError("should be an absolute path")
     return path
+
+
+def _proxy(url: str) -> str:
+    """Without a password: it would be in a file that names programs, and in every request that is kept."""
+    if url and not _PROXY.fullmatch(url):
+        raise ValueError("should be http://HOST:PORT, without a user, a password or a path")
+    return url
 
 
 Seconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
@@ -168,6 +177,22 @@ class Config(BaseModel):
         int,
         Field(ge=0, le=100, description="The same for processes that waited for a CPU. 0: any."),
     ] = 0
+    network_bytes: Annotated[
+        Bytes, Field(description="What a run with a network may transfer, in both directions and by all its programs.")
+    ] = 1 << 30
+    permit_host_network: Annotated[
+        bool,
+        Field(description="Whether jobs may ask for the host's own network, in which nothing confines them."),
+    ] = False
+    upstream_proxy: Annotated[
+        str,
+        AfterValidator(_proxy),
+        Field(max_length=300, description="The site's own HTTP proxy, as http://HOST:PORT. Empty: none is needed."),
+    ] = ""
+    ca_bundle: Annotated[
+        AbsolutePath,
+        Field(description="Certificates (PEM) that programs in a cell with a network trust. Empty: the system's."),
+    ] = ""
     network_home: Annotated[
         bool, Field(description="Whether the home may lie on a network file system, where locks may not hold.")
     ] = False

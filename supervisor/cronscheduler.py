@@ -91,7 +91,9 @@ class CronScheduler:
     def add_job(self, job: CronJob | JobDraft) -> CronJob:
         """Check a definition whole, store it and schedule it. Raises InvalidError, RefusedError, StoreError."""
         draft = job if isinstance(job, dict) else job.model_dump(exclude_unset=True, mode="json")
-        setting = Setting(self.home.root, host_zone().key, self.config.default_agent, new_id)
+        setting = Setting(
+            self.home.root, host_zone().key, self.config.default_agent, new_id, self.config.permit_host_network
+        )
         with self._changing() as now:
             return self._shown(self._core.add(define(draft, setting, now.wall)), now)
 

@@ -15,6 +15,7 @@ from supervisor.agents import check_agent
 from supervisor.answerschema import check_schema
 from supervisor.errors import InvalidError
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
+from supervisor.network import check_network
 from supervisor.occurrences import next_occurrence, schedule_of
 from supervisor.schedule import parse
 from supervisor.sentences import sentence
@@ -40,6 +41,7 @@ class Setting:
     host_zone: str
     default_agent: str
     new_id: Callable[[], str]
+    permit_host_network: bool = False
 
 
 def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
@@ -50,6 +52,8 @@ def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
     whole = {"id": setting.new_id(), "agent": setting.default_agent, **draft, "created_at": now, "changed_at": now}
     if draft.get("command") and "agent" not in draft:
         whole["agent"] = "command"
+    if draft.get("allow_hosts") and "network" not in draft:
+        whole["network"] = "allow"
     try:
         job = CronJob.model_validate(whole)
     except ValidationError as error:
@@ -60,6 +64,7 @@ def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
     _check_webhooks(job)
     job = _settle_work_dir(job, setting.home)
     check_agent(job)
+    check_network(job, setting.permit_host_network)
     return job
 
 

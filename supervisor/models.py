@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.messages import Layer, Usage
+from shared.messages import Layer, Network, Traffic, Usage
 from shared.reasons import Reason
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -164,6 +164,11 @@ class CronJob(_Record):
     """For the agent `command`: a word list, split as a shell would, run without one."""
     model: str = ""
 
+    network: Network = "none"
+    """What its cell can reach. `host` only where the configuration permits it."""
+    allow_hosts: tuple[Annotated[str, StringConstraints(max_length=320)], ...] = ()
+    """As `hostrule` reads them."""
+
     type: JobType = JobType.LIGHT
     timeout_mins: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 30
     timeout_secs: Annotated[int, Field(ge=1, le=7 * 24 * 3600)] | None = None
@@ -255,6 +260,8 @@ class CronRun(_Record):
     exit_code: int | None = None
     signal: int | None = None
     usage: Usage | None = None
+    traffic: Traffic | None = None
+    """Of all attempts together; None where there was no proxy."""
     layers: tuple[Layer, ...] = ()
     left_behind: int = 0
     log_dir: str = ""

@@ -13,6 +13,7 @@ from supervisor.agents import resolve
 from supervisor.config import Config
 from supervisor.errors import InvalidError
 from supervisor.models import CronJob, CronRun, OutputFormat
+from supervisor.network import ca_bundle, check_network
 
 
 def request_for(
@@ -23,7 +24,9 @@ def request_for(
     `log_dir` exists; `seconds_left` is what remains of the run's wall time.
     """
     _check_work_dir(job.work_dir)
+    check_network(job, config.permit_host_network)
     agent = resolve(job, config)
+    binds, env = ca_bundle(agent, config.ca_bundle) if job.network != "none" else (agent.binds, agent.env)
     about = {"CRONWARD_JOB_ID": job.id, "CRONWARD_RUN_ID": run.id, "CRONWARD_ATTEMPT": str(run.attempt)}
     about["CRONWARD_SCHEDULED_AT"] = run.scheduled_at.isoformat()
     return ExecuteRequest(
@@ -32,8 +35,16 @@ def request_for(
         job_id=job.id,
         session_id=run.id,
         prompt=job.prompt,
-        agent=replace(agent, env={**agent.env, **about}),
-        cell=Cell(work_dir=job.work_dir or None, run_as=run_as, bwrap=config.bwrap),
+        agent=replace(agent, binds=binds, env={**env, **about}),
+        cell=Cell(
+            network=job.network,
+            allow_hosts=job.allow_hosts,
+            network_bytes=config.network_bytes,
+            upstream_proxy=config.upstream_proxy,
+            work_dir=job.work_dir or None,
+            run_as=run_as,
+            bwrap=config.bwrap,
+        ),
         limits=config.limits_for(job.type, seconds_left, job.idle_timeout_secs),
         output_format=job.output_format.value,
         output_schema=job.output_schema,

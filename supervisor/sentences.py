@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 SHOWN = 80
 PROBLEMS = 5
-HIDDEN = frozenset({"prompt", "output_schema", "response", "error", "env"})
+HIDDEN = frozenset({"prompt", "output_schema", "response", "error", "env", "upstream_proxy"})
 """Fields whose values are never repeated: an error text is not where a prompt or an answer belongs."""
 
 

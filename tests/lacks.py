@@ -5,6 +5,7 @@ CRONWARD_REQUIRE=cell,model turns the skip for the named lacks into a failure: w
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -70,6 +71,11 @@ def lack_of_model() -> str | None:
     return f"This CPU lacks {', '.join(missing)}." if missing else None
 
 
+def lack_of_landlock() -> str | None:
+    version = ctypes.CDLL(None, use_errno=True).syscall(444, None, ctypes.c_size_t(0), 1)
+    return None if version > 0 else "The kernel has no Landlock, or it is switched off."
+
+
 def lack_of_headers() -> str | None:
     missing = [path for path in HEADERS.values() if not Path(path).exists()]
     return f"The kernel's headers are not installed: {', '.join(missing)}." if missing else None
@@ -100,6 +106,7 @@ def program(name: str) -> Callable[[], str | None]:
 
 LACKS: dict[str, Callable[[], str | None]] = {
     "cell": lack_of_cell,
+    "landlock": lack_of_landlock,
     "model": lack_of_model,
     "root": lambda: None if os.geteuid() == 0 else "This test is for root.",
     "user": lambda: None if os.geteuid() != 0 else "This test is for an ordinary user.",

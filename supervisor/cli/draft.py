@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -64,6 +64,12 @@ def bounds(
     if retry_delay is not None:
         found["retry_delay"] = duration_nanoseconds(retry_delay)
     return found
+
+
+def reach(network: str | None, hosts: Sequence[str]) -> dict[str, Any]:
+    """The fields that say what the agent can reach; hosts alone mean an allow-list."""
+    found: dict[str, Any] = {} if network is None else {"network": network}
+    return found | ({"network": network or "allow", "allow_hosts": list(hosts)} if hosts else {})
 
 
 def output(form: str | None, schema: str | None) -> dict[str, Any]:

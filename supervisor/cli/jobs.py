@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from supervisor.cli import render
-from supervisor.cli.options import AsJson, JobRef, Zone
+from supervisor.cli.options import AllowedHosts, AsJson, JobRef, NetworkName, Zone
 from supervisor.cli.place import Place, place_of
 
 Text = str | None
@@ -37,6 +37,8 @@ def add(
     command: Annotated[Text, typer.Option(metavar="ARGV", help="A program with arguments; no shell is used.")] = None,
     model: Annotated[Text, typer.Option(metavar="MODEL", help="The agent's model.")] = None,
     work_dir: Annotated[Text, typer.Option(metavar="DIR", help="The directory that the agent works in.")] = None,
+    network: NetworkName = None,
+    allow_host: AllowedHosts = None,
     job_type: Annotated[
         Text, typer.Option("--type", metavar="TYPE", help="Limits: light, medium, resource-intensive. Default: light.")
     ] = None,
@@ -69,6 +71,7 @@ def add(
     fields = draft.timing(cron, every, at, tz, place.now) | draft.described(given)
     fields |= {"prompt": draft.prompt_text(prompt, prompt_file), "created_by": user_name(), "enabled": not disabled}
     fields |= draft.bounds(work_dir, timeout, retry_delay, idle_timeout) | draft.output(output_format, output_schema)
+    fields |= draft.reach(network, allow_host or ())
     with place.desk() as desk:
         added = desk.add_job(fields)
     _told(place, added.id, "Added", as_json)

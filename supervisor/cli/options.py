@@ -60,3 +60,13 @@ RunRef = Annotated[
 Zone = Annotated[
     str | None, typer.Option("--tz", metavar="ZONE", help="Time zone, like Europe/Berlin. Default: this host's.")
 ]
+NetworkName = Annotated[
+    str | None,
+    typer.Option("--network", metavar="NETWORK", help="What it can reach: none, public, host. Default: none."),
+]
+AllowedHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host", metavar="HOST", help="A host that it can reach, or .DOMAIN, or either with :PORT. Repeatable."
+    ),
+]

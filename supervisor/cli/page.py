@@ -96,6 +96,10 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
         used = run.usage
         most = f"at most {size(used.peak_memory_bytes)} in {used.processes_peak} processes and threads"
         yield "used", f"{used.cpu_seconds:.1f} s of CPU, {most}, {size(used.peak_rss_bytes)} in one"
+    if run.traffic is not None:
+        went = run.traffic
+        count = f"{went.connections} connection{'s' * (went.connections != 1)}, {went.denied} of them denied"
+        yield "network", f"{count}; {size(went.bytes_up)} up, {size(went.bytes_down)} down"
     if run.layers:
         yield "cell", "\n".join(f"{layer.name}: {layer.detail}" if layer.detail else layer.name for layer in run.layers)
     if run.log_dir:
@@ -171,6 +175,7 @@ def _job_facts(job: CronJob, now: datetime) -> Iterable[tuple[str, Cell | str]]:
         yield "command", job.command
     if job.work_dir:
         yield "works in", job.work_dir
+    yield "network", f"{job.network}: {', '.join(job.allow_hosts)}" if job.allow_hosts else job.network
     retrying = (
         f"{job.retries} retries, the first after {format_duration(timedelta(microseconds=job.retry_delay // 1000))}"
         if job.retries

@@ -82,7 +82,9 @@ def _role(node: Node, depth: int) -> str:
     """What it is to us: runner and init are Python, and would be called so."""
     if depth == 2:
         return "runner"
-    return "init" if depth == 4 and node["command"].endswith("/cronward/init.py") else node["name"]
+    if depth == 3 and " cronward-proxy " in node["command"]:
+        return "proxy"
+    return "init" if depth == 4 and "/cronward/init.py" in node["command"] else node["name"]
 
 
 def _row(node: Node, name: str, depth: int) -> Sequence[render.Cell | str]:

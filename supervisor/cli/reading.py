@@ -31,17 +31,17 @@ def show(place: Place, run: CronRun) -> None:
     """Every attempt's answer and standard error, under headings."""
     render.show_facts(_head(run))
     shown = False
-    for attempt in _attempts(place, run):
+    for attempt in attempts(place, run):
         # Without an accepted answer, what the agent wrote instead of one.
-        for name in (ANSWER if _size(_file(place, run, attempt, ANSWER)) else OUTPUT, ERRORS):
-            shown |= _Tail(_file(place, run, attempt, name), _heading(attempt, name)).more(last=True)
+        for name in (ANSWER if _size(file_of(place, run, attempt, ANSWER)) else OUTPUT, ERRORS):
+            shown |= _Tail(file_of(place, run, attempt, name), _heading(attempt, name)).more(last=True)
     if not shown:
         render.warn("No output of it is kept." if run.status.final else "There is no output yet; follow it with -f.")
 
 
 def show_answer(place: Place, run: CronRun) -> None:
     """The answer of the last attempt alone; what the record keeps of it where the file is gone."""
-    path = _file(place, run, run.attempt, ANSWER)
+    path = file_of(place, run, run.attempt, ANSWER)
     if _size(path):
         _Tail(path, "").more(last=True)
     else:
@@ -53,9 +53,9 @@ def follow(place: Place, run: CronRun) -> None:
     tails: dict[tuple[int, str], _Tail] = {}
     for current in changes(place, run):
         run = current
-        for attempt in _attempts(place, run):
+        for attempt in attempts(place, run):
             for name in (OUTPUT, ERRORS):
-                path = _file(place, run, attempt, name)
+                path = file_of(place, run, attempt, name)
                 tail = tails.setdefault((attempt, name), _Tail(path, _heading(attempt, name)))
                 tail.more(last=run.status.final or attempt < run.attempt)
     render.show_facts(_head(run))
@@ -71,11 +71,11 @@ def wait_for_end(place: Place, run: CronRun) -> CronRun:
 def show_json(place: Place, run: CronRun) -> None:
     """The record, and the texts of each attempt, written piece by piece."""
     typer.echo('{"run": ' + json.dumps(run.model_dump(mode="json")) + ',\n "attempts": [', nl=False)
-    for place_in_list, attempt in enumerate(_attempts(place, run)):
+    for place_in_list, attempt in enumerate(attempts(place, run)):
         typer.echo(("," if place_in_list else "") + f'\n  {{"attempt": {attempt}', nl=False)
         for name in (ANSWER, OUTPUT, ERRORS):
             typer.echo(f', "{name}": "', nl=False)
-            for text in _texts(_file(place, run, attempt, name)):
+            for text in _texts(file_of(place, run, attempt, name)):
                 typer.echo(json.dumps(text)[1:-1], nl=False)
             typer.echo('"', nl=False)
         typer.echo("}", nl=False)
@@ -94,7 +94,7 @@ class _Tail:
 
     def more(self, *, last: bool) -> bool:
         """Show what is new; whether there was anything, now or before. `last`: no more will come."""
-        for data in _pieces(self._path, self._offset):
+        for data in pieces(self._path, self._offset):
             if self._heading and not self._offset:
                 render.say(self._heading)
             self._offset += len(data)
@@ -122,7 +122,7 @@ def _heading(attempt: int, name: str) -> str:
     return f"\n--- attempt {attempt}: {_TITLES[name]}"
 
 
-def _attempts(place: Place, run: CronRun) -> Sequence[int]:
+def attempts(place: Place, run: CronRun) -> Sequence[int]:
     """Those that left a directory, in order."""
     with suppress(FileNotFoundError):
         names = [path.name for path in (place.home.logs / run.id).iterdir()]
@@ -130,7 +130,7 @@ def _attempts(place: Place, run: CronRun) -> Sequence[int]:
     return ()
 
 
-def _file(place: Place, run: CronRun, attempt: int, name: str) -> Path:
+def file_of(place: Place, run: CronRun, attempt: int, name: str) -> Path:
     return place.home.log_dir(run.id, attempt) / name
 
 
@@ -142,12 +142,12 @@ def _size(path: Path) -> int:
 
 def _texts(path: Path) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for data in _pieces(path, 0):
+    for data in pieces(path, 0):
         yield decoder.decode(data)
     yield decoder.decode(b"", final=True)
 
 
-def _pieces(path: Path, offset: int) -> Iterator[bytes]:
+def pieces(path: Path, offset: int) -> Iterator[bytes]:
     """The file from `offset` to where it ends now; nothing where there is none."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

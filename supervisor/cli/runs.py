@@ -85,6 +85,7 @@ def list_runs(
 def logs(
     ctx: typer.Context,
     run: RunRef,
+    network: Annotated[bool, typer.Option("--network", help="Show whom it talked to, or tried to.")] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -93,12 +94,18 @@ def logs(
     \b
     Example: cronward logs 3f2a9c1b
     Example: cronward logs -f 3f2a9c1b
+    Example: cronward logs --network 3f2a9c1b
     """
     from supervisor.cli import reading
 
     place = place_of(ctx)
     found = place.runs.get(run)
-    if as_json:
+    if network:
+        from supervisor.cli import connections
+
+        found = reading.wait_for_end(place, found) if follow else found
+        connections.show_json(place, found) if as_json else connections.show(place, found)
+    elif as_json:
         reading.show_json(place, reading.wait_for_end(place, found) if follow else found)
     elif follow and not found.status.final:
         reading.follow(place, found)

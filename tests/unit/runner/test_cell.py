@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from runner import cell, init
-from runner.host import Access, Host, Interpreter
+from runner.host import INIT, Access, Host, Interpreter
 from runner.refusal import RefusalError
-from shared.messages import Bind, ExecuteRequest
+from shared.messages import PROXIED, Bind, Cell, ExecuteRequest
 from shared.reasons import Reason
 from tests.driver import limits, request
 
@@ -42,6 +42,35 @@ def test_every_namespace_is_apart_and_nothing_outlives_the_runner() -> None:
     assert needed | {"--as-pid-1", "--clearenv"} <= set(argv)
     assert argv[argv.index("--cap-drop") + 1] == "ALL"
     assert not {"--share-net", "--setenv"}.intersection(argv)
+
+
+def test_a_way_out_is_one_more_descriptor_for_init_and_nothing_else() -> None:
+    closed = cell.arguments(wanted(), HOST)
+    for network in PROXIED:
+        asked = wanted(cell=Cell(network=network, allow_hosts=("127.0.0.1:80",)), files={"/opt/a": ""})
+        argv = cell.arguments(asked, HOST)
+        assert argv[-1] == str(cell.FIRST_FILE + len(cell.FILES) + 1)
+        assert "--share-net" not in argv
+    assert closed[-1] == INIT
+    assert "HTTPS_PROXY" not in cell.environment(wanted(), "/")
+
+
+def test_programs_are_told_of_the_proxy_but_not_for_what_runs_beside_them() -> None:
+    asked = wanted(cell=Cell(network="allow", allow_hosts=("api.example.com",)), env={"no_proxy": "mine"})
+    found = cell.environment(asked, "/")
+    assert {name for name, value in found.items() if value == cell.PROXY} == set(cell.PROXY_VARIABLES)
+    assert (found["NO_PROXY"], found["no_proxy"]) == ("localhost,127.0.0.1", "mine")
+    host, _, port = cell.PROXY.removeprefix("http://").partition(":")
+    assert (host, int(port)) == init.PROXY_ADDRESS
+    named = wanted(cell=Cell(network="allow", allow_hosts=("127.0.0.1:9000",)))
+    assert cell.environment(named, "/")["NO_PROXY"] == "localhost"
+
+
+def test_the_hosts_network_is_shared_only_where_that_is_asked_for() -> None:
+    argv = cell.arguments(wanted(cell=Cell(network="host")), HOST)
+    assert argv.index("--share-net") > argv.index("--unshare-all")
+    assert argv[-1] == INIT
+    assert "HTTPS_PROXY" not in cell.environment(wanted(cell=Cell(network="host")), "/")
 
 
 def test_neither_command_nor_prompt_nor_variables_are_in_the_arguments() -> None:

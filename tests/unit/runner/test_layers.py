@@ -9,6 +9,7 @@ import pytest
 from runner import layers
 from runner.refusal import RefusalError
 from runner.seccomp import Filter
+from shared.messages import Cell
 from shared.reasons import Reason
 from tests.driver import limits, request
 
@@ -73,3 +74,25 @@ def test_the_record_says_who_bounds_the_run_as_a_whole() -> None:
     grouped = {layer.name: layer.detail for layer in layers.counted(asked, by_cgroup=True)}
     assert grouped == watched | {"memory limit": "1 GiB, cgroup v2", "CPU share": "50 % of a core, cgroup v2"}
     assert [layer.name for layer in layers.counted(limits(), by_cgroup=True)] == ["memory limit"]
+
+
+def test_only_the_hosts_own_network_may_be_where_we_are() -> None:
+    layers.check(HELLO | {"net": "1"}, OURS, "host")
+    for network in ("none", "allow", "public"):
+        with pytest.raises(RefusalError, match="network namespace"):
+            layers.check(HELLO | {"net": "1"}, OURS, network)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        (Cell(), ""),
+        (Cell(network="allow", allow_hosts=("api.example.com", ".b.test")), "proxy, allow api.example.com, .b.test"),
+        (Cell(network="allow", allow_hosts=("a.test",) * 12), "proxy, allow " + "a.test, " * 9 + "a.test and 2 more"),
+        (Cell(network="public"), "proxy, public addresses"),
+        (Cell(network="public", allow_hosts=("a.example:22",)), "proxy, public addresses and a.example:22"),
+        (Cell(network="host"), "the host's own, not confined"),
+    ],
+)
+def test_the_network_is_told_in_words(cell: Cell, words: str) -> None:
+    assert layers.network_words(cell) == words
