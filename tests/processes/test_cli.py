@@ -19,7 +19,8 @@ from supervisor.jobs import CronStore
 from supervisor.models import SECOND, Status
 from supervisor.runs import RunsStore
 from tests.fakes import make_job, make_run
-from tests.house import CHECKOUT, House, eventually, house, marker, survivors
+from tests.driver import marker, survivors
+from tests.house import CHECKOUT, House, eventually, house
 from tests.lacks import need
 
 EVIL = "\x1b[2J[red]loud[/red]\u202e\x9b31m"
