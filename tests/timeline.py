@@ -24,10 +24,12 @@ from supervisor.lock import HomeLock
 from supervisor.models import ALLOWED, CronJob, CronRun, JobType, Status, Trigger
 from supervisor.recovery import recover
 from supervisor.scheduler import Scheduler, Wake
-from tests.fakes import FakeClock, FakeRunner, FakeSpawn, FullRunsStore, make_job, make_request, make_result
+from tests.fakes import NOON, FakeClock, FakeRunner, FakeSpawn, FullRunsStore, make_job, make_request, make_result
 
 HOST = Host("house", "boot-1")
 USED = Usage(wall_seconds=2.0, cpu_seconds=1.0, peak_rss_bytes=1, output_bytes=1)
+EACH_MINUTE = {"cron_expr": "* * * * *"}
+Event = tuple[Any, ...]
 TURNS = 5_000
 """More turns than this in one step of a test mean that the scheduler spins."""
 
@@ -253,6 +255,27 @@ class Timeline:
         assert (claimed.status, claimed.attempt, claimed.retry_at) == (Status.RUNNING, request.attempt, None)
         assert (request.run_id, request.attempt) not in self.attempts()
         assert {one for one in self.attempts() if one[0] == request.run_id} <= self.dead
+
+
+def play(line: Timeline, *events: Event) -> None:
+    """Each event is (second, verb, arguments…), second 0 being noon and the verbs Timeline's methods, besides:
+
+    `crash` (killed, and started again at once), `down` until a second, `full` and `room` of the disk, `nothing`.
+    """
+    for second, verb, *arguments in events:
+        line.pass_by(second - (line.clock.wall - NOON).total_seconds())
+        named = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
+        if verb == "crash":
+            line.open()
+        elif verb == "down":
+            line.sleep(arguments[0] - second)
+            line.open()
+        elif verb == "full":
+            line.full = lambda _run: True
+        elif verb == "room":
+            line.full = lambda _run: False
+        elif verb != "nothing":
+            getattr(line, verb)(*arguments, **named)
 
 
 def put_result(log_dir: Path, run_id: str, attempt: int, reason: Reason) -> None:
