@@ -47,9 +47,12 @@ def commands(code: list[str]) -> Iterator[tuple[list[str], set[str]]]:
                 yield ([first, second] if first == "cron" else [first]), set(OPTION.findall(QUOTED.sub("", rest)))
 
 
+PROGRAM = typer.main.get_command(app)
+
+
 def option_names(path: list[str]) -> set[str]:
     """Those of a command, and of the program. KeyError: there is no such command."""
-    found = typer.main.get_command(app)
+    found = PROGRAM
     names = {name for parameter in found.params for name in parameter.opts}
     for name in filter(None, path):
         found = found.commands[name]  # type: ignore[attr-defined]  # a group is all that has them
