@@ -62,8 +62,12 @@ class Client:
     def add_job(self, job: dict[str, Any]) -> CronJob:
         return self._job(self._ask("POST", "/v1/jobs", job))
 
-    def pause_job(self, ref: str) -> CronJob:
-        return self._job(self._ask("POST", _path("jobs", ref, "pause")))
+    def edit_job(self, ref: str, changes: dict[str, Any]) -> CronJob:
+        return self._job(self._ask("PATCH", _path("jobs", ref), changes))
+
+    def pause_job(self, ref: str, reason: str = "", cancel: bool = False) -> CronJob:
+        wish = {"reason": reason, "cancel": cancel} if reason or cancel else None
+        return self._job(self._ask("POST", _path("jobs", ref, "pause"), wish))
 
     def resume_job(self, ref: str) -> CronJob:
         return self._job(self._ask("POST", _path("jobs", ref, "resume")))

@@ -48,7 +48,7 @@ class FakeDesk:
             self.asked.append((name, *given))
             if self.fails is not None:
                 raise self.fails
-            if name not in answers and name != "add_job" and given not in ((), ("morning",)):
+            if name not in answers and name != "add_job" and given[:1] not in ((), ("morning",)):
                 raise NotFoundError(f"There is no job or run {given[0]!r}.")
             return answers.get(name, make_run() if name in runs else self.job)
 
