@@ -29,6 +29,7 @@ REFS = ("nobody", "../../etc/passwd", "", ".", "..", "/", "a/b", "x" * 5000, "a\
 NO_REF = {
     "show": ("show", "{}"),
     "edit": ("edit", "--prompt", "x", "--", "{}"),
+    "why": ("why", "{}"),
     "pause": ("pause", "{}"),
     "resume": ("resume", "{}"),
     "remove": ("remove", "{}"),

@@ -134,9 +134,22 @@ def test_pausing_and_removing_say_what_becomes_of_a_live_run(home: House) -> Non
 @need("cell")
 def test_a_removal_can_wait_until_a_live_run_has_ended_by_itself(home: House) -> None:
     home.start()
-    job = home.json("add", *FAR, "--command", "sleep 1", "--prompt", "x", "--name", "n")
+    job = home.json("add", *FAR, "--command", "sleep 3", "--prompt", "x", "--name", "n")
     home.json("run", "n")
     done = home.cronward("remove", "n", "--wait")
     assert "completed" in done.stderr
     assert home.json("list") == []
     assert [end["status"] for end in home.ended(job["id"])] == ["completed"]
+
+
+def test_why_says_what_stands_between_a_job_and_its_run(home: House) -> None:
+    job = home.json("add", *FAR, "--prompt", "x", "--name", "n")
+    found = home.json("why", "n")
+    assert (found["job_id"], len(found["next"]), found["runs"]) == (job["id"], 3, [])
+    assert found["reasons"][0].startswith("Nothing keeps time in this home")
+    home.start()
+    home.json("pause", "n", "--reason", "no quota")
+    page = home.cronward("why", "n").stdout
+    assert page.startswith("The job is paused: no quota. Let it be due again with: cronward resume n\n")
+    home.json("resume", "n")
+    assert home.cronward("why", "n").stdout.splitlines()[0].startswith("It is due next at ")
