@@ -32,7 +32,7 @@ _UCRED = struct.Struct("3i")
 
 _ERRORS: Mapping[str, type[CronwardError]] = {
     kind.code: kind for kind in (InvalidError, NotFoundError, UnreachableError, RefusedError, StoreError)
-}
+} | {"config": InvalidError}
 
 
 class Client:
@@ -89,6 +89,12 @@ class Client:
 
     def live(self) -> list[dict[str, Any]]:
         return self._array("/v1/ps")
+
+    def reload(self) -> list[str]:
+        found = self._ask("POST", "/v1/reload")
+        if not isinstance(found, dict):
+            raise self._baffled()
+        return [str(name) for name in found.get("changed", ())]
 
     def stop(self, now: bool) -> None:
         self._ask("POST", "/v1/stop", {"now": now})

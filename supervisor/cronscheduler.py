@@ -24,7 +24,7 @@ from supervisor.cgroup import Cgroup
 from supervisor.clock import Clock, Moment, SystemClock
 from supervisor.config import Config
 from supervisor.definition import JobDraft, Setting, check_reason, define
-from supervisor.errors import NotFoundError, RefusedError, StoreError, UnreachableError
+from supervisor.errors import CronwardError, NotFoundError, RefusedError, StoreError, UnreachableError
 from supervisor.host import Host
 from supervisor.hostzone import host_zone
 from supervisor.jobs import CronStore, new_id
@@ -59,8 +59,11 @@ class CronScheduler:
         config: Config | None = None,
         clock: Clock | None = None,
         callbacks: Sequence[CronCallback] = (),
+        load: Callable[[], Config] | None = None,
     ) -> None:
-        """`max_concurrent`: how many runs go on at once (0 or negative: 4); None: as the config says."""
+        """`load`: where `reload` gets the configuration from.
+
+        `max_concurrent`: how many runs go on at once (0 or negative: 4); None: as the config says."""
         config = config or Config()
         if max_concurrent is not None:
             config = Config.model_validate({**dict(config), "max_concurrent": max_concurrent})
@@ -79,9 +82,10 @@ class CronScheduler:
             new_id=new_id,
             prepare=self._prepare,
             told_end=self._notifier.tell,
-            host_busy=lambda: pressure.busy(pressure.read(), config),
+            host_busy=lambda: pressure.busy(pressure.read(), self.config),
             logger=self.logger,
         )
+        self._load = load
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: Turns | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -205,6 +209,25 @@ class CronScheduler:
                 "next_due": None if due is None else due.isoformat(),
                 "damaged": [str(damage) for damage in self.store.damaged],
             }
+
+    def reload(self) -> list[str]:
+        """Take the configuration anew, whole or not at all; which settings changed. Raises InvalidError, RefusedError.
+
+        Runs that go on keep what they started with.
+        """
+        if self._load is None:
+            raise RefusedError("The configuration was given by a program: there is no file to read again.")
+        try:
+            config = self._load()
+        except CronwardError as error:
+            self.logger.error("The configuration stays as it is: %s", error)
+            raise
+        with self._changing():
+            changed = [name for name in Config.model_fields if getattr(config, name) != getattr(self.config, name)]
+            self.config = config
+            self._core.configure(config)
+        self.logger.info("the configuration was read again; changed: %s", ", ".join(changed) or "nothing")
+        return changed
 
     # ---- keeping time
 

@@ -36,6 +36,7 @@ class ControlDesk(Protocol):
     def cancel_run(self, ref: str) -> CronRun: ...
     def status(self) -> dict[str, Any]: ...
     def live(self) -> list[dict[str, Any]]: ...
+    def reload(self) -> list[str]: ...
     def stop(self, now: bool) -> None: ...
 
 
@@ -248,6 +249,10 @@ def _cancel_run(asked: Asked) -> Answer:
     return _run(202, asked.desk.cancel_run(asked.ref))
 
 
+def _reload(asked: Asked) -> Answer:
+    return _one(200, {"changed": asked.desk.reload()})
+
+
 def _stop(asked: Asked) -> Answer:
     wish = read_body(asked.body) if asked.body else {}
     now = wish.get("now", False)
@@ -289,4 +294,5 @@ _ROUTES: Mapping[tuple[str, ...], Mapping[str, Verb]] = {
     ("v1", "runs", "*", "cancel"): {"POST": _cancel_run},
     ("v1", "ps"): {"GET": _live},
     ("v1", "stop"): {"POST": _stop},
+    ("v1", "reload"): {"POST": _reload},
 }

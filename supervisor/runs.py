@@ -112,6 +112,11 @@ class RunsStore:
         """The jobs that have a history, also removed ones; those with the latest news first."""
         return self._histories.job_ids()
 
+    def keep_only(self, keep: int) -> None:
+        """Keep so many runs, and as many skips, of each job from now on."""
+        if self._histories.keep != max(1, keep):
+            self._histories.keep_only(max(1, keep))
+
     def forget(self, job_id: str) -> None:
         """The job was removed. Its history stays on disk, to be read, and takes no memory."""
         self._histories.drop(job_id)

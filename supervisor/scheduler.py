@@ -104,6 +104,11 @@ class Scheduler:
         self._drained_by = min(self._drained_by, by) if self.draining else by
         self.draining = True
 
+    def configure(self, config: Config) -> None:
+        """Go by these settings from now on. Live runs keep what they started with."""
+        self.config, self.live.grace_seconds = config, config.grace_seconds
+        self.runs.keep_only(config.history)
+
     def drained(self) -> bool:
         """Whether a drain has come to its end: nothing lives, and every end is on disk or had its time to get there."""
         return self.draining and not any(live.holds_slot or not self._drain_is_over for live in self.live)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,3 +154,30 @@ def test_why_says_what_stands_between_a_job_and_its_run(home: House) -> None:
     assert page.startswith("The job is paused: no quota. Let it be due again with: cronward resume n\n")
     home.json("resume", "n")
     assert home.cronward("why", "n").stdout.splitlines()[0].startswith("It is due next at ")
+
+
+def test_a_config_is_taken_anew_whole_or_not_at_all(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("max_concurrent = 2\n")
+    with house(tmp_path, CRONWARD_CONFIG=str(config)) as home:
+        home.start()
+        config.write_text("max_concurrent = 7\nhistory = 3\n")
+        assert home.json("reload") == {"changed": ["max_concurrent", "history"]}
+        assert home.json("status")["max_concurrent"] == 7
+        config.write_text("max_concurrent = 9\nhistory = 'many'\n")
+        refused = home.cronward("reload")
+        assert (refused.returncode, "`history`" in refused.stderr) == (2, True)
+        assert home.process is not None
+        home.process.send_signal(signal.SIGHUP)
+        eventually(lambda: home.log().count("The configuration stays as it is") == 2)
+        assert "history" in home.log()
+        config.write_text("max_concurrent = 5\n")
+        assert home.json("status")["max_concurrent"] == 7
+        home.process.send_signal(signal.SIGHUP)
+        eventually(lambda: home.json("status")["max_concurrent"] == 5)
+        config.write_text("min_available_memory = '900GiB'\n")
+        assert "min_available_memory" in home.json("reload")["changed"]
+        home.json("add", *FAR, "--command", "true", "--prompt", "x", "--name", "n")
+        home.json("run", "n")
+        assert "the host is busy" in eventually(lambda: home.json("status")["queue"])[0]["why"]
+        assert any("number 1 in the queue" in reason for reason in home.json("why", "n")["reasons"])

@@ -76,6 +76,7 @@ def test_every_request_reaches_the_desk_as_it_was_made(tmp_path: Path) -> None:
         assert client.list_jobs() == [make_job()]
         assert client.status() == {"running": 0}
         assert client.live() == []
+        assert client.reload() == ["history"]
         client.stop(True)
 
     ask(tmp_path, desk, questions)

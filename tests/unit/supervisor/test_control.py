@@ -93,6 +93,7 @@ def test_each_path_asks_the_desk_for_what_it_says() -> None:
         ("GET", "/v1/runs/morning"): ("find_run", "morning"),
         ("POST", "/v1/runs/morning/cancel"): ("cancel_run", "morning"),
         ("POST", "/v1/stop"): ("stop", False),
+        ("POST", "/v1/reload"): ("reload",),
     }
     for (method, target), call in wanted.items():
         desk = FakeDesk()

@@ -215,3 +215,28 @@ def test_a_one_shot_that_fails_is_paused_like_any_other(line: Timeline) -> None:
     line.add(cron_expr="", at=NOON + timedelta(minutes=1), retries=0, disable_after=1)
     fail(line, 1)
     assert line.job().pause_reason == "1 run in a row failed."
+
+
+# ---- a configuration that is taken anew
+
+
+def test_another_configuration_counts_for_what_starts_next() -> None:
+    with timeline(Config(max_concurrent=1)) as line:
+        line.add("one", **EACH_MINUTE)
+        line.add("two", **EACH_MINUTE)
+        line.pass_by(61)
+        assert [*line.ends("one"), *line.ends("two")] == ["running", "queued"]
+        line.core.configure(Config(max_concurrent=2))
+        line.turn()
+        assert [*line.ends("one"), *line.ends("two")] == ["running", "running"]
+
+
+def test_another_history_keeps_fewer_runs() -> None:
+    with timeline() as line:
+        line.add(**EACH_MINUTE)
+        for _ in range(5):
+            line.pass_by(60)
+            line.end()
+        line.core.configure(Config(history=2))
+        assert len(line.runs.get_runs(line.job_ids["job"])) == 2
+        assert line.runs.summary(line.job_ids["job"]).run_count == 5
