@@ -203,7 +203,7 @@ class Scheduler:
         if job.max_runs is None:
             self._put(job, owed.following)
         else:  # these may have been its last
-            self._plan(job)
+            self.plan(job)
 
     def _offer(self, job: CronJob, at: datetime, trigger: Trigger, now: Moment) -> None:
         """Settle a new occurrence: on return it is on disk, whatever became of it. Raises StoreError."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.command import Command, snapshot
-from tests.house import House, eventually, house, marker, survivors
+from tests.driver import marker, survivors
+from tests.house import House, eventually, house
 from tests.lacks import need
 
 FAR = ("--cron", "0 0 1 1 *", "--tz", "UTC")
