@@ -18,8 +18,8 @@ from shared.reasons import Reason
 from supervisor.jobs import CronStore
 from supervisor.models import SECOND, Status
 from supervisor.runs import RunsStore
-from tests.fakes import make_job, make_run
 from tests.driver import marker, survivors
+from tests.fakes import make_job, make_run
 from tests.house import CHECKOUT, House, eventually, house
 from tests.lacks import need
 
