@@ -63,7 +63,19 @@ def test_every_policy_that_add_is_given_is_stored_and_shown(cronward: Command) -
 def test_show_says_nothing_of_policies_that_are_the_default(cronward: Command) -> None:
     cronward("add", *FAR, "--prompt", "x", "--name", "n")
     shown = facts(cronward("show", "n").out)
-    assert shown.keys() == {"job", "id", "state", "schedule", "next", "agent", "limits", "answer", "added", "prompt"}
+    assert shown.keys() == {
+        "job",
+        "id",
+        "state",
+        "schedule",
+        "next",
+        "agent",
+        "network",
+        "limits",
+        "answer",
+        "added",
+        "prompt",
+    }
 
 
 def test_an_edit_changes_what_it_names_and_nothing_else(cronward: Command) -> None:
