@@ -32,7 +32,7 @@ _UCRED = struct.Struct("3i")
 
 _ERRORS: Mapping[str, type[CronwardError]] = {
     kind.code: kind for kind in (InvalidError, NotFoundError, UnreachableError, RefusedError, StoreError)
-}
+} | {"config": InvalidError}
 
 
 class Client:
@@ -62,8 +62,12 @@ class Client:
     def add_job(self, job: dict[str, Any]) -> CronJob:
         return self._job(self._ask("POST", "/v1/jobs", job))
 
-    def pause_job(self, ref: str) -> CronJob:
-        return self._job(self._ask("POST", _path("jobs", ref, "pause")))
+    def edit_job(self, ref: str, changes: dict[str, Any]) -> CronJob:
+        return self._job(self._ask("PATCH", _path("jobs", ref), changes))
+
+    def pause_job(self, ref: str, reason: str = "", cancel: bool = False) -> CronJob:
+        wish = {"reason": reason, "cancel": cancel} if reason or cancel else None
+        return self._job(self._ask("POST", _path("jobs", ref, "pause"), wish))
 
     def resume_job(self, ref: str) -> CronJob:
         return self._job(self._ask("POST", _path("jobs", ref, "resume")))
@@ -85,6 +89,12 @@ class Client:
 
     def live(self) -> list[dict[str, Any]]:
         return self._array("/v1/ps")
+
+    def reload(self) -> list[str]:
+        found = self._ask("POST", "/v1/reload")
+        if not isinstance(found, dict):
+            raise self._baffled()
+        return [str(name) for name in found.get("changed", ())]
 
     def stop(self, now: bool) -> None:
         self._ask("POST", "/v1/stop", {"now": now})

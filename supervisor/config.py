@@ -137,6 +137,10 @@ class Config(BaseModel):
         int,
         Field(ge=0, le=65536, description="How many bytes of an answer a run's record shows. Its log has the whole."),
     ] = 4096
+    disable_after_failures: Annotated[
+        int,
+        Field(ge=0, le=1000, description="How many failed runs in a row pause a job. 0: none do. A job may differ."),
+    ] = 10
     default_agent: Annotated[Identifier, Field(description="The agent of a job that names none.")] = "local"
     grace_seconds: Annotated[
         Seconds, Field(description="Seconds between asking a run to end (SIGTERM) and ending it (SIGKILL).")
@@ -203,6 +207,10 @@ class Config(BaseModel):
         if self.uid_base + self.uid_count - 1 > LAST_UID:
             raise ValueError(f"uid_base + uid_count must not pass {LAST_UID}")
         return self
+
+    def failures_allowed(self, disable_after: int | None) -> int:
+        """After how many failed runs in a row a job is paused; 0: after none. No more than are kept can be seen."""
+        return min(self.disable_after_failures if disable_after is None else disable_after, self.history)
 
     def of_type(self, job_type: JobType) -> JobLimits:
         """The limits that jobs of this type have."""

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from shared.messages import ExecuteRequest
-from supervisor import pressure
+from supervisor import edits, pressure
 from supervisor.bytecode import compile_package
 from supervisor.cgroup import Cgroup
 from supervisor.clock import Clock, Moment, SystemClock
 from supervisor.config import Config
-from supervisor.definition import JobDraft, Setting, define
-from supervisor.errors import NotFoundError, RefusedError, StoreError, UnreachableError
+from supervisor.definition import JobDraft, Setting, check_reason, define
+from supervisor.errors import CronwardError, NotFoundError, RefusedError, StoreError, UnreachableError
 from supervisor.host import Host
 from supervisor.hostzone import host_zone
 from supervisor.jobs import CronStore, new_id
@@ -35,6 +35,7 @@ from supervisor.models import CronJob, CronRun, Status
 from supervisor.notify import CronCallback, Notifier
 from supervisor.recovery import kill_runners, recover
 from supervisor.requests import request_for, throw_away_uid
+from supervisor.revision import revise
 from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler, Wake
 from supervisor.shown import with_history
@@ -58,8 +59,11 @@ class CronScheduler:
         config: Config | None = None,
         clock: Clock | None = None,
         callbacks: Sequence[CronCallback] = (),
+        load: Callable[[], Config] | None = None,
     ) -> None:
-        """`max_concurrent`: how many runs go on at once (0 or negative: 4); None: as the config says."""
+        """`load`: where `reload` gets the configuration from.
+
+        `max_concurrent`: how many runs go on at once (0 or negative: 4); None: as the config says."""
         config = config or Config()
         if max_concurrent is not None:
             config = Config.model_validate({**dict(config), "max_concurrent": max_concurrent})
@@ -78,9 +82,10 @@ class CronScheduler:
             new_id=new_id,
             prepare=self._prepare,
             told_end=self._notifier.tell,
-            host_busy=lambda: pressure.busy(pressure.read(), config),
+            host_busy=lambda: pressure.busy(pressure.read(), self.config),
             logger=self.logger,
         )
+        self._load = load
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: Turns | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -91,11 +96,8 @@ class CronScheduler:
     def add_job(self, job: CronJob | JobDraft) -> CronJob:
         """Check a definition whole, store it and schedule it. Raises InvalidError, RefusedError, StoreError."""
         draft = job if isinstance(job, dict) else job.model_dump(exclude_unset=True, mode="json")
-        setting = Setting(
-            self.home.root, host_zone().key, self.config.default_agent, new_id, self.config.permit_host_network
-        )
         with self._changing() as now:
-            return self._shown(self._core.add(define(draft, setting, now.wall)), now)
+            return self._shown(edits.add(self._core, define(draft, self._setting(), now.wall)), now)
 
     def get_job(self, job_id: str) -> CronJob | None:
         """The job of this id; None if there is none."""
@@ -113,22 +115,31 @@ class CronScheduler:
         """A job's runs, newest first."""
         return self._core.runs.get_runs(job_id)
 
-    def pause_job(self, ref: str) -> CronJob:
-        """Disable a job without removing it; a live run goes on. Again: nothing more changes."""
+    def edit_job(self, ref: str, changes: JobDraft) -> CronJob:
+        """Change a job, checked whole as a new one is. Live runs keep what they started with. Raises as `add_job`."""
         with self._changing() as now:
-            return self._shown(self._core.pause(self.store.find(ref), now), now)
+            job = self.store.find(ref)
+            revised = revise(job, changes, self._setting(), now.wall, self._core.runs.summary(job.id).run_count)
+            return self._shown(edits.edit(self._core, revised), now)
+
+    def pause_job(self, ref: str, reason: str = "", cancel: bool = False) -> CronJob:
+        """Disable a job without removing it; a live run goes on, unless `cancel`. Again: nothing more changes."""
+        with self._changing() as now:
+            job = self.store.find(ref)
+            check_reason(job, reason)
+            return self._shown(edits.pause(self._core, job, now, reason, cancel), now)
 
     def resume_job(self, ref: str) -> CronJob:
         """Enable a paused job; what fell due meanwhile is not owed. Again: nothing more changes."""
         with self._changing() as now:
-            return self._shown(self._core.resume(self.store.find(ref), now), now)
+            return self._shown(edits.resume(self._core, self.store.find(ref), now), now)
 
     def remove_job(self, ref: str) -> CronJob:
         """Delete a job and end its live runs; its history stays."""
         with self._changing() as now:
             job = self.store.find(ref)
             shown_last = self._shown(job, now)
-            self._core.remove(job, now)
+            edits.remove(self._core, job, now)
             return shown_last
 
     def set_runs_store(self, runs: RunsStore) -> None:
@@ -198,6 +209,25 @@ class CronScheduler:
                 "next_due": None if due is None else due.isoformat(),
                 "damaged": [str(damage) for damage in self.store.damaged],
             }
+
+    def reload(self) -> list[str]:
+        """Take the configuration anew, whole or not at all; which settings changed. Raises InvalidError, RefusedError.
+
+        Runs that go on keep what they started with.
+        """
+        if self._load is None:
+            raise RefusedError("The configuration was given by a program: there is no file to read again.")
+        try:
+            config = self._load()
+        except CronwardError as error:
+            self.logger.error("The configuration stays as it is: %s", error)
+            raise
+        with self._changing():
+            changed = [name for name in Config.model_fields if getattr(config, name) != getattr(self.config, name)]
+            self.config = config
+            self._core.configure(config)
+        self.logger.info("the configuration was read again; changed: %s", ", ".join(changed) or "nothing")
+        return changed
 
     # ---- keeping time
 
@@ -313,6 +343,10 @@ class CronScheduler:
             finally:
                 if self._turns is not None and self._loop is not None:
                     self._loop.call_soon_threadsafe(self._turns.soon)
+
+    def _setting(self) -> Setting:
+        config = self.config
+        return Setting(self.home.root, host_zone().key, config.default_agent, new_id, config.permit_host_network)
 
     def _need_time(self) -> None:
         if self._turns is None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from supervisor import __version__, cgroup, strays
@@ -14,7 +16,7 @@ from supervisor.cgroup import Cgroup, CgroupError
 from supervisor.config import Config, load_config
 from supervisor.control import Server
 from supervisor.cronscheduler import CronScheduler, make_executor
-from supervisor.errors import RefusedError
+from supervisor.errors import CronwardError, RefusedError
 from supervisor.home import Home
 from supervisor.jobs import CronStore
 from supervisor.lock import remove_info, write_info
@@ -27,24 +29,31 @@ log = logging.getLogger("cronward")
 def supervise(home: Home, config_path: Path | None) -> int:
     """Keep time in this home until told to stop. Returns the exit code. Raises RefusedError, ConfigError, StoreError.
 
-    SIGTERM and SIGINT drain: nothing more starts, what runs gets `drain_seconds`. A second one cancels it.
+    SIGTERM and SIGINT drain: nothing more starts, what runs gets `drain_seconds`. A second one cancels it. SIGHUP reads
+    the configuration again.
     """
-    config = load_config(config_path, os.environ)
-    _check_file_system(home, config)
+    config = _load(home, config_path)
     # Under journald every line has its time and unit already.
     words = "%(levelname)s %(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(levelname)s %(message)s"
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=words)
     os.umask(0o077)
     strays.adopt()
-    asyncio.run(_supervise(home, config))
+    asyncio.run(_supervise(home, config, lambda: _load(home, config_path)))
     return 0
 
 
-async def _supervise(home: Home, config: Config) -> None:
+def _load(home: Home, config_path: Path | None) -> Config:
+    config = load_config(config_path, os.environ)
+    _check_file_system(home, config)
+    return config
+
+
+async def _supervise(home: Home, config: Config, load: Callable[[], Config]) -> None:
     executor = make_executor(home.root, strays.sweep, _claim_cgroup())
-    scheduler = CronScheduler(CronStore(home), executor, runs=RunsStore(home, keep=config.history), config=config)
+    runs = RunsStore(home, keep=config.history)
+    scheduler = CronScheduler(CronStore(home), executor, runs=runs, config=config, load=load)
     async with scheduler.keep_time() as drained:
-        _stop_on_signals(asyncio.get_running_loop(), scheduler)
+        _obey_signals(asyncio.get_running_loop(), scheduler)
         server, path = await _listen(home, scheduler)
         began = scheduler.clock.now().wall
         write_info(home, started_at=began, cronward=__version__, socket=path)
@@ -93,7 +102,7 @@ def _claim_cgroup() -> Cgroup | None:
     return found
 
 
-def _stop_on_signals(loop: asyncio.AbstractEventLoop, scheduler: CronScheduler) -> None:
+def _obey_signals(loop: asyncio.AbstractEventLoop, scheduler: CronScheduler) -> None:
     asked: list[int] = []
 
     def stop(number: int) -> None:
@@ -103,3 +112,9 @@ def _stop_on_signals(loop: asyncio.AbstractEventLoop, scheduler: CronScheduler) 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
+
+    def reload() -> None:
+        with contextlib.suppress(CronwardError):  # it stands in the log
+            scheduler.reload()
+
+    loop.add_signal_handler(signal.SIGHUP, reload)

@@ -26,7 +26,8 @@ JobDraft = dict[str, Any]
 
 LAST_YEAR = 9998
 """Later instants have no wall time in some zone."""
-_OURS = ("created_at", "changed_at", "last_run", "last_error", "next_run", "run_count")
+OURS = ("created_at", "changed_at", "anchor", "last_run", "last_error", "next_run", "run_count")
+_LINES = ("name", "command", "work_dir", "model", "created_by", "session_key", "pause_reason")
 # A prompt is text. NUL ends C strings; other controls are terminal escapes or a binary file given by mistake.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -46,9 +47,7 @@ class Setting:
 
 def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
     """The job that this draft describes. Raises InvalidError, a sentence, and then nothing has happened."""
-    for key in _OURS:
-        if key in draft:
-            raise InvalidError(f"The field {key!r} is kept by cronward and cannot be given; leave it out.")
+    refuse_ours(draft)
     whole = {"id": setting.new_id(), "agent": setting.default_agent, **draft, "created_at": now, "changed_at": now}
     if draft.get("command") and "agent" not in draft:
         whole["agent"] = "command"
@@ -58,8 +57,21 @@ def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
         job = CronJob.model_validate(whole)
     except ValidationError as error:
         raise InvalidError(sentence(error, "job", CronJob)) from None
-    job = _settle_time(job, setting.host_zone, now)
+    return checked(settle_time(job, setting.host_zone, now), setting)
+
+
+def refuse_ours(draft: JobDraft) -> None:
+    """Refuse a draft with fields that nobody but cronward writes."""
+    for key in OURS:
+        if key in draft:
+            raise InvalidError(f"The field {key!r} is kept by cronward and cannot be given; leave it out.")
+
+
+def checked(job: CronJob, setting: Setting) -> CronJob:
+    """The job with everything but its timing checked and settled. Raises InvalidError."""
     _check_texts(job)
+    if job.pause_reason and job.enabled:
+        raise InvalidError("A reason for a pause is given, but the job is enabled; add it paused, or leave it out.")
     _check_output(job)
     _check_webhooks(job)
     job = _settle_work_dir(job, setting.home)
@@ -68,8 +80,22 @@ def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
     return job
 
 
-def _settle_time(job: CronJob, host_zone: str, now: datetime) -> CronJob:
-    """With its zone resolved, so that a host that moves does not move the job. Refuses what will never be due."""
+def check_reason(job: CronJob, reason: str) -> None:
+    """Refuse a reason for a pause that cannot be stored or shown. Raises InvalidError."""
+    try:
+        paused = CronJob.model_validate({**dict(job), "enabled": False, "pause_reason": reason})
+    except ValidationError as error:
+        raise InvalidError(sentence(error, "pause", CronJob)) from None
+    _check_texts(paused)
+
+
+def settle_time(job: CronJob, host_zone: str, now: datetime, ran: int = 0) -> CronJob:
+    """With its zone resolved, so that a host that moves does not move the job. Refuses what will never be due.
+
+    `ran`: how many runs it has had.
+    """
+    if job.max_runs is not None and ran >= job.max_runs:
+        raise InvalidError(f"The job would never run: it has run {ran} times, and max_runs is {job.max_runs}.")
     if bool(job.cron_expr) == (job.at is not None):
         raise InvalidError("A job has either a cron expression or one instant (at); give exactly one of them.")
     if job.at is not None:
@@ -100,9 +126,9 @@ def _check_texts(job: CronJob) -> None:
     found = _CONTROL.search(job.prompt)
     if found:
         raise InvalidError(f"The prompt holds the control character {found.group()!r}; it has to be plain text.")
-    for field in ("prompt", "name", "command", "work_dir", "model", "created_by", "session_key", "output_schema"):
+    for field in ("prompt", "output_schema", *_LINES):
         _check_plain(field, getattr(job, field))
-    for field in ("name", "command", "work_dir", "model", "created_by", "session_key"):
+    for field in _LINES:
         found = _UNPRINTABLE.search(getattr(job, field))
         if found:
             raise InvalidError(f"The field {field} holds the character {found.group()!r}; it has to be printable.")

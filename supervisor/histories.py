@@ -92,6 +92,12 @@ class Histories:
             return
         self._remember(job_id, history, _signature(found))
 
+    def keep_only(self, keep: int) -> None:
+        """Keep so many of each job from now on; every file is read again before it counts."""
+        self.keep = keep
+        for job_id in tuple(self._known):
+            self.drop(job_id)
+
     def drop(self, job_id: str) -> None:
         """Remember nothing of this job."""
         known = self._known.pop(job_id, None)

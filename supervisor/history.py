@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from supervisor.models import FORMAT_VERSION, NEVER, CronRun, Status
 from supervisor.sentences import sentence
@@ -35,14 +35,6 @@ class _Header(BaseModel):
     version: int = FORMAT_VERSION
     folded: int = 0
     summary: Summary = Summary()
-
-
-class Anchor(BaseModel):
-    """A line that is no run: the grid of the job's interval begins here from now on."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    anchor: AwareDatetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +80,10 @@ class History:
             offset += length
         return history
 
-    def take(self, entry: CronRun | Anchor, offset: int, length: int) -> None:
+    def take(self, entry: CronRun, offset: int, length: int) -> None:
         """Note what was appended as a line at `offset`, `length` bytes without its newline."""
-        if isinstance(entry, Anchor):
-            self.summary = self.summary.model_copy(update={"anchor": entry.anchor})
-        else:
-            self._fold(entry)
-            self._put(entry, offset, length)
+        self._fold(entry)
+        self._put(entry, offset, length)
         self._lines += 1
 
     def status_of(self, run_id: str) -> Status | None:
@@ -143,10 +132,7 @@ class History:
 
     def _read(self, line: bytes, number: int, offset: int, *, fold: bool, complain: bool = True) -> None:
         try:
-            if line.startswith(b'{"anchor"'):
-                self.summary = self.summary.model_copy(update={"anchor": Anchor.model_validate_json(line).anchor})
-            else:
-                self._read_run(line, offset, fold=fold)
+            self._read_run(line, offset, fold=fold)
         except (ValidationError, DamagedError) as error:
             if complain:
                 self.problems.append(_complaint(number, error))

@@ -191,6 +191,10 @@ class CronJob(_Record):
     output_schema: str = ""
 
     enabled: bool = True
+    pause_reason: Annotated[str, StringConstraints(max_length=500)] = ""
+    """Why it is paused, in words; empty while it is enabled."""
+    disable_after: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """How many failed runs in a row pause it. 0: none do; None: as the configuration has it."""
     private: bool = False
     """Whether `ps` may show other users of the host no more than the run's id."""
     silent: bool = False
@@ -201,7 +205,9 @@ class CronJob(_Record):
     created_by: str = ""
     created_at: AwareDatetime = NEVER
     changed_at: AwareDatetime = NEVER
-    """When it was last added, edited or resumed: no occurrence before this instant is owed."""
+    """When it was last added or resumed, or its timing edited: no occurrence before this instant is owed."""
+    anchor: AwareDatetime = NEVER
+    """Where the grid of an interval begins, if not at `created_at`: the interval was edited then."""
 
     last_run: AwareDatetime = NEVER
     last_error: str = ""

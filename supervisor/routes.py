@@ -28,13 +28,15 @@ class ControlDesk(Protocol):
     def find_runs(self, ref: str | None, last: int | None, status: Status | None) -> Sequence[CronRun]: ...
     def find_run(self, ref: str) -> CronRun: ...
     def add_job(self, job: dict[str, Any]) -> CronJob: ...
-    def pause_job(self, ref: str) -> CronJob: ...
+    def edit_job(self, ref: str, changes: dict[str, Any]) -> CronJob: ...
+    def pause_job(self, ref: str, reason: str = "", cancel: bool = False) -> CronJob: ...
     def resume_job(self, ref: str) -> CronJob: ...
     def remove_job(self, ref: str) -> CronJob: ...
     def run_job(self, ref: str) -> CronRun: ...
     def cancel_run(self, ref: str) -> CronRun: ...
     def status(self) -> dict[str, Any]: ...
     def live(self) -> list[dict[str, Any]]: ...
+    def reload(self) -> list[str]: ...
     def stop(self, now: bool) -> None: ...
 
 
@@ -209,8 +211,18 @@ def _remove_job(asked: Asked) -> Answer:
     return _job(200, asked.desk.remove_job(asked.ref))
 
 
+def _edit_job(asked: Asked) -> Answer:
+    return _job(200, asked.desk.edit_job(asked.ref, read_body(asked.body)))
+
+
 def _pause_job(asked: Asked) -> Answer:
-    return _job(200, asked.desk.pause_job(asked.ref))
+    if not asked.body:
+        return _job(200, asked.desk.pause_job(asked.ref))
+    wish = read_body(asked.body)
+    reason, cancel = wish.get("reason", ""), wish.get("cancel", False)
+    if set(wish) - {"reason", "cancel"} or not isinstance(reason, str) or not isinstance(cancel, bool):
+        raise InvalidError('The body of a pause is {"reason": TEXT, "cancel": true or false}; both may be left out.')
+    return _job(200, asked.desk.pause_job(asked.ref, reason, cancel))
 
 
 def _resume_job(asked: Asked) -> Answer:
@@ -235,6 +247,10 @@ def _show_run(asked: Asked) -> Answer:
 
 def _cancel_run(asked: Asked) -> Answer:
     return _run(202, asked.desk.cancel_run(asked.ref))
+
+
+def _reload(asked: Asked) -> Answer:
+    return _one(200, {"changed": asked.desk.reload()})
 
 
 def _stop(asked: Asked) -> Answer:
@@ -269,7 +285,7 @@ def _status_named(text: str) -> Status:
 _ROUTES: Mapping[tuple[str, ...], Mapping[str, Verb]] = {
     ("v1", "status"): {"GET": _status},
     ("v1", "jobs"): {"GET": _list_jobs, "POST": _add_job},
-    ("v1", "jobs", "*"): {"GET": _show_job, "DELETE": _remove_job},
+    ("v1", "jobs", "*"): {"GET": _show_job, "PATCH": _edit_job, "DELETE": _remove_job},
     ("v1", "jobs", "*", "pause"): {"POST": _pause_job},
     ("v1", "jobs", "*", "resume"): {"POST": _resume_job},
     ("v1", "jobs", "*", "run"): {"POST": _run_job},
@@ -278,4 +294,5 @@ _ROUTES: Mapping[tuple[str, ...], Mapping[str, Verb]] = {
     ("v1", "runs", "*", "cancel"): {"POST": _cancel_run},
     ("v1", "ps"): {"GET": _live},
     ("v1", "stop"): {"POST": _stop},
+    ("v1", "reload"): {"POST": _reload},
 }

@@ -10,14 +10,13 @@ import heapq
 import json
 import logging
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from supervisor.errors import InvalidError, NotFoundError, StoreError
 from supervisor.histories import Histories, Pick
-from supervisor.history import LINE_BYTES, Anchor, History, began, encoded, first_line
+from supervisor.history import LINE_BYTES, History, began, encoded, first_line
 from supervisor.home import Home
 from supervisor.lock import HomeLock
 from supervisor.models import CronRun, Status, TransitionError
@@ -69,15 +68,6 @@ class RunsStore:
                 raise TransitionError(f"run {run.id} is {before.value} and cannot become {run.status.value}.")
             self._append(history, run, line)
 
-    def set_anchor(self, job_id: str, at: datetime) -> None:
-        """Let the grid of the job's interval begin at this instant. Durable on return; raises StoreError."""
-        anchor = Anchor(anchor=at)
-        line = encoded(anchor.model_dump(mode="json"))
-        with self._lock.writing():
-            history = self._for_writing(job_id)
-            if history.summary.anchor != at:
-                self._append(history, anchor, line)
-
     def get_runs(self, job_id: str, last: int | None = None, status: Status | None = None) -> list[CronRun]:
         """The kept runs of a job, newest first: at most `last` of those with this status.
 
@@ -122,6 +112,11 @@ class RunsStore:
         """The jobs that have a history, also removed ones; those with the latest news first."""
         return self._histories.job_ids()
 
+    def keep_only(self, keep: int) -> None:
+        """Keep so many runs, and as many skips, of each job from now on."""
+        if self._histories.keep != max(1, keep):
+            self._histories.keep_only(max(1, keep))
+
     def forget(self, job_id: str) -> None:
         """The job was removed. Its history stays on disk, to be read, and takes no memory."""
         self._histories.drop(job_id)
@@ -165,7 +160,7 @@ class RunsStore:
             raise StoreError(f"{path} changes although cronward holds the lock; who else writes there?")
         return history
 
-    def _append(self, history: History, entry: CronRun | Anchor, line: bytes) -> None:
+    def _append(self, history: History, entry: CronRun, line: bytes) -> None:
         offset = append_line(self._histories.path(history.job_id), line)
         history.take(entry, offset, len(line) - 1)
         self._histories.appended(history.job_id, history)

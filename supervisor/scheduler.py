@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.reasons import Reason
-from supervisor import occurrences
+from supervisor import edits, occurrences
 from supervisor.admission import Load, Replace, Skip, Start, Verdict, Wait, admit
 from supervisor.agenda import Agenda, Entry
 from supervisor.attempts import TOLD
@@ -65,6 +65,7 @@ class Scheduler:
         self.waiting = Queue()
         self.agenda = Agenda()
         self.inbox: deque[News] = deque()
+        self.failed: set[str] = set()
         self.draining = False
         self._drained_by = 0.0
         self._drain_is_over = False
@@ -79,6 +80,7 @@ class Scheduler:
         self._unstored, self._room.busy = False, ""
         self._hear(now)
         self.live.enforce(now, self._may_retry)
+        edits.pause_failing(self, now)
         self._admit_waiting(now)  # before what is only due now: who waits longest has the next slot
         self._enqueue_due(now)
         self._end_drain(now)
@@ -94,7 +96,7 @@ class Scheduler:
     def load(self) -> None:
         """Put every enabled job on the agenda, counting from what was claimed last."""
         for job in self.jobs.list():
-            self._plan(job)
+            self.plan(job)
 
     def drain(self, now: Moment, seconds: float) -> None:
         """Start nothing more; runs that are not over after `seconds` are told to end. Again: the sooner one counts."""
@@ -102,46 +104,16 @@ class Scheduler:
         self._drained_by = min(self._drained_by, by) if self.draining else by
         self.draining = True
 
+    def configure(self, config: Config) -> None:
+        """Go by these settings from now on. Live runs keep what they started with."""
+        self.config, self.live.grace_seconds = config, config.grace_seconds
+        self.runs.keep_only(config.history)
+
     def drained(self) -> bool:
         """Whether a drain has come to its end: nothing lives, and every end is on disk or had its time to get there."""
         return self.draining and not any(live.holds_slot or not self._drain_is_over for live in self.live)
 
-    # ---- what people ask for
-
-    def add(self, job: CronJob) -> CronJob:
-        """Store a checked definition and schedule it."""
-        added = self.jobs.add(job)
-        self._plan(added)
-        return added
-
-    def pause(self, job: CronJob, now: Moment) -> CronJob:
-        """No more occurrences. A live run goes on, one in the queue is canceled. Paused already: nothing changes."""
-        if not job.enabled:
-            return job
-        paused = job.model_copy(update={"enabled": False})
-        self.jobs.update(paused)
-        self.agenda.drop(job.id)
-        self._cancel_waiting(job.id, Reason.JOB_DISABLED, now)
-        return paused
-
-    def resume(self, job: CronJob, now: Moment) -> CronJob:
-        """Owed again from now on; what fell due while it was paused is not. Enabled already: nothing changes."""
-        if job.enabled:
-            return job
-        resumed = job.model_copy(update={"enabled": True, "changed_at": now.wall})
-        self.jobs.update(resumed)
-        self._plan(resumed)
-        return resumed
-
-    def remove(self, job: CronJob, now: Moment) -> CronJob:
-        """Delete the definition, end its live runs; its history stays."""
-        self.jobs.delete(job.id)
-        self.agenda.drop(job.id)
-        self._cancel_waiting(job.id, Reason.JOB_REMOVED, now)
-        for live in self.live:
-            if live.job.id == job.id:
-                self.live.stop(live, Reason.JOB_REMOVED, now)
-        return job
+    # ---- what people ask for; `edits` has what they change about jobs
 
     def run(self, job: CronJob, now: Moment) -> CronRun:
         """Make an occurrence by hand; on disk before this returns. Raises RefusedError if it could not run."""
@@ -186,7 +158,7 @@ class Scheduler:
                 settled = self._settle_waiting(waiting, now)
             except StoreError as error:
                 waiting.why, settled = "the disk cannot be written", False
-                self._note_unstored(waiting.job.id, error)
+                self.note_unstored(waiting.job.id, error)
             if not settled:
                 self.waiting.put(waiting)
 
@@ -210,7 +182,7 @@ class Scheduler:
                 self._settle_due(entry, now)
             except StoreError as error:
                 # Nothing later of the job may get on disk before this: a crash would then hide that it is owed.
-                self._note_unstored(entry.job_id, error)
+                self.note_unstored(entry.job_id, error)
                 self.agenda.put(Entry(now.wall + timedelta(seconds=SAVE_AGAIN), entry.job_id, entry.occurrence))
             except InvalidError as error:
                 self.logger.error("Job %s is not scheduled any more: %s", entry.job_id, error)
@@ -220,7 +192,7 @@ class Scheduler:
         if job is None or not job.enabled:
             return
         if entry.occurrence <= self.runs.summary(job.id).last_scheduled:  # what is on disk decides, not the agenda
-            self._plan(job)
+            self.plan(job)
             return
         owed = occurrences.owed(job, entry.occurrence, now.wall, self._runs_so_far(job))
         self._store_missed(job, owed, now)
@@ -231,7 +203,7 @@ class Scheduler:
         if job.max_runs is None:
             self._put(job, owed.following)
         else:  # these may have been its last
-            self._plan(job)
+            self.plan(job)
 
     def _offer(self, job: CronJob, at: datetime, trigger: Trigger, now: Moment) -> None:
         """Settle a new occurrence: on return it is on disk, whatever became of it. Raises StoreError."""
@@ -318,7 +290,7 @@ class Scheduler:
             boot_id=self._host.boot_id,
         )
 
-    def _plan(self, job: CronJob) -> None:
+    def plan(self, job: CronJob) -> None:
         """Put the job's next unsettled occurrence on the agenda; it may lie in the past."""
         if not job.enabled:
             return
@@ -344,7 +316,7 @@ class Scheduler:
             self.logger.error("Job %s is not scheduled: %s", job.id, error)
             return
         if current is not None:
-            self._plan(current)
+            self.plan(current)
 
     def _runs_so_far(self, job: CronJob) -> int:
         if job.max_runs is None:
@@ -364,9 +336,11 @@ class Scheduler:
 
     def _ended(self, job: CronJob, run: CronRun) -> None:
         self._replan(job)
+        if run.status is Status.FAILED:
+            self.failed.add(job.id)
         self._told_end(job, run)
 
-    def _cancel_waiting(self, job_id: str, reason: Reason, now: Moment) -> None:
+    def cancel_waiting(self, job_id: str, reason: Reason, now: Moment) -> None:
         """End what waits of this job. What cannot be stored now is tried again at each turn, and does not start."""
         for waiting in self.waiting:
             if waiting.job.id == job_id:
@@ -374,7 +348,7 @@ class Scheduler:
                 try:
                     self._cancel(waiting, waiting.canceled, now)
                 except StoreError as error:
-                    self._note_unstored(job_id, error)
+                    self.note_unstored(job_id, error)
 
     def _cancel(self, waiting: Waiting, reason: Reason, now: Moment) -> CronRun:
         """Take it out of the queue. Raises StoreError; then it is still there."""
@@ -392,7 +366,8 @@ class Scheduler:
         self._ended(waiting.job, run)
         return run
 
-    def _note_unstored(self, job_id: str, error: StoreError) -> None:
+    def note_unstored(self, job_id: str, error: StoreError) -> None:
+        """Say so, and come again soon."""
         if self._unstored:  # said in this turn already; a full disk is not to be filled with complaints
             return
         self._unstored = True

@@ -24,8 +24,6 @@ class Summary(BaseModel):
     """Runs that really started, whatever became of them, those that run now included."""
     last_scheduled: AwareDatetime = NEVER
     """The latest occurrence of the schedule that has a record: none up to here is owed any more."""
-    anchor: AwareDatetime = NEVER
-    """Where the grid of an interval begins."""
     failures_in_a_row: int = 0
     """How many runs failed since one completed. Cancels and unknown ends leave it as it is."""
     last_run: AwareDatetime = NEVER

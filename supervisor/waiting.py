@@ -14,7 +14,7 @@ from supervisor.models import CronJob, CronRun
 
 @dataclass(slots=True)
 class Waiting:
-    """An occurrence in the queue, with the definition that it came due under."""
+    """An occurrence in the queue, with its job as it was last edited."""
 
     job: CronJob
     run: CronRun

@@ -15,6 +15,7 @@ from typing import Any
 
 from shared.messages import ExecuteRequest, Usage
 from shared.reasons import Reason
+from supervisor import edits
 from supervisor.config import Config
 from supervisor.errors import InvalidError, StoreError
 from supervisor.host import Host
@@ -132,7 +133,7 @@ class Timeline:
         self.job_ids[name] = job_id
         now = self.clock.wall
         job = make_job(**{"id": job_id, "name": name, "created_at": now, "changed_at": now, **fields})
-        added = self.created[name] = self.core.add(job)
+        added = self.created[name] = edits.add(self.core, job)
         self.turn()
         return added
 
@@ -140,15 +141,15 @@ class Timeline:
         return self.core.jobs.find(name)
 
     def pause(self, name: str = "job") -> None:
-        self.core.pause(self.job(name), self.clock.now())
+        edits.pause(self.core, self.job(name), self.clock.now())
         self.turn()
 
     def resume(self, name: str = "job") -> None:
-        self.core.resume(self.job(name), self.clock.now())
+        edits.resume(self.core, self.job(name), self.clock.now())
         self.turn()
 
     def remove(self, name: str = "job") -> None:
-        self.core.remove(self.job(name), self.clock.now())
+        edits.remove(self.core, self.job(name), self.clock.now())
         self.turn()
 
     def run(self, name: str = "job") -> CronRun:

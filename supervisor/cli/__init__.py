@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from supervisor.cli import jobs, keeping, original, runs, upcoming
+from supervisor.cli import jobs, keeping, original, pausing, reasons, runs, upcoming
 from supervisor.cli.place import Place
 
 app = typer.Typer(
@@ -41,6 +41,6 @@ def _choose(
         typer.echo(ctx.get_help())
 
 
-for _module in (jobs, upcoming, runs, keeping):
+for _module in (jobs, pausing, upcoming, reasons, runs, keeping):
     _module.register(app)
 app.add_typer(original.app, name="cron")

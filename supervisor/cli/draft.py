@@ -1,4 +1,4 @@
-"""What `add` was given, as a draft for the desk: read and bounded here, judged there."""
+"""What `add` or `edit` was given, as a draft for the desk: read and bounded here, judged there."""
 
 from __future__ import annotations
 
@@ -7,12 +7,67 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from supervisor.cli.instant import parse_instant
 from supervisor.duration import parse_duration
 from supervisor.errors import InvalidError
 from supervisor.models import MAX_PROMPT, MAX_SCHEMA
+
+if TYPE_CHECKING:
+    from supervisor.cli.joboptions import JobOptions
+
+
+NONE, AUTO = "none", "auto"
+"""What is given to have no such bound, or the usual one."""
+
+
+def of(given: JobOptions, now: datetime) -> dict[str, Any]:
+    """The fields of a job that these options give, and no others."""
+    plain = ("name", "agent", "command", "model", "type", "retries", "private", "silent", "dst", "overlap", "catch_up")
+    fields = described({key: getattr(given, key) for key in (*plain, "on_complete", "on_fail")})
+    if given.cron is not None or given.every is not None or given.at is not None:
+        fields |= timing(given.cron, given.every, given.at, given.tz, now)
+    elif given.tz is not None:
+        fields["timezone"] = given.tz
+    if given.prompt is not None or given.prompt_file is not None:
+        fields["prompt"] = prompt_text(given.prompt, given.prompt_file)
+    fields |= bounds(given.work_dir, given.timeout, given.retry_delay, given.idle_timeout)
+    fields |= reach(given.network, given.allow_host or ())
+    return fields | output(given.output_format, given.output_schema) | _late(given) | _life(given, now) | _told(given)
+
+
+def _late(given: JobOptions) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if given.grace is not None:
+        found["grace_secs"] = None if given.grace == AUTO else duration_seconds(given.grace, least=0)
+    if given.jitter is not None:
+        found["jitter_secs"] = duration_seconds(given.jitter, least=0)
+    return found
+
+
+def _life(given: JobOptions, now: datetime) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, text in (("start", given.start), ("until", given.until)):
+        if text is not None:
+            found[key] = None if text == NONE else parse_instant(text, given.tz, now).isoformat()
+    if given.max_runs is not None:
+        found["max_runs"] = given.max_runs or None
+    if given.disable_after is not None:
+        found["disable_after"] = None if given.disable_after == AUTO else _count(given.disable_after)
+    return found
+
+
+def _told(given: JobOptions) -> dict[str, Any]:
+    if not given.notify_on:
+        return {}
+    return {"notify_on": [] if given.notify_on == ["all"] else list(given.notify_on)}
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise InvalidError(f"The number of failures {text[:40]!r} is none: give a whole number, 0, or {AUTO}.")
+    return int(text)
 
 
 def timing(cron: str | None, every: str | None, at: str | None, zone: str | None, now: datetime) -> dict[str, Any]:
@@ -60,7 +115,7 @@ def bounds(
     if timeout is not None:
         found["timeout_secs"] = duration_seconds(timeout)
     if idle_timeout is not None:
-        found["idle_timeout_secs"] = duration_seconds(idle_timeout)
+        found["idle_timeout_secs"] = None if idle_timeout == AUTO else duration_seconds(idle_timeout)
     if retry_delay is not None:
         found["retry_delay"] = duration_nanoseconds(retry_delay)
     return found
@@ -84,11 +139,12 @@ def duration_nanoseconds(text: str) -> int:
     return _whole(text, timedelta(microseconds=1)) * 1000
 
 
-def duration_seconds(text: str) -> int:
+def duration_seconds(text: str, least: int = 1) -> int:
     """A duration in whole seconds, refusing fractions of one."""
     seconds = _whole(text, timedelta(seconds=1))
-    if timedelta(seconds=seconds) != parse_duration(text) or seconds == 0:
-        raise InvalidError(f"The duration {text!r} is no whole number of seconds above zero: write it like 30m or 90s.")
+    if timedelta(seconds=seconds) != parse_duration(text) or seconds < least:
+        above = " above zero" * (least > 0)
+        raise InvalidError(f"The duration {text!r} is no whole number of seconds{above}: write it like 30m or 90s.")
     return seconds
 
 

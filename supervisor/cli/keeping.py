@@ -1,4 +1,4 @@
-"""Commands that keep it going: supervise, stop, status, doctor, fetch-model."""
+"""Commands that keep it going: supervise, reload, stop, status, doctor, fetch-model."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _POLL_SECONDS = 0.1
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
     app.command()(supervise)
+    app.command()(reload)
     app.command()(stop)
     app.command()(status)
     app.command()(doctor)
@@ -38,6 +39,19 @@ def supervise(ctx: typer.Context) -> None:
 
     place = place_of(ctx)
     raise typer.Exit(supervise(place.home, place.config_path))
+
+
+def reload(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Have the supervisor read its config again: whole, or not at all. Live runs keep what they started with.
+
+    \b
+    Example: cronward reload
+    """
+    changed = place_of(ctx).client.reload()
+    if as_json:
+        render.show_json({"changed": changed})
+    else:
+        render.say(f"Reloaded. Changed: {', '.join(changed)}." if changed else "Reloaded. Nothing was changed.")
 
 
 def stop(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from supervisor.cli import policies
 from supervisor.cli.escape import shortened
 from supervisor.cli.place import Place
 from supervisor.cli.render import Cell, Column, Style, on_terminal, say, show_facts, show_table, warn
@@ -26,6 +27,7 @@ _STYLES: dict[Status, Style] = {
     Status.QUEUED: "cyan",
 }
 _PROMPT_CHARS = 60
+_REASON_CHARS = 30
 _SHOWN_RUNS = 5
 
 
@@ -46,7 +48,7 @@ def show_jobs(place: Place, jobs: Sequence[CronJob]) -> None:
         Column("ID"),
         Column("NAME", shrinks=True),
         Column("SCHEDULE", shrinks=True),
-        Column("NEXT"),
+        Column("NEXT", shrinks=True, least=12),
         Column("LAST", shrinks=True, least=20),
         Column("RUNS", right=True, needs=90),
         Column("AGENT", needs=110),
@@ -122,7 +124,8 @@ def when(job: CronJob) -> str:
 
 def _job_row(place: Place, job: CronJob, whole: bool) -> list[Cell | str]:
     now = place.now
-    due = Cell(relative(job.next_run, now)) if job.enabled else Cell("paused", "yellow")
+    paused = _paused(job) if whole else shortened(_paused(job), _REASON_CHARS)
+    due = Cell(relative(job.next_run, now)) if job.enabled else Cell(paused, "yellow")
     return [
         job.id if whole else job.id[:8],
         job.name or "-",
@@ -162,7 +165,7 @@ def _job_facts(job: CronJob, now: datetime) -> Iterable[tuple[str, Cell | str]]:
     schedule = schedule_of(job)
     yield "job", Cell(job.label, "bold")
     yield "id", job.id
-    yield "state", Cell("enabled", "green") if job.enabled else Cell("paused", "yellow")
+    yield "state", Cell("enabled", "green") if job.enabled else Cell(_paused(job), "yellow")
     yield "schedule", when(job) if schedule is None else f"{when(job)}\n{describe(schedule)}"
     if job.next_run != NEVER:
         yield "next", f"{stamp(job.next_run)} ({relative(job.next_run, now)})"
@@ -182,9 +185,16 @@ def _job_facts(job: CronJob, now: datetime) -> Iterable[tuple[str, Cell | str]]:
         else "no retries"
     )
     yield "limits", f"{job.type.value}, {span(job.timeout_seconds)} in all, {retrying}"
+    yield from policies.late(job)
+    yield from policies.life(job)
+    yield from policies.told(job)
     yield "answer", job.output_format.value
     if job.output_schema:
         yield "schema", job.output_schema
     by = f" by {job.created_by}" if job.created_by else ""
     yield "added", f"{stamp(job.created_at)}{by}"
     yield "prompt", job.prompt
+
+
+def _paused(job: CronJob) -> str:
+    return f"paused: {job.pause_reason}" if job.pause_reason else "paused"

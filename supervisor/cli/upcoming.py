@@ -89,7 +89,7 @@ def validate(
     now = datetime.now(UTC)
     found = _walk(_local(schedule), now, _VALIDATED)
     if as_json:
-        render.show_json({"expr": expr, "words": describe(schedule), "next": _pairs(found, schedule.timezone)})
+        render.show_json({"expr": expr, "words": describe(schedule), "next": pairs(found, schedule.timezone)})
         return
     words = describe(schedule)
     render.say(words[:1].upper() + words[1:] + ".")
@@ -153,23 +153,28 @@ def _walk(find: Find, after: datetime, count: int) -> list[datetime]:
 
 
 def _show(found: list[datetime], tz: str | None, now: datetime, as_json: bool) -> None:
+    if as_json:
+        render.show_json(pairs(found, tz))
+        return
+    show_times(found, tz, now)
+
+
+def show_times(found: list[datetime], tz: str | None, now: datetime) -> None:
+    """Instants as a table: in this zone (None: the host's), in UTC, and how far away they are."""
     from supervisor.cli.times import relative
 
-    if as_json:
-        render.show_json(_pairs(found, tz))
-        return
     title = f"LOCAL ({tz})" if tz else "LOCAL"
     columns = (render.Column(title), render.Column("UTC"), render.Column("FROM NOW"))
-    pairs = _pairs(found, tz)
-    if pairs:
+    if found:
         rows = [
             (_readable(pair["local"]), _readable(pair["utc"]), relative(at, now))
-            for pair, at in zip(pairs, found, strict=True)
+            for pair, at in zip(pairs(found, tz), found, strict=True)
         ]
         render.show_table(columns, rows)
 
 
-def _pairs(found: list[datetime], tz: str | None) -> list[dict[str, str]]:
+def pairs(found: list[datetime], tz: str | None) -> list[dict[str, str]]:
+    """Each instant in both times, ready for JSON."""
     from supervisor.zone import find_zone
 
     zone = find_zone(tz) if tz else None

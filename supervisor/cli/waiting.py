@@ -57,9 +57,15 @@ def show_end(place: Place, run: CronRun, as_json: bool) -> None:
     if as_json:
         render.show_record(run)
         return
-    took = f" after {lasted(run.duration)}" if run.finished_at != NEVER and run.attempt else ""
     if run.status is Status.COMPLETED:
         reading.show_answer(place, run)
+    show_how(run)
+
+
+def show_how(run: CronRun) -> None:
+    """How it ended, beside the output."""
+    took = f" after {lasted(run.duration)}" if run.finished_at != NEVER and run.attempt else ""
+    if run.status is Status.COMPLETED:
         render.warn(f"Run {run.id[:8]} completed{took}.")
     else:
         reason = f" ({run.reason.value})" if run.reason else ""

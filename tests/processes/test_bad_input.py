@@ -28,6 +28,8 @@ ADD = ("add", "--every", "1h", "--prompt", "x")
 REFS = ("nobody", "../../etc/passwd", "", ".", "..", "/", "a/b", "x" * 5000, "a\nb\x1b[31m", "\u202e", "*", "-", "%2e")
 NO_REF = {
     "show": ("show", "{}"),
+    "edit": ("edit", "--prompt", "x", "--", "{}"),
+    "why": ("why", "{}"),
     "pause": ("pause", "{}"),
     "resume": ("resume", "{}"),
     "remove": ("remove", "{}"),
@@ -91,12 +93,48 @@ def wrong_calls() -> Iterator[tuple[str, int, tuple[str, ...]]]:
         yield f"add --at --tz {number}", USAGE, ("add", "--at", "2099-01-01 07:00", "--prompt", "x", "--tz", zone)
         yield f"next --tz {number}", USAGE, ("next", "--cron", "0 7 * * *", "--tz", zone)
         yield f"validate --tz {number}", USAGE, ("validate", "0 7 * * *", "--tz", zone)
+    for number, policy in enumerate(POLICIES):
+        yield f"add {number} {policy[0]}", USAGE, (*ADD, *policy)
+        yield f"edit {number} {policy[0]}", USAGE, ("edit", "kept", *policy)
     for number, schema in enumerate(SCHEMAS):
         yield f"schema {number}", USAGE, (*ADD, "--output-schema", schema)
     yield from ((f"{' '.join(map(repr, call))[:60]}", code, call) for code, call in SINGLES)
 
 
+# Refused of a new job as well as of an edit.
+POLICIES: tuple[tuple[str, ...], ...] = (
+    ("--overlap", "maybe"),
+    ("--catch-up", "twice"),
+    ("--grace", "-1s"),
+    ("--grace", "1500ms"),
+    ("--grace", "500d"),
+    ("--jitter", "2d"),
+    ("--jitter", "soon"),
+    ("--dst", "never"),
+    ("--start", "tomorrow"),
+    ("--start", "2099-01-01T00:00:00Z", "--until", "2098-01-01T00:00:00Z"),
+    ("--until", "2001-01-01T00:00:00Z"),
+    ("--until", "2099-01-01 07:00", "--tz", "Mars/Base"),
+    ("--max-runs", "-1"),
+    ("--max-runs", "few"),
+    ("--disable-after", "-1"),
+    ("--disable-after", "5000"),
+    ("--disable-after", "\u0663"),
+    ("--on-complete", "ftp://x"),
+    ("--on-fail", "x" * 5000),
+    ("--notify-on", "everything"),
+    ("--notify-on", "all", "--notify-on", "failed"),
+    ("--silent=maybe",),
+)
 SINGLES: tuple[tuple[int, tuple[str, ...]], ...] = (
+    (USAGE, ("edit", "kept")),
+    (USAGE, ("edit", "kept", "--disabled")),
+    (USAGE, ("edit", "kept", "--prompt", "")),
+    (USAGE, ("edit", "kept", "--cron", "0 7 * * *", "--every", "1h")),
+    (USAGE, ("edit", "kept", "--at", "2001-01-01T00:00:00Z")),
+    (USAGE, ("edit", "kept", "--command", "/nowhere/program")),
+    (USAGE, ("pause", "kept", "--reason", "a\x1bb")),
+    (USAGE, ("pause", "kept", "--reason", "x" * 501)),
     (USAGE, ("nonsense",)),
     (USAGE, ("list", "--nonsense")),
     (USAGE, ("list", "too", "many")),

@@ -69,17 +69,21 @@ def test_every_request_reaches_the_desk_as_it_was_made(tmp_path: Path) -> None:
     def questions(client: Client) -> None:
         assert client.add_job({"prompt": "\x1b\u00e4\U0001f600"}) == desk.job
         assert client.find_job("morning") == client.pause_job("morning") == client.resume_job("morning") == desk.job
+        assert client.edit_job("morning", {"until": None}) == client.pause_job("morning", "quota", True) == desk.job
         assert client.remove_job("morning") == desk.job
         assert client.run_job("morning") == client.find_run("morning") == client.cancel_run("morning") == make_run()
         assert client.find_runs("morning", 3, Status.FAILED) == client.find_runs() == [make_run()]
         assert client.list_jobs() == [make_job()]
         assert client.status() == {"running": 0}
         assert client.live() == []
+        assert client.reload() == ["history"]
         client.stop(True)
 
     ask(tmp_path, desk, questions)
     assert desk.asked[0] == ("add_job", {"prompt": "\x1b\u00e4\U0001f600"})
     assert ("find_runs", "morning", 3, Status.FAILED) in desk.asked
+    assert ("edit_job", "morning", {"until": None}) in desk.asked
+    assert ("pause_job", "morning", "quota", True) in desk.asked
     assert desk.asked[-1] == ("stop", True)
 
 

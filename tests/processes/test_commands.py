@@ -23,15 +23,6 @@ EVIL = "\x1b[2J\x1b]0;owned\x07[red]loud[/red] \u202egnp.exe"
 HARMLESS = "\\x1b[2J\\x1b]0;owned\\x07[red]loud[/red] \\u202egnp.exe"
 
 
-@pytest.fixture
-def cronward(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The command line in a home that does not exist yet, with no config."""
-    for name in ("CRONWARD_HOME", "CRONWARD_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
-    return Command(tmp_path / "home", capsys, monkeypatch)
-
-
 def ended(**fields: object) -> CronRun:
     begun = datetime.now(UTC) - timedelta(minutes=5)
     known = {"started_at": begun, "finished_at": begun + timedelta(seconds=12), "duration": 12 * SECOND, "attempt": 1}
@@ -255,7 +246,7 @@ def test_the_originals_defaults_are_its_own(cronward: Command) -> None:
 def test_every_command_has_help_with_an_example(cronward: Command) -> None:
     out = cronward().out
     commands = re.findall(r"^  ([a-z][a-z-]+)  ", out[out.index("Commands:") :], re.MULTILINE)
-    assert len(commands) == 19
+    assert len(commands) == 22
     for name in commands:
         said = cronward(name, "--help")
         assert said.code == 0

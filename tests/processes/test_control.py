@@ -93,6 +93,7 @@ def test_each_path_asks_the_desk_for_what_it_says() -> None:
         ("GET", "/v1/runs/morning"): ("find_run", "morning"),
         ("POST", "/v1/runs/morning/cancel"): ("cancel_run", "morning"),
         ("POST", "/v1/stop"): ("stop", False),
+        ("POST", "/v1/reload"): ("reload",),
     }
     for (method, target), call in wanted.items():
         desk = FakeDesk()
@@ -108,6 +109,25 @@ def test_a_job_is_added_as_the_body_gives_it() -> None:
     assert desk.asked == [("add_job", {"prompt": "Say \x1b[31m.", "cron_expr": "@daily"})]
 
 
+def test_an_edit_and_a_pause_are_asked_as_the_body_gives_them() -> None:
+    calls: list[tuple[str, str, bytes, tuple[Any, ...]]] = [
+        ("PATCH", "", b'{"until": null}', ("edit_job", "morning", {"until": None})),
+        ("POST", "/pause", b'{"reason": "quota"}', ("pause_job", "morning", "quota", False)),
+        ("POST", "/pause", b'{"cancel": true}', ("pause_job", "morning", "", True)),
+    ]
+    for method, verb, body, call in calls:
+        desk = FakeDesk()
+        assert answer(desk, method, f"/v1/jobs/morning{verb}", body).status == 200
+        assert desk.asked == [call]
+
+
+@pytest.mark.parametrize("body", [b'{"reason": 7}', b'{"cancel": "yes"}', b'{"why": "x"}', b"[]", b"{"])
+def test_a_pause_that_cannot_be_read_is_refused(body: bytes) -> None:
+    desk = FakeDesk()
+    assert answer(desk, "POST", "/v1/jobs/morning/pause", body).status == 400
+    assert desk.asked == []
+
+
 def test_an_unknown_path_is_not_found() -> None:
     for target in ("/", "/v2/jobs", "/v1/jobs/a/b/c", "/v1/jobs//pause", "/v1/jobs/", "/v1/jobs/x/fly", "*", "//x"):
         assert answer(FakeDesk(), "GET", target, b"").status == 404, target
@@ -116,7 +136,7 @@ def test_an_unknown_path_is_not_found() -> None:
 def test_a_wrong_method_is_told_which_are_right() -> None:
     found = answer(FakeDesk(), "PUT", "/v1/jobs/morning", b"")
     assert found.status == 405
-    assert ("Allow", "DELETE, GET") in found.headers
+    assert ("Allow", "DELETE, GET, PATCH") in found.headers
 
 
 @pytest.mark.parametrize(

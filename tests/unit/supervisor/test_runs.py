@@ -155,22 +155,6 @@ def test_a_run_that_ended_does_not_become_anything_else(store: RunsStore) -> Non
     assert store.summary(JOB).run_count == 1
 
 
-def test_an_anchor_stays_through_reopening_and_compaction(home: Home) -> None:
-    store = RunsStore(home, keep=2)
-    store.set_anchor(JOB, NOON)
-    before = file_of(home).stat()
-    store.set_anchor(JOB, NOON)
-    assert file_of(home).stat() == before
-    assert (store.summary(JOB).anchor, store.get_runs(JOB)) == (NOON, [])
-    assert RunsStore(home).summary(JOB).anchor == NOON
-    for number in range(70):
-        store.record(run_of(number))
-    assert b'{"anchor"' not in file_of(home).read_bytes()
-    assert RunsStore(home).summary(JOB).anchor == NOON
-    store.set_anchor(JOB, NOON + MINUTE)
-    assert RunsStore(home).summary(JOB).anchor == NOON + MINUTE
-
-
 def test_what_a_history_comes_to(store: RunsStore) -> None:
     assert store.summary(JOB) == Summary()
     store.record(run_of(1, error="no", status=Status.FAILED, reason=Reason.AGENT_ERROR))

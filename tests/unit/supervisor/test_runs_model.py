@@ -1,4 +1,4 @@
-"""Any sequence of records, anchors, crashes and reopenings, against a model that works everything out the long way."""
+"""Any sequence of records, crashes and reopenings, against a model that works everything out the long way."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("new"), st.sampled_from(Status), st.sampled_from(Trigger), st.integers(0, 30)),
     st.tuples(st.just("move"), st.integers(0, 5), st.integers(0, 5), st.booleans()),
     st.tuples(st.just("note"), st.integers(0, 5)),
-    st.tuples(st.just("anchor"), st.integers(0, 3)),
     st.tuples(st.just("reopen")),
     st.tuples(st.just("tear"), TORN),
 )
@@ -52,7 +51,6 @@ class Model:
     """What the store promises, kept the long way: every record ever, and nothing worked out before it is asked."""
 
     records: list[CronRun] = field(default_factory=list)
-    anchor: datetime = NEVER
 
     def latest(self) -> dict[str, CronRun]:
         """Each run's last record, in the order of those."""
@@ -89,7 +87,6 @@ class Model:
         return Summary(
             run_count=len({run.id for run in real if latest[run.id].status is not Status.SKIPPED}),
             last_scheduled=max((r.scheduled_at for r in self.records if r.trigger != Trigger.MANUAL), default=NEVER),
-            anchor=self.anchor,
             failures_in_a_row=streak,
             last_run=max((run.started_at for run in real), default=NEVER),
             last_status=last.status if last else None,
@@ -129,9 +126,6 @@ def test_a_store_is_always_what_its_records_come_to(steps: list[Step], hold: boo
             if run:
                 store.record(run)
                 model.records.append(run)
-            elif step[0] == "anchor":
-                model.anchor = NOON + step[1] * MINUTE
-                store.set_anchor(JOB, model.anchor)
             elif step[0] == "reopen":
                 store = RunsStore(home, keep=KEEP)
             elif step[0] == "tear" and file_of(home).exists():

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.reasons import Reason
+from supervisor import edits
 from supervisor.config import Config
 from supervisor.errors import CronwardError
 from supervisor.models import SECOND, CatchUp, CronRun, Overlap, Trigger
@@ -121,7 +122,7 @@ def settle(line: Timeline) -> None:
     line.full = lambda _run: False
     line.open()
     for job in line.core.jobs.list():
-        line.core.pause(job, line.clock.now())
+        edits.pause(line.core, job, line.clock.now())
     for _ in range(SETTLING):
         live = live_numbers(line)
         if live:

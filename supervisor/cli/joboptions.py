@@ -1,0 +1,124 @@
+"""The options that describe a job, once: `add` and `edit` take the same, grouped alike in their help."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+from typer.models import OptionInfo
+
+from supervisor.cli.options import AllowedHosts, NetworkName, Zone
+
+Text = str | None
+Flag = bool | None
+
+
+def _option(panel: str, metavar: str, words: str) -> OptionInfo:
+    option: OptionInfo = typer.Option(metavar=metavar, help=words, rich_help_panel=panel, show_default=False)
+    return option
+
+
+_LATE, _LIFE, _TOLD = "Late and overlapping", "Its life", "Who is told"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """What was given on the command line; None: it was not."""
+
+    cron: Annotated[Text, typer.Option(metavar="EXPR", help="Five fields, six with seconds first, or @daily.")] = None
+    every: Annotated[Text, typer.Option(metavar="DURATION", help="An interval, like 30m or 1h30m.")] = None
+    at: Annotated[Text, typer.Option(metavar="TIME", help="Once: '2026-11-24 07:00', RFC 3339, or +10m.")] = None
+    tz: Zone = None
+    prompt: Annotated[Text, typer.Option(metavar="TEXT", help="What the agent is asked.")] = None
+    prompt_file: Annotated[Text, typer.Option(metavar="FILE", help="The same out of a file; - is stdin.")] = None
+    name: Annotated[Text, typer.Option(metavar="NAME", help="What you call it.")] = None
+    agent: Annotated[Text, typer.Option(metavar="AGENT", help="Who gets the prompt: local, command.")] = None
+    command: Annotated[Text, typer.Option(metavar="ARGV", help="A program with arguments; no shell is used.")] = None
+    model: Annotated[Text, typer.Option(metavar="MODEL", help="The agent's model.")] = None
+    work_dir: Annotated[Text, typer.Option(metavar="DIR", help="The directory that the agent works in.")] = None
+    network: NetworkName = None
+    allow_host: AllowedHosts = None
+    type: Annotated[
+        Text, typer.Option(metavar="TYPE", help="Limits: light, medium, resource-intensive. Default: light.")
+    ] = None
+    timeout: Annotated[Text, typer.Option(metavar="DURATION", help="Of a whole run. Default: 30m.")] = None
+    idle_timeout: Annotated[
+        Text,
+        typer.Option(metavar="DURATION", help="How long it may write nothing. Default (auto): as configured, none."),
+    ] = None
+    retries: Annotated[int | None, typer.Option(metavar="N", help="Further attempts. Default: 3.")] = None
+    retry_delay: Annotated[
+        Text, typer.Option(metavar="DURATION", help="Before the first retry; doubles. Default: 1s.")
+    ] = None
+    output_format: Annotated[Text, typer.Option(metavar="FORMAT", help="text, json, structured.")] = None
+    output_schema: Annotated[
+        Text, typer.Option(metavar="SCHEMA", help="A JSON Schema, or @FILE; implies structured.")
+    ] = None
+    private: Annotated[Flag, typer.Option(help="Show other users of the host no name of it in ps.")] = None
+
+    overlap: Annotated[
+        Text, _option(_LATE, "POLICY", "While its last run goes on: skip (default), queue, replace, allow.")
+    ] = None
+    catch_up: Annotated[
+        Text, _option(_LATE, "POLICY", "Of what fell due while nothing kept time: once (default), skip, all.")
+    ] = None
+    grace: Annotated[
+        Text, _option(_LATE, "DURATION", "How late it may still start. Default (auto): a period, 5m to 24h.")
+    ] = None
+    jitter: Annotated[Text, _option(_LATE, "DURATION", "Start up to so much later, always alike. Default: 0s.")] = None
+    dst: Annotated[Text, _option(_LATE, "RULE", "At clock changes: once (default) or exact.")] = None
+
+    start: Annotated[Text, _option(_LIFE, "TIME", "Not due before; none: due at once.")] = None
+    until: Annotated[Text, _option(_LIFE, "TIME", "Not due after; none: no end.")] = None
+    max_runs: Annotated[int | None, _option(_LIFE, "N", "Not due after so many runs; 0: no end.")] = None
+    disable_after: Annotated[
+        Text, _option(_LIFE, "N", "Paused after so many failed runs in a row; 0: never; auto: as configured.")
+    ] = None
+
+    on_complete: Annotated[Text, _option(_TOLD, "URL", "A webhook for runs that complete; '': none.")] = None
+    on_fail: Annotated[Text, _option(_TOLD, "URL", "A webhook for runs that fail or are canceled; '': none.")] = None
+    notify_on: Annotated[
+        list[str] | None, _option(_TOLD, "EVENT", "Only of this: completed, failed, canceled; all. Repeatable.")
+    ] = None
+    silent: Annotated[Flag, typer.Option(help="Tell nobody.", rich_help_panel=_TOLD)] = None
+
+
+def with_job_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with each field of JobOptions as an option, in the place of its parameter `given`."""
+    hints = get_type_hints(JobOptions, include_extras=True)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    ours = [inspect.Parameter(f.name, kind, default=None, annotation=hints[f.name]) for f in fields(JobOptions)]
+
+    @functools.wraps(command)
+    def called(**values: Any) -> None:  # noqa: ANN401 - whatever the options are
+        given = JobOptions(**{each.name: values.pop(each.name) for each in ours})
+        command(given=given, **values)
+
+    own = inspect.signature(command, eval_str=True)
+    parameters = [each.replace(kind=kind) for each in own.parameters.values()]
+    place = list(own.parameters).index("given")
+    whole = own.replace(parameters=[*parameters[:place], *ours, *parameters[place + 1 :]])
+    called.__signature__ = whole  # type: ignore[attr-defined]  # what inspect, and so typer, looks at first
+    return called
+
+
+class Grouped(TyperCommand):
+    """A command with its options under the headings of their panels, without the colours that panels would bring."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer keeps their types to itself
+        """Write the sections, the one without a name first."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            kind = "Arguments" if param.param_type_name == "argument" else "Options"
+            if record is not None:
+                sections.setdefault(getattr(param, "rich_help_panel", None) or kind, []).append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)

@@ -1,0 +1,54 @@
+"""What of a job differs from the default, as `show` says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from supervisor.cli.times import stamp
+from supervisor.duration import format_duration
+from supervisor.models import CatchUp, CronJob, Overlap
+
+Facts = Iterator[tuple[str, str]]
+
+
+def late(job: CronJob) -> Facts:
+    """What happens to occurrences that are late or overlap."""
+    if job.overlap is not Overlap.SKIP:
+        yield "overlap", job.overlap.value
+    if job.catch_up is not CatchUp.ONCE:
+        yield "catch-up", job.catch_up.value
+    if job.grace_secs is not None:
+        yield "grace", _duration(job.grace_secs)
+    if job.jitter_secs:
+        yield "jitter", f"up to {_duration(job.jitter_secs)}"
+    if job.dst != "once":
+        yield "clock changes", job.dst
+
+
+def life(job: CronJob) -> Facts:
+    """When it begins and ends to be due."""
+    if job.start is not None:
+        yield "starts", stamp(job.start)
+    if job.until is not None:
+        yield "ends", stamp(job.until)
+    if job.max_runs is not None:
+        yield "ends after", f"{job.max_runs} run{'s' * (job.max_runs != 1)}"
+    if job.disable_after is not None:
+        yield "paused after", f"{job.disable_after} failed runs in a row" if job.disable_after else "no failures"
+
+
+def told(job: CronJob) -> Facts:
+    """Who hears of it, and who does not."""
+    if job.private:
+        yield "private", "ps shows other users no name of it"
+    if job.on_complete or job.on_fail:
+        urls = (("completed: ", job.on_complete), ("failed: ", job.on_fail))
+        yield "webhooks", "\n".join(word + url for word, url in urls if url)
+    if job.silent or job.notify_on:
+        yield "tells", "nobody" if job.silent else "only of " + ", ".join(event.value for event in job.notify_on)
+
+
+def _duration(seconds: int) -> str:
+    """As it was given: what is set is no matter of roughly."""
+    return format_duration(timedelta(seconds=seconds))

@@ -1,0 +1,78 @@
+"""From a job and what a person wants changed to the job as it will be: checked whole, before anything is stored."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from pydantic import ValidationError
+
+from supervisor.definition import JobDraft, Setting, checked, refuse_ours, settle_time
+from supervisor.errors import InvalidError
+from supervisor.models import CronJob, OutputFormat
+from supervisor.occurrences import schedule_of
+from supervisor.schedule import parse
+from supervisor.sentences import sentence
+
+TIMING = ("cron_expr", "at", "timezone", "dst", "start", "until", "max_runs")
+"""What says when a job is due. Where it changes, nothing from before the edit is owed."""
+_ELSEWHERE = {
+    "id": "stays the same as long as the job is there",
+    "created_by": "stays the same as long as the job is there",
+    "enabled": "is changed by `cronward pause` and `cronward resume`",
+    "pause_reason": "is given to `cronward pause`",
+}
+
+
+def revise(job: CronJob, changes: JobDraft, setting: Setting, now: datetime, ran: int = 0) -> CronJob:
+    """The job with these changes. `ran`: how many runs it has had. Raises InvalidError; then nothing has happened."""
+    refuse_ours(changes)
+    for key in changes:
+        if key in _ELSEWHERE:
+            raise InvalidError(f"The field {key!r} {_ELSEWHERE[key]}; leave it out of an edit.")
+    try:
+        revised = CronJob.model_validate({**dict(job), **_completed(changes)})
+    except ValidationError as error:
+        raise InvalidError(sentence(error, "job", CronJob)) from None
+    if any(getattr(revised, key) != getattr(job, key) for key in TIMING):
+        revised = revised.model_copy(update={"changed_at": now} | _anchor(job, revised, now))
+        revised = settle_time(revised, setting.host_zone, now, ran)
+    return checked(revised, setting)
+
+
+def _completed(changes: JobDraft) -> JobDraft:
+    """With what a change takes along: one kind of timing, of agent or of answer ends another."""
+    found = dict(changes)
+    expr = changes.get("cron_expr")
+    if expr and isinstance(expr, str):
+        found.setdefault("at", None)
+        schedule = parse(expr)
+        if schedule.timezone is not None or schedule.every is not None:  # the zone of the schedule before is moot
+            found.setdefault("timezone", None)
+    elif changes.get("at") is not None:
+        found.setdefault("cron_expr", "")
+    if changes.get("command"):
+        found.setdefault("agent", "command")
+    elif changes.get("agent") not in (None, "command"):
+        found.setdefault("command", "")
+    if changes.get("allow_hosts"):
+        found.setdefault("network", "allow")
+    elif changes.get("network") not in (None, "allow"):
+        found.setdefault("allow_hosts", ())
+    if changes.get("output_schema"):
+        found.setdefault("output_format", OutputFormat.STRUCTURED)
+    elif changes.get("output_format") not in (None, OutputFormat.STRUCTURED):
+        found.setdefault("output_schema", "")
+    if changes.get("timeout_mins") is not None:
+        found.setdefault("timeout_secs", None)
+    return found
+
+
+def _anchor(before: CronJob, after: CronJob, now: datetime) -> dict[str, datetime]:
+    """An interval that is another one begins its grid anew; else nobody knows when the next occurrence would be."""
+    every = _every(after)
+    return {} if every is None or every == _every(before) else {"anchor": now}
+
+
+def _every(job: CronJob) -> timedelta | None:
+    schedule = schedule_of(job)
+    return None if schedule is None else schedule.every

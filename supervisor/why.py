@@ -1,0 +1,137 @@
+"""Why a job did, does or does not run: sentences out of what is known, the most pressing first. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from supervisor.errors import InvalidError
+from supervisor.models import NEVER, CronJob, CronRun, Status
+from supervisor.occurrences import next_occurrence
+from supervisor.summary import Summary
+
+NEXT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Where an occurrence of the job stands in the queue."""
+
+    run_id: str
+    place: int
+    """From 1."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that the answer rests on."""
+
+    job: CronJob
+    summary: Summary
+    runs: tuple[CronRun, ...]
+    """The latest, newest first."""
+    now: datetime
+    keeping_time: bool
+    stopping: bool = False
+    live: tuple[CronRun, ...] = ()
+    queue: tuple[Queued, ...] = ()
+    running: int = 0
+    max_concurrent: int = 0
+
+
+def next_times(known: Known, count: int = NEXT) -> list[datetime]:
+    """When the job is due next, in UTC; nothing for one that is paused or over. Raises InvalidError."""
+    found: list[datetime] = []
+    after = known.now
+    while known.job.enabled and len(found) < count:
+        due = next_occurrence(known.job, after, known.summary.run_count + len(known.queue))
+        if due is None:
+            break
+        found.append(due)
+        after = due
+    return found
+
+
+def reasons_of(known: Known) -> list[str]:
+    """Why it runs or does not run now, and why it will or will not, in whole sentences."""
+    return [*_of_host(known), *_of_runs(known), *_of_job(known), *_of_past(known)]
+
+
+def _of_host(known: Known) -> Iterator[str]:
+    if not known.keeping_time:
+        yield "Nothing keeps time in this home, so no job starts. Start a supervisor with: cronward supervise"
+    elif known.stopping:
+        yield "The supervisor is stopping and starts nothing more."
+
+
+def _of_runs(known: Known) -> Iterator[str]:
+    for run in known.live:
+        if run.status is Status.STOPPING:
+            why = run.stop_reason.value if run.stop_reason else "it was told to"
+            yield f"Run {run.id[:8]} is ending ({why})."
+        elif run.retry_at is not None:
+            yield f"Run {run.id[:8]} waits to be tried again at {_stamp(known, run.retry_at)}: {run.error}"
+        else:
+            yield f"Run {run.id[:8]} is going on since {_stamp(known, run.started_at)}, attempt {run.attempt}."
+    for queued in known.queue:
+        slots = f" {known.running} of at most {known.max_concurrent} runs go on." if known.max_concurrent else ""
+        yield f"Run {queued.run_id[:8]} is number {queued.place} in the queue: {queued.why}.{slots}"
+
+
+def _of_job(known: Known) -> Iterator[str]:
+    job, ran = known.job, known.summary.run_count
+    if not job.enabled:
+        why = f": {job.pause_reason.rstrip('.')}" if job.pause_reason else ""
+        yield f"The job is paused{why}. Let it be due again with: cronward resume {job.label}"
+        return
+    if job.max_runs is not None and ran + len(known.queue) >= job.max_runs:
+        yield f"It has run {ran} times, and {job.max_runs} are all that it may (max_runs)."
+    elif job.at is not None and job.at <= known.now:
+        yield f"It was due once, at {_stamp(known, job.at)}, and that is past."
+    elif job.until is not None and job.until < known.now:
+        yield f"Its life ended at {_stamp(known, job.until)} (until)."
+    elif job.start is not None and job.start > known.now:
+        yield f"Its life begins at {_stamp(known, job.start)} (start)."
+    yield from _of_time(known)
+
+
+def _of_time(known: Known) -> Iterator[str]:
+    try:
+        due = next_times(known, 1)
+    except InvalidError as error:
+        yield f"Its definition cannot be used: {error}"
+        return
+    if due:
+        jitter = f", and up to {known.job.jitter_secs} s later (jitter)" if known.job.jitter_secs else ""
+        yield f"It is due next at {_stamp(known, due[0])}{jitter}."
+    else:
+        yield "It is not due any more."
+
+
+def _of_past(known: Known) -> Iterator[str]:
+    if known.summary.failures_in_a_row > 1:
+        yield f"Its last {known.summary.failures_in_a_row} runs failed."
+    if not known.runs:
+        after = "It has not been due since it was added or its time was edited" if known.job.enabled else "It never ran"
+        yield f"{after}; there is no run of it."
+        return
+    newest = known.runs[0]
+    if newest.status.final:
+        yield f"The latest occurrence, due at {_stamp(known, newest.scheduled_at)}, {_end(known, newest)}"
+
+
+def _end(known: Known, run: CronRun) -> str:
+    if run.status is Status.COMPLETED:
+        return f"completed at {_stamp(known, run.finished_at)}."
+    reason = f" ({run.reason.value})" if run.reason else ""
+    told = f": {run.error}" if run.error else "."
+    repair = " The owner has to act before it can work." if run.reason and run.reason.owner_acts else ""
+    word = {Status.SKIPPED: "was skipped", Status.CANCELED: "was canceled", Status.UNKNOWN: "ended unknown"}
+    return f"{word.get(run.status, run.status.value)}{reason}{told}{repair}"
+
+
+def _stamp(known: Known, at: datetime) -> str:
+    """In the zone that `now` was given in."""
+    return "never" if at == NEVER else at.astimezone(known.now.tzinfo).isoformat(" ", "seconds")
