@@ -42,8 +42,8 @@ BACKLOG = 128
 CONFIG_MOST = 4 << 20
 STATUS_KEYS = ("NoNewPrivs", "CapEff", "CapPrm", "CapBnd", "Seccomp")
 NAMESPACES = ("user", "pid", "net", "ipc", "uts", "mnt", "cgroup")
-# Python ignores these two, and ignored signals stay ignored over exec.
-IGNORED_BY_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
+# Python ignores the first two, we the third, and ignored signals stay ignored over exec.
+IGNORED_HERE = (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT)
 
 
 def parse_config(data: bytes) -> dict[str, list[bytes]]:
@@ -157,7 +157,7 @@ def become_agent(config: dict[str, list[bytes]], trouble: int) -> NoReturn:
     try:
         os.setsid()
         os.umask(0o077)
-        for number in IGNORED_BY_PYTHON:
+        for number in IGNORED_HERE:
             _signal.signal(number, _signal.SIG_DFL)
         step = "rlimit"
         for entry in config.get("rlimit", []):
@@ -306,6 +306,9 @@ def main() -> NoReturn:
         os.set_blocking(descriptor, False)
     _signal.set_wakeup_fd(wakeup_end, warn_on_full_buffer=False)
     _signal.signal(_signal.SIGCHLD, notice)
+    # The kernel keeps from PID 1 what it has no handler for, and Python has one for this: the agent could end its cell
+    # with it, which looks like our fault and is tried again.
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     agent, trouble = start_agent(config)
     watch(agent, trouble, wakeup)
 

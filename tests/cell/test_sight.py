@@ -216,3 +216,14 @@ def test_the_layers_that_hold_are_named(log_dir: Path) -> None:
     assert layers["bubblewrap"].startswith("0.")
     assert ("uid drop" in layers) == (os.geteuid() == 0)
     assert json.loads((log_dir / "result.json").read_text())["layers"] == result["layers"]
+
+
+def test_no_signal_of_the_agents_ends_its_init(log_dir: Path) -> None:
+    # 17, SIGCHLD, init does handle; 32 and 33 are the C library's own.
+    script = "for number in $(seq 64); do kill -$number 1 2>/dev/null; done; sleep 0.2; echo alive"
+    assert see(log_dir, script) == ["alive"]
+
+
+def test_the_agent_itself_can_be_interrupted(log_dir: Path) -> None:
+    result = execute(request(log_dir, "sh", "-c", "kill -INT $$; echo alive"))
+    assert (result["reason"], result["signal"]) == ("killed_by_signal", 2)
