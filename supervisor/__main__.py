@@ -20,8 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(args)
     except BrokenPipeError:
-        # Whoever read has enough. Python's own flush at the end would complain about the same pipe once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
+        # Whoever read has enough.
+        _give_up_output()
         return 1
     except KeyboardInterrupt:
         return 130
@@ -35,6 +35,14 @@ def _fill_standard_descriptors() -> None:
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def _give_up_output() -> None:
+    """Say nothing more there: Python's own flush at the end would complain about the same pipe, or full disk, again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
 
 
 def _run(args: list[str]) -> int:
@@ -60,6 +68,7 @@ def _run(args: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
+        _give_up_output()
         return _complain(_trouble(error), 1)
     return done if isinstance(done, int) else 0
 

@@ -203,7 +203,10 @@ def test_a_reader_that_has_enough_ends_it_quietly(home: House) -> None:
 def test_a_full_or_closed_standard_output_is_no_traceback(home: House) -> None:
     home.json("add", "--cron", "0 0 1 1 *", "--prompt", "x")
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(argv_of(home, "list"), cwd=CHECKOUT, stdout=full, stderr=subprocess.PIPE, check=False)
+        # Unbuffered, the text would be gone at once, and nothing left for the flush at the end.
+        buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        call = argv_of(home, "list")
+        done = subprocess.run(call, cwd=CHECKOUT, stdout=full, stderr=subprocess.PIPE, check=False, env=buffered)
     assert done.returncode == 1
     assert done.stderr == b"cronward: No space left on device.\n"
     shell = ["/bin/sh", "-c", 'exec "$@" >&- <&-', "sh", *argv_of(home, "list")]
