@@ -93,7 +93,12 @@ def _stores(home: Home) -> Iterator[Finding]:
     except CronwardError as error:
         yield Finding("stores", False, str(error), "see docs/theory.md, On disk")
         return
-    if damaged:
+    # The supervisor that moved them has said so, once and long ago perhaps.
+    aside = sorted(path.name for path in home.damaged.iterdir()) if not damaged and home.damaged.is_dir() else []
+    if aside:
+        detail = f"{count} jobs, all readable; {len(aside)} damaged files were set aside, {aside[0]} the first"
+        yield Finding("stores", False, detail, f"mend or delete what lies in {home.damaged}", required=False)
+    elif damaged:
         yield Finding("stores", False, "; ".join(damaged), f"look at the files in {home.damaged}")
     else:
         yield Finding("stores", True, f"{count} jobs, all readable")

@@ -13,6 +13,7 @@ from shared.reasons import Reason
 from supervisor.cli.page import standing
 from supervisor.home import Home
 from supervisor.jobs import CronStore
+from supervisor.lock import HomeLock
 from supervisor.models import SECOND, CronRun, Status
 from supervisor.runs import RunsStore
 from tests.command import Command, snapshot
@@ -268,3 +269,19 @@ def test_the_version_is_told_without_the_command_line_library(capsys: pytest.Cap
 
 def test_every_status_has_a_look() -> None:
     assert {standing(make_run(status=status)).text for status in Status} == set(Status)
+
+
+def test_what_was_set_aside_is_still_told_when_all_else_is_well(cronward: Command) -> None:
+    def stores() -> dict[str, object]:
+        said = cronward("doctor", "--json")
+        return next(finding for finding in json.loads(said.out) if finding["name"] == "stores")
+
+    job = cronward.json("add", "--every", "1h", "--prompt", "x")
+    assert stores()["ok"]
+    (cronward.home / "jobs" / f"{job['id']}.json").write_text("torn")
+    home = Home(cronward.home)
+    with HomeLock(home):
+        CronStore(home).quarantine()
+    found = stores()
+    assert (found["ok"], found["required"]) == (False, False)
+    assert f"{job['id']}.json" in str(found["detail"])
