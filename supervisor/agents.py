@@ -29,11 +29,12 @@ def check_agent(job: CronJob) -> None:
     """Raise InvalidError unless the job names an agent and, for `command`, a program that is there."""
     if job.agent not in NAMES:
         raise InvalidError(f"The agent {job.agent!r} is unknown; use one of: {', '.join(NAMES)}.")
-    if job.agent != "command":
-        if job.command:
-            raise InvalidError(f"A command is given, but the agent is {job.agent!r}; leave one of them out.")
-        return
-    _program(job, argv_of(job))
+    if job.agent == "command":
+        _program(job, argv_of(job))
+    elif job.command:
+        raise InvalidError(f"A command is given, but the agent is {job.agent!r}; leave one of them out.")
+    elif job.model:
+        _check_model(job.model)
 
 
 def resolve(job: CronJob, config: Config) -> AgentSpec:
@@ -41,7 +42,10 @@ def resolve(job: CronJob, config: Config) -> AgentSpec:
     check_agent(job)
     if job.agent == "command":
         argv = argv_of(job)
-        return AgentSpec(name="command", argv=tuple(argv), binds=_program(job, argv), require_answer=False)
+        binds = _program(job, argv)
+        # Where the work directory can only be read the agent starts elsewhere, and finds its program all the same.
+        program = os.path.normpath(Path(job.work_dir, argv[0])) if "/" in argv[0] else argv[0]
+        return AgentSpec(name="command", argv=(program, *argv[1:]), binds=binds, require_answer=False)
     return _local(job, config)
 
 
@@ -80,6 +84,11 @@ def _program(job: CronJob, argv: Sequence[str]) -> tuple[Bind, ...]:
     return (Bind(source=str(path.resolve()), target=str(path)),)
 
 
+def _check_model(name: str) -> None:
+    if not os.path.isabs(name) or not os.path.isfile(name):  # noqa: PTH113, PTH117
+        raise InvalidError(f"The model {name[:200]!r} is not a file; name a GGUF by its full path.")
+
+
 def _local(job: CronJob, config: Config) -> AgentSpec:
     engine = weights.engine()
     if engine is None:
@@ -94,8 +103,7 @@ def _local(job: CronJob, config: Config) -> AgentSpec:
         raise InvalidError(str(error)) from None
     if model is None:
         raise InvalidError("The weights of the embedded agent are not here; fetch them with `cronward fetch-model`.")
-    if not model.is_absolute() or not os.path.isfile(model):  # noqa: PTH113
-        raise InvalidError(f"The model {str(model)[:200]!r} is not a file; name a GGUF by its full path.")
+    _check_model(str(model))
     shown = [
         Bind(source=str(_LOCAL), target=f"{_INSIDE}/local.py"),
         Bind(source=str(model.resolve()), target=f"{_INSIDE}/model.gguf"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -178,7 +180,19 @@ def _settle_work_dir(job: CronJob, home: Path) -> CronJob:
     own = home.resolve()
     if real == Path("/") or own.is_relative_to(real) or real.is_relative_to(own):
         raise InvalidError(f"The work directory {job.work_dir[:200]!r} would show the agent cronward's own state.")
+    if any(program.is_relative_to(real) for program in _our_programs()):
+        raise InvalidError(
+            f"The work directory {job.work_dir[:200]!r} holds the programs of cronward itself, which no agent may "
+            "change; give a directory below it."
+        )
+    # Root's own rights say nothing about the uid that the agent will have.
+    if os.geteuid() != 0 and not os.access(real, os.R_OK | os.X_OK):
+        raise InvalidError(f"The work directory {job.work_dir[:200]!r} cannot be read by you; choose another.")
     return job.model_copy(update={"work_dir": str(real)})
+
+
+def _our_programs() -> tuple[Path, ...]:
+    return tuple(Path(path).resolve() for path in (sys.base_prefix, sys.prefix, Path(__file__).parent.parent))
 
 
 def _why(error: Exception) -> str:

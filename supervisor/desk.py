@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from supervisor.client import Client
+from supervisor.client import Client, NotRunningError
 from supervisor.config import Config
 from supervisor.cronscheduler import CronScheduler
 from supervisor.definition import JobDraft
-from supervisor.errors import RefusedError, UnreachableError
+from supervisor.errors import RefusedError
 from supervisor.home import Home
 from supervisor.jobs import CronStore
 from supervisor.lock import HomeLock
@@ -51,7 +51,7 @@ def reach(home: Home, config: Config) -> Iterator[Desk]:
         client = Client(home)
         try:
             client.status()
-        except UnreachableError:
+        except NotRunningError:  # one that is there and does not answer is no reason to look for its lock
             pass
         else:
             yield client

@@ -128,6 +128,7 @@ class LiveRuns:
         except InvalidError as error:
             failed = run.moved(Status.FAILED, reason=Reason.BAD_DEFINITION, error=str(error), finished_at=now.wall)
             self.runs.record(failed)
+            self.logger.warning("run %s: failed (bad_definition) before its first attempt", run.id)
             self.told_end(job, failed)
 
     def resume(self, job: CronJob, run: CronRun, now: Moment) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from supervisor.client import MAX_REQUEST, Client, NotRunningError
+from supervisor.config import Config
 from supervisor.control import Server
+from supervisor.desk import reach
 from supervisor.errors import CronwardError, InvalidError, NotFoundError, RefusedError, StoreError, UnreachableError
 from supervisor.home import Home
 from supervisor.models import Status
@@ -161,3 +163,12 @@ def test_a_socket_of_a_stranger_is_told_nothing(tmp_path: Path) -> None:
             os.seteuid(0)
         with pytest.raises(RefusedError, match="not the owner of this home"):
             Client(Home.of(tmp_path)).status()
+
+
+def test_a_supervisor_that_is_there_but_not_understood_is_not_passed_by(tmp_path: Path) -> None:
+    with (
+        answering(tmp_path, with_body(b"nonsense")),
+        pytest.raises(UnreachableError, match="of one version"),
+        reach(Home.of(tmp_path), Config()),
+    ):
+        raise AssertionError("two desks at once")

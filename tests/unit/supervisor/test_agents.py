@@ -164,3 +164,10 @@ def test_a_user_without_a_home_is_told_what_to_set(engine: Path, monkeypatch: py
 def test_without_the_engine_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     assert "extra `local`" in refusal(make_job())
+
+
+def test_a_program_of_the_work_directory_is_found_wherever_the_agent_starts(tmp_path: Path) -> None:
+    program(tmp_path / "bin" / "tool")
+    found = resolve(command("./bin/tool --all", work_dir=str(tmp_path)), CONFIG)
+    assert found.argv == (str(tmp_path / "bin" / "tool"), "--all")
+    assert resolve(command("env ./bin/tool"), CONFIG).argv == ("env", "./bin/tool")

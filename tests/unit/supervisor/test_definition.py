@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
@@ -16,6 +17,7 @@ from supervisor.definition import Setting, define
 from supervisor.errors import InvalidError
 from supervisor.models import MAX_PROMPT, MAX_SCHEMA, NEVER, SECOND, CatchUp, CronJob, JobType, Overlap
 from tests.fakes import NOON
+from tests.lacks import need
 
 SETTING = Setting(Path("/nowhere/home"), "Europe/Berlin", "local", lambda: "a-new-id")
 PLAIN = {"cron_expr": "0 7 * * *", "prompt": "Say hello."}
@@ -199,3 +201,22 @@ def test_any_json_is_a_job_or_a_sentence(draft: dict[str, Any]) -> None:
     with suppress(InvalidError):
         job = define({**PLAIN, **draft}, SETTING, NOON)
         assert CronJob.model_validate(json.loads(json.dumps(job.definition()))) == job
+
+
+def test_a_work_directory_that_holds_our_own_programs_is_refused() -> None:
+    assert "the programs of cronward itself" in refusal(work_dir=str(Path(__file__).resolve().parents[3]))
+    assert "the programs of cronward itself" in refusal(work_dir=sys.base_prefix)
+
+
+@need("user")
+def test_a_work_directory_that_we_cannot_read_is_refused(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(0o300)
+    assert "cannot be read by you" in refusal(work_dir=str(closed))
+
+
+def test_a_model_that_is_no_file_is_refused_when_the_job_is_added(tmp_path: Path) -> None:
+    (tmp_path / "tiny.gguf").touch()
+    assert defined(model=str(tmp_path / "tiny.gguf")).model
+    assert "is not a file" in refusal(model=str(tmp_path / "other.gguf"))
+    assert "is not a file" in refusal(model="nope")
