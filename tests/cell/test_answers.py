@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,37 @@ def test_messages_come_in_order_and_the_result_is_on_disk_as_it_was_said(log_dir
     assert json.loads((log_dir / "result.json").read_text()) == result
     assert driven.messages[1]["pid"] > 0
     assert result["layers"] == driven.messages[1]["layers"]
+
+
+TELLING = """#!{python} -IS
+import os, runpy, sys
+write, fsync = os.write, os.fsync
+
+def tell(name, real):
+    def call(descriptor, *rest):
+        place = os.path.basename(os.readlink(f"/proc/self/fd/{{descriptor}}"))
+        write(2, f"{{name}} {{place}}\\n".encode())
+        return real(descriptor, *rest)
+    return call
+
+os.write, os.fsync = tell("write", write), tell("fsync", fsync)
+sys.argv = sys.argv[3:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""A Python for the runner that tells what it writes and syncs, in order, on its standard error."""
+
+
+def test_the_result_is_synced_before_it_is_said(log_dir: Path, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(TELLING.format(python=sys.executable))
+    python.chmod(0o755)
+    with Driven(request(log_dir, "true"), python=str(python)) as driven:
+        assert driven.result()["reason"] == "ok"
+        told = driven.diagnostics().split(": ", 1)[1].splitlines()
+    say = told[0]
+    assert say.startswith("write pipe:")
+    assert told[-4:] == ["write result.json", "fsync result.json", "fsync log", say]
+    assert told.count(say) == len(["ready", "started", "result"])
 
 
 def test_files_are_the_owners_alone(log_dir: Path) -> None:

@@ -10,14 +10,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from shared import wire
 from tests.driver import RUNNER, Driven, adopt_orphans, children, eventually, limits, marker, request, survivors
-from tests.lacks import need
+from tests.lacks import BWRAP, need
 
 pytestmark = need("cell")
 
@@ -99,6 +99,29 @@ def test_nothing_survives_a_killed_runner(log_dir: Path, script: str) -> None:
     with start(log_dir, script, mark) as driven:
         driven.process.kill()
         eventually(lambda: not survivors(mark))
+
+
+def bwrap_that_outlives_its_parent(path: Path) -> str:
+    """Without --die-with-parent no signal takes the cell along with a killed runner, only the life pipe's end does."""
+    keep = 'for word; do shift; [ "$word" = --die-with-parent ] || set -- "$@" "$word"; done'
+    path.write_text(f'#!/bin/sh\n{keep}\nexec {BWRAP} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_the_end_of_the_life_pipe_alone_ends_the_cell_of_a_killed_runner(log_dir: Path, tmp_path: Path) -> None:
+    mark = marker()
+    usual = request(log_dir).cell
+    cell = replace(usual, bwrap=bwrap_that_outlives_its_parent(tmp_path / "bwrap"))
+    with start(log_dir, WAYS["deaf, detached and holding the pipes"], mark, cell=cell) as driven:
+        [bwrap] = children(driven.process.pid)
+        assert b"--die-with-parent" not in Path(f"/proc/{bwrap}/cmdline").read_bytes().split(b"\0")
+        driven.process.kill()
+        try:
+            eventually(lambda: not survivors(mark) and bwrap not in children())
+        except AssertionError:
+            os.kill(driven.wait_for("started")["pid"], signal.SIGKILL)  # the cell's init, which nothing else would end
+            raise
 
 
 @each_way

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -40,6 +41,26 @@ def test_what_was_written_can_be_copied_and_looked_at(tmp_path: Path) -> None:
     close(files)
     assert (tmp_path / "log" / "answer").read_bytes() == b"0123456789" * 20_000
     assert (tmp_path / "log" / "result.json").read_bytes() == b"result\n"
+
+
+def test_a_result_is_on_disk_when_the_call_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def note(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(descriptor: int, *rest: Any) -> Any:
+            calls.append(f"{name} {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+            return real(descriptor, *rest)
+
+        monkeypatch.setattr(os, name, call)
+
+    files = opened(tmp_path / "log")
+    for name in ("write", "fsync", "fdatasync"):
+        note(name)
+    logs.sync(files, b"result\n")
+    assert calls == ["write result.json", "fsync result.json", "fsync log"]
+    close(files)
 
 
 spaces = st.text(st.sampled_from(" \n\t\r\u3000\u00a0"), max_size=9)
