@@ -231,7 +231,7 @@ def test_the_config_is_what_init_reads() -> None:
     read = init.parse_config(cell.config(asked, HOST))
     assert read["argv"] == [b"prog", b"--secret"]
     assert read["cwd"] == [b"/srv/project"]
-    assert {b"HOME=/tmp", b"ODD=a=b\nc", b"PWD=/srv/work", b"USER=agent"} <= set(read["env"])
+    assert {b"HOME=/tmp", b"ODD=a=b\nc", b"PWD=/srv/project", b"USER=agent"} <= set(read["env"])
     assert b"NPROC:64:64" in read["rlimit"]
     assert "seccomp" not in read
 
