@@ -17,6 +17,7 @@ from supervisor.errors import InvalidError
 from supervisor.models import MAX_SCHEMA
 
 MAX_DEPTH = 64
+_DEEP = "The output schema is nested too deeply; describe less of the answer."
 
 
 def check_schema(text: str) -> None:
@@ -25,8 +26,12 @@ def check_schema(text: str) -> None:
         raise InvalidError(f"The output schema has more than {MAX_SCHEMA} bytes; describe less of the answer.")
     try:
         schema = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except json.JSONDecodeError as error:
         raise InvalidError(f"The output schema is not JSON ({_brief(error)}); check it, for example with jq.") from None
+    except ValueError:  # Python's own bound: turning so many digits into a number takes time that grows as their square
+        raise InvalidError("The output schema has a number of thousands of digits; use a smaller one.") from None
+    except RecursionError:
+        raise InvalidError(_DEEP) from None
     if not isinstance(schema, dict):
         raise InvalidError(f"The output schema is a JSON {type(schema).__name__}; it has to be an object.")
     for path, key, value in _entries(schema, "$"):
@@ -39,7 +44,7 @@ def check_schema(text: str) -> None:
     except ValueError as error:  # an $id or a reference that is no URI
         raise InvalidError(f"The output schema names a URI that is none: {_brief(error)}.") from None
     except RecursionError:
-        raise InvalidError("The output schema is nested too deeply; describe less of the answer.") from None
+        raise InvalidError(_DEEP) from None
 
 
 def _entries(node: Any, path: str, depth: int = 0) -> Iterator[tuple[str, str, Any]]:  # noqa: ANN401  # any JSON

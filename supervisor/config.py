@@ -305,7 +305,9 @@ def _parse(file: Path, data: bytes) -> dict[str, Any]:
         return tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not UTF-8 (at byte {error.start}).") from None
-    except ValueError as error:  # TOMLDecodeError, and Python's own for a number of thousands of digits
+    except ValueError as error:
+        if not isinstance(error, tomllib.TOMLDecodeError):  # Python's own bound on digits
+            raise ConfigError(f"{file} has a number of thousands of digits; give a smaller one.") from None
         raise ConfigError(f"{file} is not TOML: {ascii(str(error))[1:-1]}.") from None
     except RecursionError:
         raise ConfigError(f"{file} is nested too deeply.") from None

@@ -38,7 +38,7 @@ from supervisor.requests import request_for, throw_away_uid
 from supervisor.revision import revise
 from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler, Wake
-from supervisor.shown import with_history
+from supervisor.shown import with_runs
 
 LOCK_WAIT = 5.0
 """Seconds to wait for a CLI that is in the middle of an edit."""
@@ -164,9 +164,10 @@ class CronScheduler:
         """Runs of one job or all, newest first."""
         if ref is None:
             return self._core.runs.all_runs(last, status)
-        with contextlib.suppress(NotFoundError):
-            ref = self.store.find(ref).id
-        return self._core.runs.get_runs(ref, last, status)
+        try:
+            return self._core.runs.get_runs(self.store.find(ref).id, last, status)
+        except NotFoundError:  # it may have been removed: its history stays
+            return self._core.runs.runs_of(ref, last, status)
 
     def run_job(self, ref: str) -> CronRun:
         """Run a job now; the occurrence is on disk when this returns. Raises RefusedError, UnreachableError."""
@@ -207,7 +208,7 @@ class CronScheduler:
                 "max_concurrent": self.config.max_concurrent,
                 "queue": queue,
                 "next_due": None if due is None else due.isoformat(),
-                "damaged": [str(damage) for damage in self.store.damaged],
+                "damaged": [str(damage) for damage in (*self.store.damaged, *self._core.runs.damaged)],
             }
 
     def reload(self) -> list[str]:
@@ -353,7 +354,7 @@ class CronScheduler:
             raise UnreachableError("Nothing keeps time in this home; start it with `cronward supervise`.")
 
     def _shown(self, job: CronJob, now: Moment) -> CronJob:
-        return with_history(job, self._core.runs.summary(job.id), now.wall)
+        return with_runs(job, self._core.runs, now.wall)
 
     def _prepare(self, job: CronJob, run: CronRun, seconds_left: float, taken: frozenset[int]) -> ExecuteRequest:
         log_dir = self.home.log_dir(run.id, run.attempt)

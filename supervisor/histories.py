@@ -16,7 +16,7 @@ from supervisor.errors import InvalidError
 from supervisor.history import History, Mark
 from supervisor.models import CronRun
 from supervisor.sentences import shown
-from supervisor.store import IDENTIFIER, Damage, DamagedError, failure, file_of, open_regular
+from supervisor.store import IDENTIFIER, Damage, DamagedError, UnreadableError, failure, file_of, open_regular
 
 FILE_BYTES = 1 << 30
 REMEMBERED_RUNS = 50_000
@@ -135,7 +135,7 @@ class Histories:
         return history
 
     def _hopeless(self, job_id: str, error: DamagedError) -> DamagedError:
-        self.damaged[job_id] = Damage(self.path(job_id), str(error))
+        self.damaged[job_id] = Damage(self.path(job_id), str(error), stays=isinstance(error, UnreadableError))
         return error
 
     def _remember(self, job_id: str, history: History, signature: Signature) -> None:

@@ -26,6 +26,7 @@ from supervisor.sentences import sentence, shown
 from supervisor.store import (
     Damage,
     DamagedError,
+    UnreadableError,
     failure,
     file_of,
     read_json,
@@ -148,14 +149,17 @@ class CronStore:
             return job
 
     def quarantine(self) -> list[Damage]:
-        """Move damaged files to `damaged/`, and remove what killed writers left. Returns what was moved."""
+        """Move damaged files to `damaged/`, and remove what killed writers left. Returns what was damaged.
+
+        What only lacks the permission to be read stays where it is.
+        """
         with self._writing() as index:
             remove_leftovers(self.home.jobs)
             moved: list[Damage] = []
             for name, damage in index.damaged.items():
                 if damage.moved_to is None:
-                    target = set_aside(damage.path, self.home.damaged)
-                    moved.append(Damage(damage.path, damage.problem, target))
+                    target = None if damage.stays else set_aside(damage.path, self.home.damaged)
+                    moved.append(Damage(damage.path, damage.problem, target, damage.stays))
                     index.damaged[name] = moved[-1]
             return moved
 
@@ -251,7 +255,9 @@ def _read(home: Home, before: dict[str, Damage]) -> _Index:
         try:
             job = _load(path)
         except DamagedError as error:
-            index.damaged[path.name.removesuffix(".json")] = Damage(path, str(error))
+            index.damaged[path.name.removesuffix(".json")] = Damage(
+                path, str(error), stays=isinstance(error, UnreadableError)
+            )
         else:
             if job:
                 index.put(job)

@@ -24,6 +24,7 @@ from supervisor.sentences import shown
 from supervisor.store import (
     Damage,
     DamagedError,
+    UnreadableError,
     append_line,
     keep_copy,
     remove_leftovers,
@@ -75,6 +76,25 @@ class RunsStore:
         """
         return self._histories.records(job_id, lambda history: history.newest(status), last)
 
+    def runs_of(self, reference: str, last: int | None = None, status: Status | None = None) -> list[CronRun]:
+        """As `get_runs`, of the job, which may have been removed, that an id, its beginning, or a name means.
+
+        Several removed jobs may have had one name: it means the runs of all. Raises NotFoundError, InvalidError.
+        """
+        kept = self.job_ids()
+        if reference in kept:
+            return self.get_runs(reference, last, status)
+        called = [run.job_id for run in self._of_all_jobs(History.newest, 1) if reference and run.job_name == reference]
+        if called:
+            runs = [run for job_id in called for run in self.get_runs(job_id, last, status)]
+            return sorted(runs, key=began, reverse=True)[:last]
+        found = sorted(job_id for job_id in kept if job_id.startswith(reference))
+        if not found or len(reference) < PREFIX_CHARS:
+            raise NotFoundError(f"There is no job {shown(reference)}. `cronward list` shows those there are.")
+        if len(found) > 1:
+            raise InvalidError(_ambiguous(reference, found))
+        return self.get_runs(found[0], last, status)
+
     def all_runs(self, last: int | None = None, status: Status | None = None) -> list[CronRun]:
         """The kept runs of all jobs, newest first: at most `last` of those with this status."""
         runs = self._of_all_jobs(lambda history: history.newest(status), last)
@@ -103,9 +123,7 @@ class RunsStore:
         if not found:
             raise NotFoundError(f"There is no run {shown(reference)}. `cronward runs` shows those there are.")
         if len(found) > 1:
-            more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""
-            names = ", ".join(list(found)[:CANDIDATES])
-            raise InvalidError(f"{shown(reference)} may mean {names}{more}. Give more of the id.")
+            raise InvalidError(_ambiguous(reference, list(found)))
         return next(iter(found.values()))
 
     def job_ids(self) -> list[str]:
@@ -128,7 +146,8 @@ class RunsStore:
             self.unfinished()
             waiting = [job_id for job_id, damage in self._histories.damaged.items() if damage.moved_to is None]
             for job_id in waiting:
-                self._for_writing(job_id)
+                if not self._histories.damaged[job_id].stays:
+                    self._for_writing(job_id)
             return [self._histories.damaged[job_id] for job_id in waiting]
 
     def _of_all_jobs(self, pick: Pick, last: int | None = None) -> Iterator[CronRun]:
@@ -143,6 +162,8 @@ class RunsStore:
         path = self._histories.path(job_id)
         try:
             history = self._histories.get(job_id)
+        except UnreadableError:
+            raise
         except DamagedError as error:
             moved = set_aside(path, self.home.damaged)
             self._histories.damaged[job_id] = Damage(path, str(error), moved)
@@ -175,6 +196,11 @@ class RunsStore:
             # What was to be stored is stored. A full disk is met again at the next line that it cannot take.
             logger.warning("%s", error)
         self._histories.drop(history.job_id)
+
+
+def _ambiguous(reference: str, found: list[str]) -> str:
+    more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""
+    return f"{shown(reference)} may mean {', '.join(found[:CANDIDATES])}{more}. Give more of the id."
 
 
 def _line(run: CronRun) -> bytes:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 SHOWN = 80
 PROBLEMS = 5
+_LONG_BITS = 1024
 HIDDEN = frozenset({"prompt", "output_schema", "response", "error", "env", "upstream_proxy"})
 """Fields whose values are never repeated: an error text is not where a prompt or an answer belongs."""
 
@@ -25,6 +26,8 @@ def sentence(error: ValidationError, what: str, model: type[BaseModel] | None = 
 
 def shown(value: object) -> str:
     """The value as it can be shown on any terminal, cut where it is long."""
+    if isinstance(value, int) and value.bit_length() > _LONG_BITS:  # Python refuses to write out so many digits
+        return f"a number of {value.bit_length()} bits"
     # ascii(), not repr(): what is printable to Python may still turn a terminal's text around.
     text = ascii(value[: SHOWN + 1] if isinstance(value, str | bytes) else value)
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from supervisor.errors import StoreError
 from supervisor.models import NEVER, CronJob
 from supervisor.occurrences import next_occurrence
+from supervisor.runs import RunsStore
 from supervisor.summary import Summary
+
+
+def with_runs(job: CronJob, runs: RunsStore, now: datetime) -> CronJob:
+    """The job with what its history says. One that cannot be read is told as its last error: nothing is due then."""
+    try:
+        summary = runs.summary(job.id)
+    except StoreError as error:
+        unknown = {"last_run": NEVER, "last_error": str(error), "next_run": NEVER, "run_count": 0}
+        return job.model_copy(update=unknown)
+    return with_history(job, summary, now)
 
 
 def with_history(job: CronJob, summary: Summary, now: datetime) -> CronJob:

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import stat
 import tempfile
 from contextlib import suppress
@@ -32,6 +33,10 @@ class DamagedError(StoreError):
     code = "damaged"
 
 
+class UnreadableError(DamagedError):
+    """Its owner's permission is missing. What it holds may be whole, so it is neither moved nor replaced."""
+
+
 class NewerError(StoreError):
     """A later version of cronward wrote this; it is left alone."""
 
@@ -46,6 +51,11 @@ class Damage:
     problem: str
     """A sentence."""
     moved_to: Path | None = None
+    stays: bool = False
+    """Whether it is left where it is, to be made readable there."""
+
+    def __str__(self) -> str:
+        return f"{self.problem} It is kept as {self.moved_to}." if self.moved_to else self.problem
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -127,6 +137,9 @@ def open_regular(path: Path) -> int:
     except OSError as error:
         if error.errno in NOT_A_FILE:
             raise DamagedError(f"{path} is not a regular file.") from None
+        if error.errno in (errno.EACCES, errno.EPERM):
+            repair = f"Make it its owner's to read: chmod 600 {shlex.quote(str(path))}"
+            raise UnreadableError(f"{path} cannot be read: {error.strerror}. {repair}") from None
         raise failure("read", path, error) from None
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)

@@ -28,6 +28,8 @@ class Summary(BaseModel):
     """How many runs failed since one completed. Cancels and unknown ends leave it as it is."""
     last_run: AwareDatetime = NEVER
     """When the newest run started."""
+    last_end: AwareDatetime = NEVER
+    """When the run that ended last did so, whether it had started or not; skips are not meant."""
     last_status: Status | None = None
     """How the run that ended last did so; skips are not meant."""
     last_reason: Reason | None = None
@@ -42,6 +44,7 @@ class Summary(BaseModel):
             facts["last_run"] = max(self.last_run, run.started_at)
         if run.status.final and not ended and run.status is not Status.SKIPPED:
             facts["failures_in_a_row"] = _streak(self.failures_in_a_row, run.status)
+            facts["last_end"] = run.finished_at
             facts |= {"last_status": run.status, "last_reason": run.reason, "last_error": run.error}
         return self.model_copy(update=facts)
 

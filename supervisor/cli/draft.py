@@ -74,8 +74,8 @@ def timing(cron: str | None, every: str | None, at: str | None, zone: str | None
     """The fields that say when: exactly one of the three ways is given."""
     given = [name for name, value in (("--cron", cron), ("--every", every), ("--at", at)) if value is not None]
     if len(given) != 1:
-        both = " and ".join(given) or "none of them"
-        raise InvalidError(f"A job is due by --cron, --every or --at: give exactly one ({both} was given).")
+        told = f"{' and '.join(given)} were given" if given else "none of them was given"
+        raise InvalidError(f"A job is due by --cron, --every or --at: give exactly one ({told}).")
     if at is not None:
         instant = parse_instant(at, zone, now)
         if instant <= now:

@@ -16,6 +16,7 @@ from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
     from supervisor.models import CronJob
+    from supervisor.summary import Summary
 
 
 def register(app: typer.Typer) -> None:
@@ -125,11 +126,15 @@ def told(place: Place, job_id: str, verb: str, as_json: bool) -> None:
         render.show_record(job)
         return
     due = "" if job.next_run == NEVER else f" Next run {relative(job.next_run, place.now)}: {stamp(job.next_run)}."
-    render.say(f"{verb} {job.label} ({job.id}).{due or _not_due(job)}")
+    render.say(f"{verb} {job.label} ({job.id}).{due or _not_due(job, verb, page.summary_of(place, job))}")
 
 
-def _not_due(job: CronJob) -> str:
+def _not_due(job: CronJob, verb: str, summary: Summary | None) -> str:
     """Why there is no next run."""
+    if summary is None:
+        return f" Its history is damaged: {job.last_error}"
+    if verb == "Paused":
+        return f" Reason: {job.pause_reason}" if job.pause_reason else ""
     if job.enabled:
         return " It is not due any more."
     return f" It is paused: {job.pause_reason}" if job.pause_reason else " It is paused."

@@ -12,9 +12,11 @@ from supervisor.cli.render import Cell, Column, Style, on_terminal, say, show_fa
 from supervisor.cli.times import lasted, relative, size, span, stamp
 from supervisor.describe import describe
 from supervisor.duration import format_duration
+from supervisor.errors import StoreError
 from supervisor.models import NEVER, CronJob, CronRun, Status
 from supervisor.occurrences import schedule_of
-from supervisor.shown import with_history
+from supervisor.shown import with_runs
+from supervisor.summary import Summary
 
 _STYLES: dict[Status, Style] = {
     Status.COMPLETED: "green",
@@ -33,13 +35,23 @@ _SHOWN_RUNS = 5
 
 def current(place: Place, job: CronJob) -> CronJob:
     """The job with what its runs say about it."""
-    return with_history(job, place.runs.summary(job.id), place.now)
+    return with_runs(job, place.runs, place.now)
+
+
+def summary_of(place: Place, job: CronJob) -> Summary | None:
+    """What its history comes to; None where the history cannot be read."""
+    try:
+        return place.runs.summary(job.id)
+    except StoreError:
+        return None
 
 
 def warn_of_damage(place: Place) -> None:
     """What cannot be read is said beside every list that lacks it."""
     for damage in place.jobs.damaged:
         warn(f"Left out: {damage.problem}")
+    for damage in place.runs.damaged:
+        warn(f"Damaged history: {damage.problem}")
 
 
 def show_jobs(place: Place, jobs: Sequence[CronJob]) -> None:
@@ -60,8 +72,9 @@ def show_jobs(place: Place, jobs: Sequence[CronJob]) -> None:
 
 def show_job(place: Place, job: CronJob) -> None:
     """One job whole, with its latest runs."""
-    show_facts(_job_facts(job, place.now))
-    runs = place.runs.get_runs(job.id, last=_SHOWN_RUNS)
+    found = summary_of(place, job)
+    show_facts(_job_facts(job, found, place.now))
+    runs = place.runs.get_runs(job.id, last=_SHOWN_RUNS) if found else []
     if runs:
         say("")
         show_runs(place, runs)
@@ -139,13 +152,23 @@ def _job_row(place: Place, job: CronJob, whole: bool) -> list[Cell | str]:
 
 
 def _last(place: Place, job: CronJob, now: datetime) -> Cell:
-    found = place.runs.summary(job.id)
-    if found.last_status is None or found.last_run == NEVER:
+    found = summary_of(place, job)
+    if found is None:
+        return Cell("damaged", "red")
+    if found.last_status is None:
         return Cell("-")
-    shown = found.last_status.value
+    return Cell(f"{_end(found)} {relative(_ended(found), now)}", _STYLES[found.last_status])
+
+
+def _end(found: Summary) -> str:
     if found.last_reason is not None and found.last_status is not Status.COMPLETED:
-        shown = found.last_reason.value
-    return Cell(f"{shown} {relative(found.last_run, now)}", _STYLES[found.last_status])
+        return found.last_reason.value
+    return found.last_status.value if found.last_status else "-"
+
+
+def _ended(found: Summary) -> datetime:
+    """A file that an earlier version began says only when the newest run started."""
+    return found.last_run if found.last_end == NEVER else found.last_end
 
 
 def _run_row(place: Place, run: CronRun, whole: bool) -> list[Cell | str]:
@@ -161,7 +184,7 @@ def _run_row(place: Place, run: CronRun, whole: bool) -> list[Cell | str]:
     ]
 
 
-def _job_facts(job: CronJob, now: datetime) -> Iterable[tuple[str, Cell | str]]:
+def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[tuple[str, Cell | str]]:
     schedule = schedule_of(job)
     yield "job", Cell(job.label, "bold")
     yield "id", job.id
@@ -169,8 +192,7 @@ def _job_facts(job: CronJob, now: datetime) -> Iterable[tuple[str, Cell | str]]:
     yield "schedule", when(job) if schedule is None else f"{when(job)}\n{describe(schedule)}"
     if job.next_run != NEVER:
         yield "next", f"{stamp(job.next_run)} ({relative(job.next_run, now)})"
-    if job.last_run != NEVER:
-        yield "last", f"{stamp(job.last_run)} ({relative(job.last_run, now)}), {job.run_count} runs so far"
+    yield from _past(job, found, now)
     if job.last_error:
         yield "last error", Cell(job.last_error, "red")
     yield "agent", " ".join(part for part in (job.agent, job.model) if part)
@@ -194,6 +216,17 @@ def _job_facts(job: CronJob, now: datetime) -> Iterable[tuple[str, Cell | str]]:
     by = f" by {job.created_by}" if job.created_by else ""
     yield "added", f"{stamp(job.created_at)}{by}"
     yield "prompt", job.prompt
+
+
+def _past(job: CronJob, found: Summary | None, now: datetime) -> Iterator[tuple[str, Cell | str]]:
+    count = f"{job.run_count} run{'s' * (job.run_count != 1)} so far"
+    if found is None:
+        yield "last", Cell("damaged", "red")
+    elif found.last_status is not None:
+        at = _ended(found)
+        yield "last", f"{_end(found)} at {stamp(at)} ({relative(at, now)}), {count}"
+    elif job.last_run != NEVER:
+        yield "last", f"{stamp(job.last_run)} ({relative(job.last_run, now)}), {count}"
 
 
 def _paused(job: CronJob) -> str:

@@ -154,10 +154,8 @@ def runs_of(place: Place, job: str | None, last: int | None, status: Status | No
     try:
         return place.runs.get_runs(place.jobs.find(job).id, last, status)
     except NotFoundError:
-        # The history of a removed job stays; it is found by the whole id.
-        if job not in place.runs.job_ids():
-            raise
-        return place.runs.get_runs(job, last, status)
+        # The history of a removed job stays.
+        return place.runs.runs_of(job, last, status)
 
 
 def status_named(text: str | None) -> Status | None:

@@ -109,7 +109,7 @@ def test_a_name_that_is_taken_is_refused_and_nothing_changes(cronward: Command) 
 
 def test_a_pause_says_why_wherever_the_job_is_shown(cronward: Command) -> None:
     cronward("add", *FAR, "--prompt", "x", "--name", "n")
-    assert cronward("pause", "n", "--reason", "no quota").out.endswith("It is paused: no quota\n")
+    assert cronward("pause", "n", "--reason", "no quota").out.endswith("). Reason: no quota\n")
     assert "paused: no quota" in cronward("list").out
     assert "state     paused: no quota" in cronward("show", "n").out
     assert cronward.json("resume", "n")["pause_reason"] == ""

@@ -67,9 +67,9 @@ REFUSED = {
     '{"pattern": "("}': "has the pattern",
     '{"patternProperties": {"[": {}}}': "has the pattern",
     '{"pattern": "a{99999999999}"}': "has the pattern",
-    '{"minLength": ' + "1" * 5000 + "}": "not JSON",
+    '{"minLength": ' + "1" * 5000 + "}": "a number of thousands of digits",
     '{"pattern": "' + "(" * 3000 + '"}': "has the pattern",
-    '{"a": ' * 20_000: "not JSON",
+    '{"a": ' * 20_000: "nested too deeply",
     json.dumps(nested(MAX_DEPTH)): "levels deep",
     '{"description": "' + "x" * MAX_SCHEMA + '"}': "more than",
 }

@@ -89,6 +89,7 @@ class Model:
             last_scheduled=max((r.scheduled_at for r in self.records if r.trigger != Trigger.MANUAL), default=NEVER),
             failures_in_a_row=streak,
             last_run=max((run.started_at for run in real), default=NEVER),
+            last_end=last.finished_at if last else NEVER,
             last_status=last.status if last else None,
             last_reason=last.reason if last else None,
             last_error=last.error if last else "",
