@@ -71,6 +71,8 @@ def refuse_ours(draft: JobDraft) -> None:
 
 def checked(job: CronJob, setting: Setting) -> CronJob:
     """The job with everything but its timing checked and settled. Raises InvalidError."""
+    if job.name.startswith("-"):
+        raise InvalidError(f"The name {job.name!r} begins with a dash and would be read as an option; choose another.")
     _check_texts(job)
     if job.pause_reason and job.enabled:
         raise InvalidError("A reason for a pause is given, but the job is enabled; add it paused, or leave it out.")

@@ -23,7 +23,7 @@ HOST = Host(
     interpreter=Interpreter("/opt/py/bin/python3", ("/opt/py",), ("/opt/py/lib/python3.11/site-packages",)),
     init="/app/runner/init.py",
     work_dir=Access.WRITE,
-    real={"/srv/project": "/srv/project", "/weights": "/data/weights"},
+    real={"/srv/app": "/srv/app", "/weights": "/data/weights"},
 )
 STATE = "/state/logs/run-1/1"
 
@@ -84,19 +84,19 @@ def test_bubblewrap_writes_to_nobody_who_may_be_gone() -> None:
 
 
 def test_mounts_are_an_allow_list() -> None:
-    argv = cell.arguments(wanted(work_dir="/srv/project"), HOST)
+    argv = cell.arguments(wanted(work_dir="/srv/app"), HOST)
     assert triples(argv, "--ro-bind") == [
         ("/usr", "/usr"),
         ("/etc/ssl/certs", "/etc/ssl/certs"),
         ("/opt/py", "/opt/py"),
         ("/app/runner/init.py", "/run/cronward/init.py"),
     ]
-    assert triples(argv, "--bind") == [("/srv/project", "/srv/project")]
+    assert triples(argv, "--bind") == [("/srv/app", "/srv/app")]
     assert triples(argv, "--symlink") == [("usr/bin", "/bin"), ("usr/lib64", "/lib64"), ("../tmp", "/var/tmp")]
 
 
 def test_what_was_only_there_to_mount_on_is_read_only_in_the_end() -> None:
-    argv = cell.arguments(wanted(work_dir="/srv/project"), HOST)
+    argv = cell.arguments(wanted(work_dir="/srv/app"), HOST)
     closed = [argv[at + 1] for at, part in enumerate(argv) if part == "--remount-ro"]
     assert closed == ["/dev", "/opt/py/lib/python3.11/site-packages", "/"]
     assert argv.index("--bind") < len(argv) - 1 - argv[::-1].index("--remount-ro")
@@ -118,20 +118,20 @@ def test_made_up_files_come_by_the_descriptors_that_spawn_deals() -> None:
 
 
 def test_an_agents_files_are_bound_read_only_after_what_was_granted() -> None:
-    asked = wanted(work_dir="/srv/project", files={"/srv/project/schema.json": "{}"})
+    asked = wanted(work_dir="/srv/app", files={"/srv/app/schema.json": "{}"})
     argv = cell.arguments(asked, HOST)
     number, path = triples(argv, "--ro-bind-data")[0]
-    assert (path, cell.files(asked)[int(number) - cell.FIRST_FILE]) == ("/srv/project/schema.json", "{}")
+    assert (path, cell.files(asked)[int(number) - cell.FIRST_FILE]) == ("/srv/app/schema.json", "{}")
     assert argv.index("--ro-bind-data") > argv.index("--bind")
 
 
 @pytest.mark.parametrize(
     ("access", "flag", "start"),
-    [(Access.WRITE, "--bind", "/srv/project"), (Access.READ, "--ro-bind", "/home/agent/scratch")],
+    [(Access.WRITE, "--bind", "/srv/app"), (Access.READ, "--ro-bind", "/home/agent/scratch")],
 )
 def test_a_work_directory_is_shown_as_it_may_be_used(access: Access, flag: str, start: str) -> None:
-    host, asked = HOST._replace(work_dir=access), wanted(work_dir="/srv/project")
-    assert ("/srv/project", "/srv/project") in triples(cell.arguments(asked, host), flag)
+    host, asked = HOST._replace(work_dir=access), wanted(work_dir="/srv/app")
+    assert ("/srv/app", "/srv/app") in triples(cell.arguments(asked, host), flag)
     assert cell.start_directory(asked, host) == start
 
 
@@ -160,12 +160,12 @@ REFUSED: list[tuple[str, ExecuteRequest, Callable[[Host], Host], Reason, str]] =
     ("dots", wanted(work_dir="/srv/../etc"), lambda h: h, Reason.BAD_DEFINITION, "absolute"),
     (
         "gone",
-        wanted(work_dir="/srv/project"),
+        wanted(work_dir="/srv/app"),
         lambda h: h._replace(work_dir=Access.MISSING),
         Reason.BAD_DEFINITION,
         "not there",
     ),
-    ("closed", wanted(work_dir="/srv/project"), lambda h: h._replace(work_dir=Access.NONE), Reason.BAD_DEFINITION, "read"),
+    ("closed", wanted(work_dir="/srv/app"), lambda h: h._replace(work_dir=Access.NONE), Reason.BAD_DEFINITION, "read"),
     ("source gone", bound(source="/gone"), lambda h: h, Reason.BAD_DEFINITION, "/gone"),
     ("over /usr", bound(target="/usr"), lambda h: h, Reason.BAD_DEFINITION, "place"),
     ("file in /dev", wanted(files={"/dev/null": ""}), lambda h: h, Reason.BAD_DEFINITION, "place"),
@@ -174,8 +174,8 @@ REFUSED: list[tuple[str, ExecuteRequest, Callable[[Host], Host], Reason, str]] =
     *[
         (
             f"state: {real}",
-            wanted(work_dir="/srv/project"),
-            lambda h, real=real: h._replace(real={"/srv/project": real}),
+            wanted(work_dir="/srv/app"),
+            lambda h, real=real: h._replace(real={"/srv/app": real}),
             Reason.BAD_DEFINITION,
             "state",
         )
@@ -196,14 +196,14 @@ def test_what_does_not_fit_is_refused_with_a_sentence(
     assert word in refused.value.sentence
 
 
-@pytest.mark.parametrize("asked", [wanted(), wanted(work_dir="/srv/project"), bound(), wanted(env={"A": "", "B": "a=b"})])
+@pytest.mark.parametrize("asked", [wanted(), wanted(work_dir="/srv/app"), bound(), wanted(env={"A": "", "B": "a=b"})])
 def test_what_fits_is_not_refused(asked: ExecuteRequest) -> None:
     cell.check(asked, HOST, STATE)
 
 
 @pytest.mark.parametrize("near", ["/statement", "/state/logs/run-1/11", "/sta"])
 def test_a_neighbour_of_the_state_is_none_of_it(near: str) -> None:
-    cell.check(wanted(work_dir="/srv/project"), HOST._replace(real={"/srv/project": near}), STATE)
+    cell.check(wanted(work_dir="/srv/app"), HOST._replace(real={"/srv/app": near}), STATE)
 
 
 @pytest.mark.parametrize(("memory", "data"), [(1 << 30, 4 << 30), (4 << 30, 8 << 30)])
@@ -227,11 +227,11 @@ def test_cpu_time_warns_before_it_kills() -> None:
 
 
 def test_the_config_is_what_init_reads() -> None:
-    asked = wanted(work_dir="/srv/project", env={"HOME": "/tmp", "ODD": "a=b\nc"})
+    asked = wanted(work_dir="/srv/app", env={"HOME": "/tmp", "ODD": "a=b\nc"})
     read = init.parse_config(cell.config(asked, HOST))
     assert read["argv"] == [b"prog", b"--secret"]
-    assert read["cwd"] == [b"/srv/project"]
-    assert {b"HOME=/tmp", b"ODD=a=b\nc", b"PWD=/srv/project", b"USER=agent"} <= set(read["env"])
+    assert read["cwd"] == [b"/srv/app"]
+    assert {b"HOME=/tmp", b"ODD=a=b\nc", b"PWD=/srv/app", b"USER=agent"} <= set(read["env"])
     assert b"NPROC:64:64" in read["rlimit"]
     assert "seccomp" not in read
 

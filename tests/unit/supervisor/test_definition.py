@@ -220,3 +220,8 @@ def test_a_model_that_is_no_file_is_refused_when_the_job_is_added(tmp_path: Path
     assert defined(model=str(tmp_path / "tiny.gguf")).model
     assert "is not a file" in refusal(model=str(tmp_path / "other.gguf"))
     assert "is not a file" in refusal(model="nope")
+
+
+def test_a_name_that_would_be_read_as_an_option_is_refused() -> None:
+    assert "begins with a dash" in refusal(name="--help")
+    assert defined(name="a-b").name == "a-b"
