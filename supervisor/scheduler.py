@@ -208,6 +208,7 @@ class Scheduler:
     def _offer(self, job: CronJob, at: datetime, trigger: Trigger, now: Moment) -> None:
         """Settle a new occurrence: on return it is on disk, whatever became of it. Raises StoreError."""
         run = self._occurrence(job, at, trigger, now)
+        self.logger.info("run %s: due, the occurrence of %s of job %s", run.id, at.isoformat(), job.id)
         waiting = Waiting(job, run)
         if not self._settle(waiting, now):
             waiting.expires = occurrences.last_start(job, at)
