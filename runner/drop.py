@@ -16,7 +16,7 @@ def needed_paths(request: ExecuteRequest) -> list[str]:
     return [
         *interpreter.shown,
         interpreter.executable,
-        *host.library_paths(),
+        *host.paths_of_libraries(),
         *request.import_paths,
         request.cell.bwrap,
         *(bind.source for bind in request.agent.binds),

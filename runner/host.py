@@ -75,7 +75,7 @@ def init_file() -> str:
     return os.path.join(os.path.dirname(os.path.realpath(__file__)), "init.py")
 
 
-def library_paths() -> list[str]:
+def paths_of_libraries() -> list[str]:
     """Where our own modules and the standard library are imported from."""
     return [os.path.dirname(os.path.dirname(os.path.abspath(__file__))), sys.base_prefix]
 
