@@ -20,7 +20,7 @@ from pathlib import Path
 import h11
 
 from supervisor.errors import RefusedError
-from supervisor.routes import Answer, ControlDesk, answer, fault
+from supervisor.routes import Answer, Desk, answer, fault
 
 MAX_BODY = 1 << 20
 MAX_CONNECTIONS = 64
@@ -48,7 +48,7 @@ class Server:
     """Listens from `start` to `close`. The caller holds the home's lock, so a socket found there belongs to nobody."""
 
     def __init__(
-        self, desk: ControlDesk, socket_path: Path, *, owner: int | None = None, patience_seconds: float = 10.0
+        self, desk: Desk, socket_path: Path, *, owner: int | None = None, patience_seconds: float = 10.0
     ) -> None:
         """`owner`: whose requests are answered besides root's; None: our own."""
         self._desk = desk

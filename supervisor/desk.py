@@ -1,41 +1,23 @@
-"""What people can ask for, and where: a running supervisor over its socket, else the stores themselves."""
+"""Where people's requests go: to a running supervisor over its socket, else to the stores themselves."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
 
 from supervisor.client import Client, NotRunningError
 from supervisor.config import Config
 from supervisor.cronscheduler import CronScheduler
-from supervisor.definition import JobDraft
 from supervisor.errors import RefusedError
 from supervisor.home import Home
 from supervisor.jobs import CronStore
 from supervisor.lock import HomeLock
-from supervisor.models import CronJob, CronRun
+from supervisor.routes import Desk
 from supervisor.runs import RunsStore
 
 REACH_WITHIN = 5.0
 TRY_LOCK = 0.2
-
-
-class Desk(Protocol):
-    """The same operations wherever they are carried out. A job or run is named by id, beginning of it, or name."""
-
-    def add_job(self, job: JobDraft) -> CronJob: ...
-    def edit_job(self, ref: str, changes: JobDraft) -> CronJob: ...
-    def pause_job(self, ref: str, reason: str = "", cancel: bool = False) -> CronJob: ...
-    def resume_job(self, ref: str) -> CronJob: ...
-    def remove_job(self, ref: str) -> CronJob: ...
-    def run_job(self, ref: str) -> CronRun: ...
-    def cancel_run(self, ref: str) -> CronRun: ...
-    def status(self) -> dict[str, Any]: ...
-    def live(self) -> list[dict[str, Any]]: ...
-    def reload(self) -> list[str]: ...
-    def stop(self, now: bool) -> None: ...
 
 
 @contextmanager

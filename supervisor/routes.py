@@ -20,8 +20,8 @@ MAX_DIGITS = 40
 _BATCH = 100
 
 
-class ControlDesk(Protocol):
-    """What the supervisor offers on its socket: the desk, and reading."""
+class Desk(Protocol):
+    """What people can ask for, wherever it is carried out. A job or run is named by id, beginning of it, or name."""
 
     def list_jobs(self) -> Sequence[CronJob]: ...
     def find_job(self, ref: str) -> CronJob: ...
@@ -53,7 +53,7 @@ class Answer:
 class Asked:
     """One request, taken apart."""
 
-    desk: ControlDesk
+    desk: Desk
     ref: str
     query: Mapping[str, str]
     body: bytes
@@ -62,7 +62,7 @@ class Asked:
 Verb = Callable[[Asked], Answer]
 
 
-def answer(desk: ControlDesk, method: str, target: str, body: bytes) -> Answer:
+def answer(desk: Desk, method: str, target: str, body: bytes) -> Answer:
     """Do what is asked, or say in a sentence why not. Only defects of ours get out of here as exceptions."""
     try:
         parts = urlsplit(target)

@@ -15,9 +15,9 @@ import typer
 if TYPE_CHECKING:
     from supervisor.client import Client
     from supervisor.config import Config
-    from supervisor.desk import Desk
     from supervisor.home import Home
     from supervisor.jobs import CronStore
+    from supervisor.routes import Desk
     from supervisor.runs import RunsStore
 
 
