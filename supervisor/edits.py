@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from supervisor.scheduler import Scheduler
 
 
-def add(core: Scheduler, job: CronJob) -> CronJob:
+def add(core: Scheduler, job: CronJob, now: Moment) -> CronJob:
     """Store a checked definition and schedule it."""
     added = core.jobs.add(job)
-    core.plan(added)
+    core.plan(added, now.wall)
     return added
 
 
-def edit(core: Scheduler, job: CronJob) -> CronJob:
+def edit(core: Scheduler, job: CronJob, now: Moment) -> CronJob:
     """Replace a definition by a checked one. What waits follows it; live runs keep what they started with."""
     edited = core.jobs.update(job)
     for waiting in core.waiting:
         if waiting.job.id == job.id:
             waiting.job = edited
-    core.plan(edited)
+    core.plan(edited, now.wall)
     return edited
 
 
@@ -55,7 +55,7 @@ def resume(core: Scheduler, job: CronJob, now: Moment) -> CronJob:
         return job
     resumed = job.model_copy(update={"enabled": True, "pause_reason": "", "changed_at": now.wall})
     core.jobs.update(resumed)
-    core.plan(resumed)
+    core.plan(resumed, now.wall)
     return resumed
 
 
