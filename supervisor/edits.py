@@ -5,6 +5,7 @@ Each first stores the definition, then follows it: a change that cannot be store
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from shared.reasons import Reason
@@ -57,6 +58,11 @@ def resume(core: Scheduler, job: CronJob, now: Moment) -> CronJob:
     core.jobs.update(resumed)
     core.plan(resumed, now.wall)
     return resumed
+
+
+def redate(core: Scheduler, job: CronJob, now: datetime) -> CronJob:
+    """Owed from now on: its last change was made while the clock was ahead, and would silence it until then."""
+    return core.jobs.update(job.model_copy(update={"changed_at": now}))
 
 
 def remove(core: Scheduler, job: CronJob, now: Moment) -> CronJob:

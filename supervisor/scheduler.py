@@ -27,7 +27,7 @@ from supervisor.liveruns import SAVE_AGAIN, LiveRun, LiveRuns, Prepare, Spawn
 from supervisor.models import CronJob, CronRun, Status, Trigger
 from supervisor.pressure import HOST_AGAIN, Room
 from supervisor.runs import RunsStore
-from supervisor.settled import StepBack, settled_until
+from supervisor.settled import AHEAD, StepBack, settled_until
 from supervisor.waiting import Queue, Waiting
 
 DUE_A_TURN = 32
@@ -98,8 +98,14 @@ class Scheduler:
 
     def load(self, now: datetime) -> None:
         """Put every enabled job on the agenda, counting from what was claimed last."""
+        self._step_back.pending = False
         for job in self.jobs.list():
-            self.plan(job, now)
+            try:
+                current = edits.redate(self, job, now) if job.changed_at > now + AHEAD else job
+            except StoreError as error:
+                self.note_unstored(job.id, error)
+                current, self._step_back.pending = job, True
+            self.plan(current, now)
 
     def drain(self, now: Moment, seconds: float) -> None:
         """Start nothing more; runs that are not over after `seconds` are told to end. Again: the sooner one counts."""

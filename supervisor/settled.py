@@ -29,14 +29,14 @@ class StepBack:
 
     def __init__(self) -> None:
         self._offset: float | None = None
+        self.pending = False
+        """Whether that is still to be followed up."""
 
     def happened(self, now: Moment) -> bool:
-        """Whether it did, said once. Small steps add up."""
+        """Whether it did, and nobody has followed it up yet. Small steps add up."""
         offset = now.wall.timestamp() - now.mono
         if self._offset is None or offset >= self._offset:
             self._offset = offset
-            return False
-        if offset >= self._offset - AHEAD.total_seconds():
-            return False
-        self._offset = offset
-        return True
+        elif offset < self._offset - AHEAD.total_seconds():
+            self._offset, self.pending = offset, True
+        return self.pending

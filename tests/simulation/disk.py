@@ -15,10 +15,10 @@ class Crash(BaseException):
 
 
 class SimDisk(Disk):
-    """`seen` hears of each line that is durable, `changed` of each definition's file that changed."""
+    """`seen` hears of each line that is durable, `replaced` of each file that was replaced."""
 
-    def __init__(self, rng: Random, seen: Callable[[Path, bytes], None]) -> None:
-        self._rng, self._seen = rng, seen
+    def __init__(self, rng: Random, seen: Callable[[Path, bytes], None], replaced: Callable[[Path], None]) -> None:
+        self._rng, self._seen, self._replaced = rng, seen, replaced
         self.full = False
         self.atomic = True
         self.dies_in: int | None = None
@@ -49,6 +49,7 @@ class SimDisk(Disk):
             raise Crash
         self._need_room(path)
         super().replace(path, data)
+        self._replaced(path)
         if dying:
             raise Crash
 

@@ -39,6 +39,8 @@ class Span:
     job: CronJob
     after: datetime
     until: datetime | None = None
+    redated: bool = False
+    """Whether the clock was ahead by more than a day when it began, and what was settled then may come again."""
     attended: int = 0
     """How many of its occurrences are known to have been seen to."""
     _due: tuple[datetime, ...] | None = None
@@ -83,6 +85,9 @@ class Ledger:
     died_with: dict[str, Reason | None] = field(default_factory=dict)
     """Runs that lived when the supervisor was killed, with the result that their runner had synced."""
     _keys: dict[tuple[str, datetime], str] = field(default_factory=dict)
+    _alive: list[SimRunner] = field(default_factory=list)
+    _going_on: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """The runs of each job that the disk knows as claimed and not over."""
     _catching_up: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
 
     # ---- what gets on disk
@@ -94,6 +99,8 @@ class Ledger:
         before = self.records.get(run["id"])
         self._follows(before, run)
         self.records[run["id"]] = run
+        going_on = self._going_on[run["job_id"]]
+        (going_on.add if run["status"] in ("running", "stopping") else going_on.discard)(run["id"])
         if before is None:
             self._first_heard_of(run)
         if Status(run["status"]).final and (before is None or not Status(before["status"]).final):
@@ -118,6 +125,8 @@ class Ledger:
         key = job_id, at
         must(key not in self._keys, "P1", f"{at} of {job_id} became {run['id']} and {self._keys.get(key)}")
         self._keys[key] = run["id"]
+        # Later a clock may be set back under one that waits.
+        must(datetime.fromisoformat(run["queued_at"]) >= at, "P5", f"{run['id']} was due before {at}")
         span = self._span_of(job_id, at)
         must(span, "P5", f"{at} is no occurrence of {job_id}")
         assert span is not None
@@ -157,7 +166,12 @@ class Ledger:
 
     def living(self, run_id: str) -> bool:
         """Whether an attempt of this run lives, in truth."""
-        return any(runner.alive for key, runner in self.runners.items() if key[0] == run_id)
+        return any(runner.key[0] == run_id for runner in self.alive())
+
+    def alive(self) -> list[SimRunner]:
+        """All attempts that live, in truth."""
+        self._alive = [runner for runner in self._alive if runner.alive]
+        return self._alive
 
     def _span_of(self, job_id: str, at: datetime) -> Span | None:
         return next((span for span in reversed(self.spans[job_id]) if at in span.occurrences()), None)
@@ -179,7 +193,8 @@ class Ledger:
         else:
             self._allowed(claim, job)
         self.runners[runner.key] = runner
-        alive = sum(each.alive for each in self.runners.values())
+        self._alive.append(runner)
+        alive = len(self.alive())
         must(alive <= cap, "admission", f"{alive} attempts live where {cap} may")
 
     def _retried(self, run_id: str, attempt: int) -> None:
@@ -190,17 +205,10 @@ class Ledger:
         must(worth, "P1", f"{run_id} was tried again after {last.result}")
 
     def _allowed(self, claim: Record, job: CronJob | None) -> None:
-        at, since = (datetime.fromisoformat(claim[key]) for key in ("scheduled_at", "started_at"))
-        early = claim["trigger"] != "manual" and since < at
-        must(not early, "P5", f"{claim['id']} was started at {since}, before {at}")
         must(job, "life", f"{claim['id']} was started though its job is removed")
         assert job is not None
         must(job.enabled or claim["trigger"] == "manual", "life", f"{claim['id']} was started though its job is paused")
-        others = [
-            run["id"]
-            for run in self.records.values()
-            if run["job_id"] == job.id and run["status"] in ("running", "stopping") and run["id"] != claim["id"]
-        ]
+        others = self._going_on[job.id] - {claim["id"]}
         must(not others or job.overlap is Overlap.ALLOW, "overlap", f"{claim['id']} was started beside {others}")
 
     # ---- what is owed
@@ -215,9 +223,11 @@ class Ledger:
 
     def _attended(self, job_id: str, span: Span, by: datetime) -> None:
         due = span.occurrences()
+        settled = max(self.accounted[job_id], default=NEVER) if span.redated else NEVER
         while span.attended < len(due) and due[span.attended] <= by:
             at = due[span.attended]
-            must(at in self.accounted[job_id], "P2", f"nothing became of the occurrence {at} of {job_id}")
+            known = at in self.accounted[job_id] or at <= settled
+            must(known, "P2", f"nothing became of the occurrence {at} of {job_id}")
             span.attended += 1
 
     def end(self, job_id: str, now: datetime) -> None:
@@ -225,6 +235,12 @@ class Ledger:
         spans = self.spans[job_id]
         if spans and spans[-1].until is None:
             spans[-1].until = now
+
+    def redated(self, job: CronJob) -> None:
+        """A definition from a future that is more than a day off is owed from the instant at which it was noticed."""
+        spans = self.spans[job.id]
+        if spans and spans[-1].until is None:
+            spans[-1] = Span(job, job.changed_at, redated=True)
 
     def begin(self, job: CronJob, now: datetime) -> None:
         """From here on this is what is owed, but for what was settled while the clock was ahead by up to a day."""
