@@ -97,7 +97,7 @@ class CronScheduler:
         """Check a definition whole, store it and schedule it. Raises InvalidError, RefusedError, StoreError."""
         draft = job if isinstance(job, dict) else job.model_dump(exclude_unset=True, mode="json")
         with self._changing() as now:
-            return self._shown(edits.add(self._core, define(draft, self._setting(), now.wall)), now)
+            return self._shown(edits.add(self._core, define(draft, self._setting(), now.wall), now), now)
 
     def get_job(self, job_id: str) -> CronJob | None:
         """The job of this id; None if there is none."""
@@ -119,8 +119,9 @@ class CronScheduler:
         """Change a job, checked whole as a new one is. Live runs keep what they started with. Raises as `add_job`."""
         with self._changing() as now:
             job = self.store.find(ref)
-            revised = revise(job, changes, self._setting(), now.wall, self._core.runs.summary(job.id).run_count)
-            return self._shown(edits.edit(self._core, revised), now)
+            ran, settled = self._core.runs.summary(job.id).run_count, self._core.settled(job, now.wall)
+            revised = revise(job, changes, self._setting(), now.wall, ran, settled)
+            return self._shown(edits.edit(self._core, revised, now), now)
 
     def pause_job(self, ref: str, reason: str = "", cancel: bool = False) -> CronJob:
         """Disable a job without removing it; a live run goes on, unless `cancel`. Again: nothing more changes."""
@@ -291,7 +292,7 @@ class CronScheduler:
             kill_runners(self._core.runs.unfinished(), self._host)
             for words in recover(self._core, now):
                 self.logger.warning("%s", words)
-            self._core.load()
+            self._core.load(now.wall)
 
     def _run_in_thread(self, ready: Future[None]) -> None:
         async def keep() -> None:

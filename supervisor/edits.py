@@ -5,6 +5,7 @@ Each first stores the definition, then follows it: a change that cannot be store
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from shared.reasons import Reason
@@ -16,20 +17,20 @@ if TYPE_CHECKING:
     from supervisor.scheduler import Scheduler
 
 
-def add(core: Scheduler, job: CronJob) -> CronJob:
+def add(core: Scheduler, job: CronJob, now: Moment) -> CronJob:
     """Store a checked definition and schedule it."""
     added = core.jobs.add(job)
-    core.plan(added)
+    core.plan(added, now.wall)
     return added
 
 
-def edit(core: Scheduler, job: CronJob) -> CronJob:
+def edit(core: Scheduler, job: CronJob, now: Moment) -> CronJob:
     """Replace a definition by a checked one. What waits follows it; live runs keep what they started with."""
     edited = core.jobs.update(job)
     for waiting in core.waiting:
         if waiting.job.id == job.id:
             waiting.job = edited
-    core.plan(edited)
+    core.plan(edited, now.wall)
     return edited
 
 
@@ -55,8 +56,13 @@ def resume(core: Scheduler, job: CronJob, now: Moment) -> CronJob:
         return job
     resumed = job.model_copy(update={"enabled": True, "pause_reason": "", "changed_at": now.wall})
     core.jobs.update(resumed)
-    core.plan(resumed)
+    core.plan(resumed, now.wall)
     return resumed
+
+
+def redate(core: Scheduler, job: CronJob, now: datetime) -> CronJob:
+    """Owed from now on: its last change was made while the clock was ahead, and would silence it until then."""
+    return core.jobs.update(job.model_copy(update={"changed_at": now}))
 
 
 def remove(core: Scheduler, job: CronJob, now: Moment) -> CronJob:

@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
+from supervisor.disk import REAL, Disk
 from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreError
 from supervisor.home import Home
 from supervisor.lock import HomeLock
@@ -32,8 +33,6 @@ from supervisor.store import (
     read_json,
     remove_leftovers,
     set_aside,
-    sync_dir,
-    write_atomic,
 )
 
 FILE_BYTES = 8 << 20  # prompt and schema of 256 KiB each, every character escaped, and the rest
@@ -79,9 +78,9 @@ class _Index:
 class CronStore:
     """The definitions of one home."""
 
-    def __init__(self, home: Home | Path | str, wait_seconds: float = 10.0) -> None:
+    def __init__(self, home: Home | Path | str, wait_seconds: float = 10.0, disk: Disk = REAL) -> None:
         """`wait_seconds`: how long a change waits for another process that is changing the home."""
-        self.home = Home.of(home)
+        self.home, self._disk = Home.of(home), disk
         self._lock = HomeLock(self.home, wait_seconds)
         self._index = _Index()
         self._stamp: tuple[int, int] | None = None
@@ -136,16 +135,10 @@ class CronStore:
         """Remove a definition and return what it was. Raises NotFoundError where there is none."""
         with self._writing() as index:
             job = self._existing(index, job_id)
-            path = _path(self.home, job_id)
-            try:
-                path.unlink()
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                raise failure("removed", path, error) from None
+            self._disk.remove(_path(self.home, job_id))
             index.drop(job_id)
             self._lock.changed()
-            sync_dir(self.home.jobs)
+            self._disk.sync_dir(self.home.jobs)
             return job
 
     def quarantine(self) -> list[Damage]:
@@ -199,7 +192,7 @@ class CronStore:
             raise DamagedError(f"{damage.problem} It is kept as it is; move it away first.")
         data, stored = _encoded(job)
         path = _path(self.home, job.id)
-        write_atomic(path, data)
+        self._disk.replace(path, data)
         index.put(stored)
         self._lock.changed()
         return stored

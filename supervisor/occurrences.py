@@ -67,7 +67,7 @@ def _next(job: CronJob, after: datetime) -> datetime | None:
     if schedule is None:
         return None
     if schedule.every is not None:
-        return schedule.next_on_grid(max(job.anchor, job.created_at), after)
+        return schedule.next_on_grid(job.created_at if job.anchor == NEVER else job.anchor, after)
     return schedule.next(after)
 
 

@@ -31,7 +31,7 @@ def recover(scheduler: Scheduler, now: Moment) -> list[str]:
 
     Their runners are dead already: see `kill_runners`.
     """
-    left_open = sorted(scheduler.runs.unfinished(), key=lambda run: run.queued_at)
+    left_open = sorted(scheduler.runs.unfinished(), key=lambda run: (run.queued_at, run.id))
     return [_recover(scheduler, run, now) for run in left_open]
 
 

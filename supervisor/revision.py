@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from supervisor.definition import JobDraft, Setting, checked, refuse_ours, settle_time
 from supervisor.errors import InvalidError
-from supervisor.models import CronJob, OutputFormat
+from supervisor.models import NEVER, CronJob, OutputFormat
 from supervisor.occurrences import schedule_of
 from supervisor.schedule import parse
 from supervisor.sentences import sentence
@@ -23,8 +23,13 @@ _ELSEWHERE = {
 }
 
 
-def revise(job: CronJob, changes: JobDraft, setting: Setting, now: datetime, ran: int = 0) -> CronJob:
-    """The job with these changes. `ran`: how many runs it has had. Raises InvalidError; then nothing has happened."""
+def revise(
+    job: CronJob, changes: JobDraft, setting: Setting, now: datetime, ran: int = 0, settled: datetime = NEVER
+) -> CronJob:
+    """The job with these changes. Raises InvalidError; then nothing has happened.
+
+    `ran`: how many runs it has had. `settled`: none of its occurrences up to there is owed any more.
+    """
     refuse_ours(changes)
     for key in changes:
         if key in _ELSEWHERE:
@@ -36,6 +41,11 @@ def revise(job: CronJob, changes: JobDraft, setting: Setting, now: datetime, ran
     if any(getattr(revised, key) != getattr(job, key) for key in TIMING):
         revised = revised.model_copy(update={"changed_at": now} | _anchor(job, revised, now))
         revised = settle_time(revised, setting.host_zone, now, ran)
+        if revised.at is not None and revised.at <= settled:
+            raise InvalidError(
+                f"The instant {revised.at.isoformat()} is taken: the clock was ahead once, and what was due up to "
+                f"{settled.isoformat()} is settled. Give a later one, or add another job."
+            )
     return checked(revised, setting)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from supervisor.disk import REAL, Disk
 from supervisor.errors import InvalidError, NotFoundError, StoreError
 from supervisor.histories import Histories, Pick
 from supervisor.history import LINE_BYTES, History, began, encoded, first_line
@@ -25,11 +26,9 @@ from supervisor.store import (
     Damage,
     DamagedError,
     UnreadableError,
-    append_line,
     keep_copy,
     remove_leftovers,
     set_aside,
-    write_atomic,
 )
 from supervisor.summary import Summary
 
@@ -41,9 +40,9 @@ logger = logging.getLogger("cronward.runs")
 class RunsStore:
     """The runs of one home."""
 
-    def __init__(self, home: Home | Path | str, keep: int = 100, wait_seconds: float = 10.0) -> None:
+    def __init__(self, home: Home | Path | str, keep: int = 100, wait_seconds: float = 10.0, disk: Disk = REAL) -> None:
         """`keep`: how many runs, and how many skips beside them, are kept of each job."""
-        self.home = Home.of(home)
+        self.home, self._disk = Home.of(home), disk
         self._lock = HomeLock(self.home, wait_seconds)
         self._histories = Histories(self.home.runs, max(1, keep))
 
@@ -169,11 +168,11 @@ class RunsStore:
             self._histories.damaged[job_id] = Damage(path, str(error), moved)
             history = None
         if history is None:
-            write_atomic(path, first_line(Summary(), folded=0))
+            self._disk.replace(path, first_line(Summary(), folded=0))
         elif history.problems:
             copy = keep_copy(path, self.home.damaged)
             self._histories.damaged[job_id] = Damage(path, self._histories.damaged[job_id].problem, copy)
-            write_atomic(path, self._histories.compacted(job_id, history))
+            self._disk.replace(path, self._histories.compacted(job_id, history))
         else:
             return history
         history = self._histories.get(job_id)
@@ -182,7 +181,7 @@ class RunsStore:
         return history
 
     def _append(self, history: History, entry: CronRun, line: bytes) -> None:
-        offset = append_line(self._histories.path(history.job_id), line)
+        offset = self._disk.append(self._histories.path(history.job_id), line)
         history.take(entry, offset, len(line) - 1)
         self._histories.appended(history.job_id, history)
         if history.crowded:
@@ -191,7 +190,7 @@ class RunsStore:
     def _compact(self, history: History) -> None:
         path = self._histories.path(history.job_id)
         try:
-            write_atomic(path, self._histories.compacted(history.job_id, history))
+            self._disk.replace(path, self._histories.compacted(history.job_id, history))
         except StoreError as error:
             # What was to be stored is stored. A full disk is met again at the next line that it cannot take.
             logger.warning("%s", error)

@@ -27,6 +27,7 @@ from supervisor.liveruns import SAVE_AGAIN, LiveRun, LiveRuns, Prepare, Spawn
 from supervisor.models import CronJob, CronRun, Status, Trigger
 from supervisor.pressure import HOST_AGAIN, Room
 from supervisor.runs import RunsStore
+from supervisor.settled import AHEAD, StepBack, settled_until
 from supervisor.waiting import Queue, Waiting
 
 DUE_A_TURN = 32
@@ -71,7 +72,7 @@ class Scheduler:
         self._drain_is_over = False
         self._unstored = False
         self._new_id, self._host, self._told_end = new_id, host, told_end
-        self._room = Room(host_busy)
+        self._room, self._step_back = Room(host_busy), StepBack()
 
     # ---- one turn
 
@@ -79,6 +80,8 @@ class Scheduler:
         """What happened -> what is over time -> what may start -> what is due. Returns when to come again."""
         self._unstored, self._room.busy = False, ""
         self._hear(now)
+        if self._step_back.happened(now):
+            self.load(now.wall)
         self.live.enforce(now, self._may_retry)
         edits.pause_failing(self, now)
         self._admit_waiting(now)  # before what is only due now: who waits longest has the next slot
@@ -93,10 +96,16 @@ class Scheduler:
         self.inbox.clear()
         self.agenda, self.draining, self._drain_is_over = Agenda(), False, False
 
-    def load(self) -> None:
+    def load(self, now: datetime) -> None:
         """Put every enabled job on the agenda, counting from what was claimed last."""
+        self._step_back.pending = False
         for job in self.jobs.list():
-            self.plan(job)
+            try:
+                current = edits.redate(self, job, now) if job.changed_at > now + AHEAD else job
+            except StoreError as error:
+                self.note_unstored(job.id, error)
+                current, self._step_back.pending = job, True
+            self.plan(current, now)
 
     def drain(self, now: Moment, seconds: float) -> None:
         """Start nothing more; runs that are not over after `seconds` are told to end. Again: the sooner one counts."""
@@ -191,8 +200,8 @@ class Scheduler:
         job = self.jobs.get(entry.job_id)
         if job is None or not job.enabled:
             return
-        if entry.occurrence <= self.runs.summary(job.id).last_scheduled:  # what is on disk decides, not the agenda
-            self.plan(job)
+        if entry.occurrence <= self.settled(job, now.wall):  # what is on disk decides, not the agenda
+            self.plan(job, now.wall)
             return
         owed = occurrences.owed(job, entry.occurrence, now.wall, self._runs_so_far(job))
         self._store_missed(job, owed, now)
@@ -203,7 +212,7 @@ class Scheduler:
         if job.max_runs is None:
             self._put(job, owed.following)
         else:  # these may have been its last
-            self.plan(job)
+            self.plan(job, now.wall)
 
     def _offer(self, job: CronJob, at: datetime, trigger: Trigger, now: Moment) -> None:
         """Settle a new occurrence: on return it is on disk, whatever became of it. Raises StoreError."""
@@ -224,7 +233,7 @@ class Scheduler:
         if isinstance(verdict, Skip):
             skip = {"reason": verdict.reason, "error": verdict.why, "finished_at": now.wall}
             self.runs.record(waiting.run.moved(Status.SKIPPED, **skip))
-            self._replan(waiting.job)
+            self._replan(waiting.job, now.wall)
             return True
         if isinstance(verdict, Replace):
             for earlier in verdict.runs:
@@ -291,12 +300,17 @@ class Scheduler:
             boot_id=self._host.boot_id,
         )
 
-    def plan(self, job: CronJob) -> None:
+    def settled(self, job: CronJob, now: datetime) -> datetime:
+        """Up to which instant nothing of it is owed any more. Raises StoreError."""
+        latest = self.runs.summary(job.id).last_scheduled
+        return settled_until(latest, lambda: self.runs.get_runs(job.id), now)
+
+    def plan(self, job: CronJob, now: datetime) -> None:
         """Put the job's next unsettled occurrence on the agenda; it may lie in the past."""
         if not job.enabled:
             return
         try:
-            after = max(self.runs.summary(job.id).last_scheduled, job.changed_at)
+            after = max(self.settled(job, now), job.changed_at)
             self._put(job, occurrences.next_occurrence(job, after, self._runs_so_far(job)))
         except (InvalidError, StoreError) as error:  # a file that somebody changed by hand must not stop the others
             self.logger.error("Job %s is not scheduled: %s", job.id, error)
@@ -307,7 +321,7 @@ class Scheduler:
         else:
             self.agenda.put(Entry(occurrence + occurrences.jitter(job, occurrence), job.id, occurrence))
 
-    def _replan(self, job: CronJob) -> None:
+    def _replan(self, job: CronJob, now: datetime) -> None:
         """A run that was counted may not count after all: whether the job's life is over is asked anew."""
         if job.max_runs is None:
             return
@@ -317,7 +331,7 @@ class Scheduler:
             self.logger.error("Job %s is not scheduled: %s", job.id, error)
             return
         if current is not None:
-            self.plan(current)
+            self.plan(current, now)
 
     def _runs_so_far(self, job: CronJob) -> int:
         if job.max_runs is None:
@@ -336,7 +350,7 @@ class Scheduler:
     # ---- ends
 
     def _ended(self, job: CronJob, run: CronRun) -> None:
-        self._replan(job)
+        self._replan(job, run.finished_at)
         if run.status is Status.FAILED:
             self.failed.add(job.id)
         self._told_end(job, run)

@@ -90,7 +90,7 @@ class Timeline:
         )
         if load:
             recover(self.core, self.clock.now())
-            self.core.load()
+            self.core.load(self.clock.wall)
             self.turn()
 
     # ---- time
@@ -133,7 +133,7 @@ class Timeline:
         self.job_ids[name] = job_id
         now = self.clock.wall
         job = make_job(**{"id": job_id, "name": name, "created_at": now, "changed_at": now, **fields})
-        added = self.created[name] = edits.add(self.core, job)
+        added = self.created[name] = edits.add(self.core, job, self.clock.now())
         self.turn()
         return added
 

@@ -28,7 +28,7 @@ def line() -> Iterator[Timeline]:
 
 def edit(line: Timeline, **changes: object) -> CronJob:
     """As `revise` would make it."""
-    edited = edits.edit(line.core, line.job().model_copy(update=changes))
+    edited = edits.edit(line.core, line.job().model_copy(update=changes), line.clock.now())
     line.turn()
     return edited
 

@@ -136,3 +136,16 @@ def test_any_edit_is_a_job_or_a_sentence(changes: dict[str, Any]) -> None:
         found = revised(job, **changes)
         assert (found.id, found.created_at, found.enabled) == (job.id, job.created_at, True)
         assert found.changed_at in (NOON, LATER)
+
+
+def test_an_instant_that_a_clock_in_the_future_has_settled_is_refused() -> None:
+    ahead = LATER + timedelta(hours=3)
+    with pytest.raises(InvalidError, match="is taken: the clock was ahead once"):
+        revise(defined(), {"at": LATER + timedelta(hours=1)}, SETTING, LATER, settled=ahead)
+    assert revise(defined(), {"at": ahead + timedelta(seconds=1)}, SETTING, LATER, settled=ahead).at is not None
+
+
+def test_a_grid_begins_at_the_edit_also_where_the_job_was_made_in_the_future() -> None:
+    job = defined(cron_expr="@every 1h").model_copy(update={"created_at": LATER + timedelta(days=3, minutes=1)})
+    edited = revised(job, cron_expr="@every 20m")
+    assert next_occurrence(edited, LATER) == LATER + timedelta(minutes=20)

@@ -278,6 +278,6 @@ def test_after_a_drain_it_can_begin_again(line: Timeline) -> None:
     assert line.core.drained()
     line.core.reset()
     recover(line.core, line.clock.now())
-    line.core.load()
+    line.core.load(line.clock.wall)
     line.turn()
     assert line.ends() == ["completed", "running"]

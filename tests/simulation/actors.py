@@ -1,0 +1,55 @@
+"""What a simulated attempt does, and the truth about it: whether it lives, and how it really ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from shared.messages import ExecuteRequest
+from shared.reasons import Reason
+
+Key = tuple[str, int]
+OBEYS_WITHIN = 5.0
+ENDS = (Reason.OK, Reason.AGENT_ERROR, Reason.PROVIDER_ERROR, Reason.AUTH_FAILED, Reason.NOTHING_TO_DO, None)
+WEIGHTS = (10, 5, 2, 1, 1, 2)
+
+
+@dataclass(eq=False)
+class SimRunner:
+    """One attempt. `ends_at`: monotonic, when it will; `result`: what it will say, None for nothing at all."""
+
+    request: ExecuteRequest
+    ends_at: float
+    result: Reason | None
+    deaf: bool
+    clock: Callable[[], float]
+    delay: float
+    alive: bool = True
+    told: list[Reason] = field(default_factory=list)
+    pid: int = 4711
+
+    @property
+    def key(self) -> Key:
+        return self.request.run_id, self.request.attempt
+
+    def stop(self, reason: Reason) -> None:
+        """It obeys after a while, with this reason as its result, unless it hears nothing."""
+        self.told.append(reason)
+        if not self.deaf and self.clock() + self.delay < self.ends_at:
+            self.ends_at, self.result = self.clock() + self.delay, reason
+
+    def kill(self) -> None:
+        """Nobody survives this, and nobody says anything any more."""
+        self.ends_at, self.result = min(self.ends_at, self.clock()), None
+
+
+def new_runner(request: ExecuteRequest, rng: Random, clock: Callable[[], float]) -> SimRunner:
+    """One that takes a second to hours, ends in any way, keeps its own time or none, hears or does not."""
+    now, wall = clock(), request.limits.wall_seconds
+    lasts = rng.choice((0.0, 1.0, 20.0, 300.0, 2000.0, 50_000.0)) * rng.uniform(0.5, 1.5)
+    deaf = rng.random() < 0.1
+    result = rng.choices(ENDS, WEIGHTS)[0]
+    if lasts > wall and not deaf:
+        lasts, result = wall, Reason.TIMEOUT_WALL
+    return SimRunner(request, now + lasts, result, deaf, clock, rng.uniform(0.0, OBEYS_WITHIN))

@@ -1,0 +1,248 @@
+"""What must hold whatever happens: the promises, checked against everything that gets on disk or is started.
+
+It hears of each durable line, of each start and of each true end, and shares no code with what it checks but the
+tables of states and reasons. `BrokenError` says which promise, at which instant.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from shared.reasons import Reason
+from supervisor.models import ALLOWED, NEVER, CatchUp, CronJob, Overlap, Status
+from tests.simulation import oracle
+from tests.simulation.actors import Key, SimRunner
+
+Record = dict[str, Any]
+DAY = timedelta(days=1)
+LATE_WINDOW = 12 * DAY
+
+
+class BrokenError(AssertionError):
+    """A promise does not hold."""
+
+
+def must(holds: object, promise: str, words: str) -> None:
+    if not holds:
+        raise BrokenError(f"{promise}: {words}")
+
+
+@dataclass
+class Span:
+    """A job with the definition it had for a while: occurrences in (after, until] are owed. None: until now."""
+
+    job: CronJob
+    after: datetime
+    until: datetime | None = None
+    redated: bool = False
+    """Whether the clock was ahead by more than a day when it began, and what was settled then may come again."""
+    attended: int = 0
+    """How many of its occurrences are known to have been seen to."""
+    _due: tuple[datetime, ...] | None = None
+
+    def occurrences(self) -> tuple[datetime, ...]:
+        """All of them within a few days, jitter left out."""
+        if self._due is None:
+            self._due = tuple(at for at in _due(self.job, self.after) if at > self.after and _within(self.job, at))
+        return self._due
+
+
+def _may_follow(was: Status, status: Status, run: Record) -> bool:
+    if was is Status.RUNNING and run["stop_reason"] is not None:
+        # On a full disk nobody waits to store that a run is told to stop; what follows stands for both steps.
+        return status in (Status.STOPPING, *ALLOWED[Status.STOPPING])
+    return status is was or status in ALLOWED[was]
+
+
+def _due(job: CronJob, after: datetime) -> tuple[datetime, ...]:
+    if job.at is not None:
+        return (job.at,)
+    if job.cron_expr.startswith("@every "):
+        every = timedelta(minutes=int(job.cron_expr.removeprefix("@every ").rstrip("m")))
+        anchor = job.created_at if job.anchor == NEVER else job.anchor
+        return tuple(oracle.grid(anchor, every, after, after + LATE_WINDOW))
+    first = (after - timedelta(days=1)).date()
+    return oracle.due(job.cron_expr, job.timezone or "UTC", job.dst, first, LATE_WINDOW.days)
+
+
+def _within(job: CronJob, at: datetime) -> bool:
+    return (job.start is None or at >= job.start) and (job.until is None or at <= job.until)
+
+
+@dataclass
+class Ledger:
+    """Everything that was seen so far."""
+
+    records: dict[str, Record] = field(default_factory=dict)
+    runners: dict[Key, SimRunner] = field(default_factory=dict)
+    spans: dict[str, list[Span]] = field(default_factory=lambda: defaultdict(list))
+    accounted: dict[str, set[datetime]] = field(default_factory=lambda: defaultdict(set))
+    died_with: dict[str, Reason | None] = field(default_factory=dict)
+    """Runs that lived when the supervisor was killed, with the result that their runner had synced."""
+    _keys: dict[tuple[str, datetime], str] = field(default_factory=dict)
+    _alive: list[SimRunner] = field(default_factory=list)
+    _going_on: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """The runs of each job that the disk knows as claimed and not over."""
+    _catching_up: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+
+    # ---- what gets on disk
+
+    def stored(self, path: Path, line: bytes) -> None:
+        """A line of a history is durable."""
+        must(line.endswith(b"\n") and line.isascii(), "P13", f"a line of {path.name} is no ASCII line")
+        run = json.loads(line)
+        before = self.records.get(run["id"])
+        self._follows(before, run)
+        self.records[run["id"]] = run
+        going_on = self._going_on[run["job_id"]]
+        (going_on.add if run["status"] in ("running", "stopping") else going_on.discard)(run["id"])
+        if before is None:
+            self._first_heard_of(run)
+        if Status(run["status"]).final and (before is None or not Status(before["status"]).final):
+            self._ended(run)
+        if run["retry_at"] is not None:
+            must(not self.living(run["id"]), "P1", f"a back-off of {run['id']} began while its attempt lived")
+
+    def _follows(self, before: Record | None, run: Record) -> None:
+        status = Status(run["status"])
+        if before is not None:
+            was = Status(before["status"])
+            must(_may_follow(was, status, run), "states", f"{run['id']}: {was} became {status}")
+            must(not was.final or before == run, "P2", f"{run['id']} was over and changed")
+            must(run["attempt"] >= before["attempt"], "P1", f"the attempts of {run['id']} count backwards")
+        must(status.final == (run["reason"] is not None), "P2", f"{run['id']} is {status}, reason {run['reason']}")
+        must(run["error"] or not status.final or status is Status.COMPLETED, "P2", f"{run['id']}: no word why")
+
+    def _first_heard_of(self, run: Record) -> None:
+        if run["trigger"] == "manual":
+            return
+        job_id, at = run["job_id"], datetime.fromisoformat(run["scheduled_at"])
+        key = job_id, at
+        must(key not in self._keys, "P1", f"{at} of {job_id} became {run['id']} and {self._keys.get(key)}")
+        self._keys[key] = run["id"]
+        # Later a clock may be set back under one that waits.
+        must(datetime.fromisoformat(run["queued_at"]) >= at, "P5", f"{run['id']} was due before {at}")
+        span = self._span_of(job_id, at)
+        must(span, "P5", f"{at} is no occurrence of {job_id}")
+        assert span is not None
+        if run["reason"] == "missed":
+            self._missed(span, run, at)
+        else:
+            self.accounted[job_id].add(at)
+        if run["trigger"] == "catch-up":
+            self._caught_up(span.job, run)
+
+    def _missed(self, span: Span, run: Record, last: datetime) -> None:
+        """One record for a range, whose words say how many there are and from when to when."""
+        words = run["error"].split()
+        first, count = (datetime.fromisoformat(words[5]), int(words[0])) if len(words) > 3 else (last, 1)
+        found = [at for at in span.occurrences() if first <= at <= last]
+        must(len(found) == count, "P2", f"{run['id']} says {count} missed from {first} to {last}; it was {len(found)}")
+        self.accounted[span.job.id].update(found)
+
+    def _caught_up(self, job: CronJob, run: Record) -> None:
+        burst = run["job_id"], run["queued_at"]
+        self._catching_up[burst] += 1
+        most = {CatchUp.ONCE: 1, CatchUp.SKIP: 0, CatchUp.ALL: 24}[job.catch_up]
+        must(
+            self._catching_up[burst] <= most,
+            "P5",
+            f"a burst of more than {most} late runs, with {run['id']}",
+        )
+
+    def _ended(self, run: Record) -> None:
+        must(not self.living(run["id"]), "P3", f"{run['id']} was stored as {run['status']} while its attempt lived")
+        runner = self.runners.get((run["id"], run["attempt"]))
+        if run["status"] == "completed":
+            must(runner and runner.result is Reason.OK, "P4", f"{run['id']} is completed, and its agent was not")
+        if run["status"] == "unknown":
+            known = runner is not None and self.died_with.get(run["id"], Reason.OK)
+            must(not known, "P2", f"{run['id']} is unknown, and it was known: {known}")
+
+    def living(self, run_id: str) -> bool:
+        """Whether an attempt of this run lives, in truth."""
+        return any(runner.key[0] == run_id for runner in self.alive())
+
+    def alive(self) -> list[SimRunner]:
+        """All attempts that live, in truth."""
+        self._alive = [runner for runner in self._alive if runner.alive]
+        return self._alive
+
+    def _span_of(self, job_id: str, at: datetime) -> Span | None:
+        return next((span for span in reversed(self.spans[job_id]) if at in span.occurrences()), None)
+
+    # ---- what is started
+
+    def started(self, runner: SimRunner, job: CronJob | None, cap: int) -> None:
+        """A runner was spawned."""
+        run_id, attempt = runner.key
+        claim = self.records.get(run_id)
+        must(claim, "P1", f"{run_id} was started and nothing of it is on disk")
+        assert claim is not None
+        claimed = (claim["status"], claim["attempt"], claim["retry_at"]) == ("running", attempt, None)
+        must(claimed, "P1", f"attempt {attempt} of {run_id} was started, and the disk says {claim['status']}")
+        must(runner.key not in self.runners, "P1", f"attempt {attempt} of {run_id} was started twice")
+        must(not self.living(run_id), "P1", f"attempt {attempt} of {run_id} was started before the last one was dead")
+        if attempt > 1:
+            self._retried(run_id, attempt)
+        else:
+            self._allowed(claim, job)
+        self.runners[runner.key] = runner
+        self._alive.append(runner)
+        alive = len(self.alive())
+        must(alive <= cap, "admission", f"{alive} attempts live where {cap} may")
+
+    def _retried(self, run_id: str, attempt: int) -> None:
+        last = self.runners.get((run_id, attempt - 1))
+        must(last, "P1", f"attempt {attempt} of {run_id} had none before it")
+        assert last is not None
+        worth = last.result is None or last.result.retry_helps
+        must(worth, "P1", f"{run_id} was tried again after {last.result}")
+
+    def _allowed(self, claim: Record, job: CronJob | None) -> None:
+        must(job, "life", f"{claim['id']} was started though its job is removed")
+        assert job is not None
+        must(job.enabled or claim["trigger"] == "manual", "life", f"{claim['id']} was started though its job is paused")
+        others = self._going_on[job.id] - {claim["id"]}
+        must(not others or job.overlap is Overlap.ALLOW, "overlap", f"{claim['id']} was started beside {others}")
+
+    # ---- what is owed
+
+    def attended(self, now: datetime, slack: timedelta) -> None:
+        """Everything that was due `slack` ago has a record by now."""
+        for job_id, spans in self.spans.items():
+            for span in spans[-1:]:
+                if span.until is not None:
+                    continue
+                self._attended(job_id, span, now - slack - timedelta(seconds=span.job.jitter_secs))
+
+    def _attended(self, job_id: str, span: Span, by: datetime) -> None:
+        due = span.occurrences()
+        settled = max(self.accounted[job_id], default=NEVER) if span.redated else NEVER
+        while span.attended < len(due) and due[span.attended] <= by:
+            at = due[span.attended]
+            known = at in self.accounted[job_id] or at <= settled
+            must(known, "P2", f"nothing became of the occurrence {at} of {job_id}")
+            span.attended += 1
+
+    def end(self, job_id: str, now: datetime) -> None:
+        """Nothing of this definition is owed from here on."""
+        spans = self.spans[job_id]
+        if spans and spans[-1].until is None:
+            spans[-1].until = now
+
+    def redated(self, job: CronJob) -> None:
+        """A definition from a future that is more than a day off is owed from the instant at which it was noticed."""
+        spans = self.spans[job.id]
+        if spans and spans[-1].until is None:
+            spans[-1] = Span(job, job.changed_at, redated=True)
+
+    def begin(self, job: CronJob, now: datetime) -> None:
+        """From here on this is what is owed, but for what was settled while the clock was ahead by up to a day."""
+        settled = (at for at in self.accounted[job.id] if at <= now + DAY)
+        self.spans[job.id].append(Span(job, max(job.changed_at, *settled, NEVER)))
