@@ -93,7 +93,7 @@ class ProgramFile:
 
     path: str
     """Its real path: for many agents that names their version."""
-    bytes: int
+    size: int
     mtime_ns: int
 
 

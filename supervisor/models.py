@@ -146,7 +146,10 @@ class Program(_Record):
 
     path: str
     """By which it is started, at the end of its links or not."""
-    file: ProgramFile
+    real: str
+    """The file at their end."""
+    size: int
+    mtime_ns: int
     interpreter: str = ""
     """The real path of what runs it, where it is a script."""
     links: dict[str, str] = {}
@@ -154,6 +157,11 @@ class Program(_Record):
     shown: tuple[str, ...] = ()
     """Bound read-only, each at its own place, beside the system: files and installations, by their real paths."""
     env: dict[str, str] = {}
+
+    @property
+    def file(self) -> ProgramFile:
+        """What tells its versions apart."""
+        return ProgramFile(path=self.real, size=self.size, mtime_ns=self.mtime_ns)
 
 
 class CronJob(_Record):

@@ -13,7 +13,6 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from shared.messages import ProgramFile
 from supervisor import elf, installs, links, shebang, trust
 from supervisor.errors import InvalidError
 from supervisor.links import Way, within
@@ -56,7 +55,9 @@ def resolve(name: str, sight: Sight) -> Program:
     found = way.end
     return Program(
         path=path,
-        file=ProgramFile(path=way.real, bytes=found.st_size, mtime_ns=found.st_mtime_ns),
+        real=way.real,
+        size=found.st_size,
+        mtime_ns=found.st_mtime_ns,
         interpreter=trace.interpreter,
         links=made,
         shown=shown,
@@ -167,19 +168,19 @@ class _Trace:
     def _way(self, path: str) -> Way:
         """Follow a path and check each step of it; its links are the cell's from then on."""
         way = links.walk(path)
-        trust.check((step for step in way.steps if not of_system(step.path)), self.sight.trusted)
         for place in (*way.links, way.real):
-            self._refuse_writable(place)
+            if any(within(place, path) for path in self.sight.writable):
+                self._refuse(place)
+        trust.check((step for step in way.steps if not of_system(step.path)), self.sight.trusted)
         self.links |= {link: said for link, said in way.links.items() if not of_system(link)}
         return way
 
-    def _refuse_writable(self, place: str) -> None:
-        for path in self.sight.writable:
-            if within(place, path) or within(path, place):
-                raise InvalidError(
-                    f"The program needs {place!r}, which the agent could change, because it may write {path!r}: "
-                    "move the program elsewhere, or let the agent only read there."
-                )
+    def _refuse(self, place: str) -> None:
+        path = next(path for path in self.sight.writable if within(place, path) or within(path, place))
+        raise InvalidError(
+            f"The program needs {place!r}, which the agent could change, because it may write {path!r}: "
+            "move the program elsewhere, or let the agent only read there."
+        )
 
     def _note(self, real: str) -> None:
         self._seen.add(real)
@@ -189,7 +190,9 @@ class _Trace:
 
     def _show(self, real: str) -> None:
         if not of_system(real):
-            self._refuse_writable(real)
+            # What is shown read-only may not have a writable place in it either.
+            if any(within(path, real) for path in self.sight.writable):
+                self._refuse(real)
             self.shown.append(real)
 
     def _install(self, real: str) -> tuple[str, ...]:

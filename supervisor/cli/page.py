@@ -116,7 +116,7 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
         count = f"{went.connections} connection{'s' * (went.connections != 1)}, {went.denied} of them denied"
         yield "network", f"{count}; {size(went.bytes_up)} up, {size(went.bytes_down)} down"
     if run.program is not None:
-        yield "program", f"{run.program.path}, {size(run.program.bytes)}"
+        yield "program", f"{run.program.path}, {size(run.program.size)}"
     if run.layers:
         yield "cell", "\n".join(f"{layer.name}: {layer.detail}" if layer.detail else layer.name for layer in run.layers)
     if run.log_dir:
@@ -224,7 +224,7 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
 
 def _program(program: Program) -> Iterator[str]:
     """Where it lies, and what of the host the cell shows for it."""
-    yield program.path if program.path == program.file.path else f"{program.path}, which is {program.file.path}"
+    yield program.path if program.path == program.real else f"{program.path}, which is {program.real}"
     if program.interpreter:
         yield f"run by {program.interpreter}"
     for path in program.shown:
