@@ -67,7 +67,7 @@ def resolve(name: str, sight: Sight) -> Program:
 
 def _variables(directories: list[str], base: str) -> dict[str, str]:
     """What the cell's environment says of the program, where the usual does not do."""
-    own = [place for place in dict.fromkeys(directories) if not of_system(place)]
+    own = [place for place in dict.fromkeys(directories) if not of_system(place) and ":" not in place]
     path = {"PATH": ":".join([*own, CELL_PATH])} if own else {}
     return path | ({"PYTHONUSERBASE": base} if base else {})
 
