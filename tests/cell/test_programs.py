@@ -163,8 +163,9 @@ def test_one_in_a_writable_work_directory_is_refused_before_each_attempt_too(hom
 def test_a_supervisor_follows_an_update_and_refuses_what_is_gone(tmp_path: Path, home: Path) -> None:
     echo = "/usr/bin/echo"
     tool = installs.native(home, "1.0.0", echo)
-    with house(tmp_path, HOME=str(home), PATH=f"{tool.parent}:{os.environ['PATH']}") as made:
-        made.start()
+    with house(tmp_path, HOME=str(home), PATH="/usr/bin:/bin") as made:
+        made.start()  # as an init system would: where its owner's programs lie is for the command to say
+        made.environ["PATH"] = f"{tool.parent}:{os.environ['PATH']}"
         when = ("--cron", "0 0 1 1 *", "--prompt", "hello", "--retries", "0")
         job = made.json("add", *when, "--command", "claude hello", "--name", "agent")
         assert job["program"]["links"] == {str(tool): "../share/claude/versions/1.0.0"}

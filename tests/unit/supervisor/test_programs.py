@@ -98,6 +98,12 @@ def test_an_environment_is_shown_with_the_python_that_it_was_made_from(tmp_path:
     assert below(tmp_path, program) == [".pyenv/versions/3.12.1", "tools/llm"]
     assert program.interpreter == str(python)
     assert found(tool, tmp_path).links == {}
+    # One with a copy of the interpreter, which finds its library by what pyvenv.cfg says.
+    (tmp_path / "tools" / "llm" / "bin" / "python").unlink()
+    script(tmp_path / "tools" / "llm" / "bin" / "python", "")
+    program = found("llm", tmp_path)
+    assert below(tmp_path, program) == [".pyenv/versions/3.12.1", "tools/llm"]
+    assert list(program.env) == ["PATH"]
 
 
 def test_a_python_among_other_things_is_shown_without_them(tmp_path: Path) -> None:
@@ -122,6 +128,9 @@ def test_packages_of_the_user_come_with_a_script_that_needs_them(tmp_path: Path)
     program = found(tool, tmp_path)
     assert below(tmp_path, program) == [".local/bin/llm", ".local/lib/python3.12/site-packages", "py/bin/python3.12"]
     assert program.env["PYTHONUSERBASE"] == f"{tmp_path}/.local"
+    # An environment of the system's python has such a directory too, which is none of the user's.
+    (tmp_path / ".local" / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    assert list(found(tool, tmp_path).env) == ["PATH"]
 
 
 def test_a_directory_for_everything_is_never_shown_whole(tmp_path: Path) -> None:
@@ -137,6 +146,10 @@ def test_a_directory_for_everything_is_never_shown_whole(tmp_path: Path) -> None
     assert not mixed(f"{home}/tools/llm", (home,))
     (tmp_path / "other" / ".ssh").mkdir(parents=True)
     assert mixed(f"{home}/other", (home,))
+    tool = script(tmp_path / ".local" / "opt" / "acme" / "bin" / "tool", "")
+    assert below(tmp_path, found(tool, tmp_path)) == [".local/opt/acme"]
+    (tool.parent.parent / ".profile").touch()
+    assert below(tmp_path, found(tool, tmp_path)) == [".local/opt/acme/bin/tool"]
     assert install_of("/opt/tool", ()).shown == ()
     assert install_of("/opt/acme/bin/tool", ()).shown == ("/opt/acme",)
     assert install_of("/nix/store/abc-tool/bin/tool", ()).shown == ("/nix/store",)
@@ -206,6 +219,7 @@ def test_every_broken_layout_gets_a_sentence(tmp_path: Path) -> None:
         (script(tmp_path / "searching", "", "/usr/bin/env no-such-program").name, "needs an interpreter"),
         (script(tmp_path / "two words", "", "/usr/bin/env sh -e").name, "'sh -e' is not in"),
         (script(tmp_path / "dos", "", "/bin/sh\r").name, "carriage return"),
+        (script(tmp_path / ".pyenv" / "shims" / "llm", "").relative_to(tmp_path), "`pyenv which llm`"),
         (script(tmp_path / "path", "", "/usr/bin/env PATH=/x tool").name, "sets its own PATH"),
     )
     for name, words in rows:
