@@ -34,7 +34,8 @@ def homes(environ: Mapping[str, str]) -> tuple[str, ...]:
 def check(steps: Iterable[Step], trusted: frozenset[int]) -> None:
     """Raise InvalidError where somebody else may change one of these, with the repair."""
     for step in steps:
-        mode, quoted = stat.S_IMODE(step.found.st_mode), shlex.quote(step.path)
+        mode = stat.S_IMODE(step.found.st_mode)
+        quoted = shlex.quote(step.path) if step.path.isprintable() else "it"
         if step.found.st_uid not in trusted:
             raise InvalidError(
                 f"{step.path!r}, on the way to the program, belongs to {_name(step.found.st_uid)}, who may change it: "
