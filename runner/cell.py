@@ -73,6 +73,8 @@ def check(request: ExecuteRequest, host: Host, state: str) -> None:
         raise RefusalError(Reason.BAD_DEFINITION, "The agent's environment has a variable without a proper name.")
     for bind in request.agent.binds:
         _check_bind(bind, host, state)
+    for link, said in request.agent.links.items():
+        _check_link(link, said)
     if len(request.agent.files) > MOST_FILES:
         raise RefusalError(Reason.BAD_DEFINITION, f"The agent wants more than {MOST_FILES} files placed.")
     for path in request.agent.files:
@@ -80,6 +82,13 @@ def check(request: ExecuteRequest, host: Host, state: str) -> None:
         _check_target("The file", path)
     if request.cell.work_dir is not None:
         _check_work_dir(request.cell.work_dir, host, state)
+
+
+def _check_link(link: str, said: str) -> None:
+    _check_plain("The link", link)
+    _check_target("The link", link)
+    if not said or "\0" in said or not _encodable(said):
+        raise RefusalError(Reason.BAD_DEFINITION, f"The link {link} says nothing, or no path. Name where it leads.")
 
 
 def _encodable(text: str) -> bool:
@@ -154,11 +163,12 @@ def arguments(request: ExecuteRequest, host: Host) -> list[str]:
         *(HOST_NETWORK if request.cell.network == "host" else ()),
         *_system(host),
         *_own(size),
+        *_linked(request),
         *_interpreter(host.interpreter),
         *("--ro-bind", host.init, INIT),
         *_granted(request, host),
         *_placed(request),
-        *_closed(host.interpreter),
+        *_closed(request, host.interpreter),
         *("--chdir", "/", "--", host.interpreter.executable, "-I", "-S", INIT),
         *([str(door(request))] if request.cell.network in PROXIED else []),
     ]
@@ -188,6 +198,11 @@ def _own(size: str) -> list[str]:
     ]
 
 
+def _linked(request: ExecuteRequest) -> list[str]:
+    """Before what is bound: a link that is in there anyway is covered by it, and cannot be made in it."""
+    return [part for link, said in request.agent.links.items() for part in ("--symlink", said, link)]
+
+
 def _interpreter(interpreter: Interpreter) -> list[str]:
     shown = [part for path in interpreter.shown for part in ("--ro-bind", path, path)]
     # Whatever is installed beside the interpreter is nobody's business in the cell; init needs none of it.
@@ -213,8 +228,11 @@ def _placed(request: ExecuteRequest) -> list[str]:
     ]
 
 
-def _closed(interpreter: Interpreter) -> list[str]:
-    return [part for path in (*interpreter.hidden, "/") for part in ("--remount-ro", path)]
+def _closed(request: ExecuteRequest, interpreter: Interpreter) -> list[str]:
+    # An agent whose program is made of the same interpreter has all of it shown, over what was hidden.
+    granted = [bind.target for bind in request.agent.binds]
+    hidden = [path for path in interpreter.hidden if not any(_holds(target, path) for target in granted)]
+    return [part for path in (*hidden, "/") for part in ("--remount-ro", path)]
 
 
 def files(request: ExecuteRequest) -> list[str]:

@@ -86,6 +86,18 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramFile:
+    """Which file a program is, as far as its contents can be told apart without reading them."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    path: str
+    """Its real path: for many agents that names their version."""
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSpec:
     """The program that gets the prompt on its standard input: what to start, inside the cell."""
 
@@ -95,9 +107,13 @@ class AgentSpec:
     argv: tuple[str, ...]
     env: dict[str, str] = field(default_factory=dict)
     binds: tuple[Bind, ...] = ()
+    links: dict[str, str] = field(default_factory=dict)
+    """Symbolic links to make: path inside the cell to what it says."""
     files: dict[str, str] = field(default_factory=dict)
     """Files to place, read-only: path inside the cell to text."""
     require_answer: bool = True
+    program: ProgramFile | None = None
+    """For the record: what `argv[0]` led to when the attempt was prepared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +254,12 @@ def request_from(data: dict[str, Any]) -> ExecuteRequest:
     agent, cell = data["agent"], data["cell"]
     nested = {
         "agent": AgentSpec(
-            **{**agent, "argv": tuple(agent["argv"]), "binds": tuple(Bind(**bind) for bind in agent["binds"])}
+            **{
+                **agent,
+                "argv": tuple(agent["argv"]),
+                "binds": tuple(Bind(**bind) for bind in agent["binds"]),
+                "program": ProgramFile(**agent["program"]) if agent["program"] else None,
+            }
         ),
         "cell": Cell(
             **{

@@ -9,28 +9,35 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from shared.messages import AgentSpec, Bind
-from supervisor import weights
+from supervisor import programs, trust, weights
 from supervisor.config import Config
 from supervisor.errors import InvalidError
-from supervisor.models import CronJob, OutputFormat
+from supervisor.models import CronJob, OutputFormat, Program
+from supervisor.writable import writable_paths
 
 NAMES = ("local", "command")
-CELL_PATH = "/usr/local/bin:/usr/bin:/bin"
 _LOCAL = Path(__file__).resolve().parent.parent / "runner" / "agents" / "local.py"
 _INSIDE = "/run/agent"  # not /run/cronward: there the runner shows nothing but init
-_SYSTEM = ("/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/")
+
+
+def settled(job: CronJob) -> CronJob:
+    """The job with its program looked up and recorded. Raises InvalidError unless there is such an agent."""
+    check_agent(job)
+    if job.agent != "command":
+        return job.model_copy(update={"program": None, "search_path": ""})
+    job = job.model_copy(update={"search_path": ":".join(programs.searched(job.search_path))})
+    return job.model_copy(update={"program": _program(job, argv_of(job)[0])})
 
 
 def check_agent(job: CronJob) -> None:
-    """Raise InvalidError unless the job names an agent and, for `command`, a program that is there."""
+    """Raise InvalidError unless the job names an agent and what that needs."""
     if job.agent not in NAMES:
         raise InvalidError(f"The agent {job.agent!r} is unknown; use one of: {', '.join(NAMES)}.")
     if job.agent == "command":
-        _program(job, argv_of(job))
+        argv_of(job)
     elif job.command:
         raise InvalidError(f"A command is given, but the agent is {job.agent!r}; leave one of them out.")
     elif job.model:
@@ -41,11 +48,7 @@ def resolve(job: CronJob, config: Config) -> AgentSpec:
     """The program of this job as it lies on the host now. Raises InvalidError with what is missing."""
     check_agent(job)
     if job.agent == "command":
-        argv = argv_of(job)
-        binds = _program(job, argv)
-        # Where the work directory can only be read the agent starts elsewhere, and finds its program all the same.
-        program = os.path.normpath(Path(job.work_dir, argv[0])) if "/" in argv[0] else argv[0]
-        return AgentSpec(name="command", argv=(program, *argv[1:]), binds=binds, require_answer=False)
+        return _command(job)
     return _local(job, config)
 
 
@@ -60,28 +63,32 @@ def argv_of(job: CronJob) -> list[str]:
     return argv
 
 
-def _program(job: CronJob, argv: Sequence[str]) -> tuple[Bind, ...]:
-    """What must be shown of the host beyond its system for this program to start. Raises InvalidError if it cannot."""
-    name = argv[0]
-    if "/" not in name:
-        if shutil.which(name, path=CELL_PATH) is None:
-            raise InvalidError(
-                f"The program {name!r} is not in {CELL_PATH}, all that a cell searches; give its whole path."
-            )
-        return ()
-    path = Path(name)
-    if not path.is_absolute():
-        if not job.work_dir:
-            raise InvalidError(f"The program {name!r} is relative and the job has no work directory; give a full path.")
-        path = Path(job.work_dir, name)
-    # By what it comes to: `..` must not make a path look like one of the system's, or of the work directory.
-    path = Path(os.path.normpath(path))
-    # Not Path.is_file: before Python 3.14 that raises where a folder above may not be entered.
-    if not (os.path.isfile(path) and os.access(path, os.X_OK)):  # noqa: PTH113
-        raise InvalidError(f"The program {str(path)!r} is not an executable file.")
-    if str(path).startswith(_SYSTEM) or (job.work_dir and path.is_relative_to(job.work_dir)):
-        return ()
-    return (Bind(source=str(path.resolve()), target=str(path)),)
+def _command(job: CronJob) -> AgentSpec:
+    """Any program, found as when the job was added: what it has become since is followed, by the same rules."""
+    argv = argv_of(job)
+    found = _program(job, argv[0])
+    # Where the work directory can only be read the agent starts elsewhere, and finds its program all the same.
+    known = "/" not in argv[0] and shutil.which(argv[0], path=programs.CELL_PATH) == found.path
+    return AgentSpec(
+        name="command",
+        argv=(argv[0] if known else found.path, *argv[1:]),
+        env=dict(found.env),
+        binds=tuple(Bind(source=path, target=path) for path in found.shown),
+        links=dict(found.links),
+        require_answer=False,
+        program=found.file,
+    )
+
+
+def _program(job: CronJob, name: str) -> Program:
+    sight = programs.Sight(
+        search=programs.searched(job.search_path or programs.CELL_PATH),
+        work_dir=job.work_dir,
+        writable=writable_paths(job),
+        homes=trust.homes(os.environ),
+        trusted=trust.owners(),
+    )
+    return programs.resolve(name, sight)
 
 
 def _check_model(name: str) -> None:

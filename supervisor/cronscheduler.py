@@ -33,6 +33,7 @@ from supervisor.lock import HomeLock
 from supervisor.loop import Turns
 from supervisor.models import CronJob, CronRun, Status
 from supervisor.notify import CronCallback, Notifier
+from supervisor.programs import CELL_PATH
 from supervisor.recovery import kill_runners, recover
 from supervisor.requests import request_for, throw_away_uid
 from supervisor.revision import revise
@@ -348,7 +349,8 @@ class CronScheduler:
 
     def _setting(self) -> Setting:
         config = self.config
-        return Setting(self.home.root, host_zone().key, config.default_agent, new_id, config.permit_host_network)
+        path = os.environ.get("PATH") or CELL_PATH
+        return Setting(self.home.root, host_zone().key, config.default_agent, new_id, config.permit_host_network, path)
 
     def _need_time(self) -> None:
         if self._turns is None:

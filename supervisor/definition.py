@@ -13,12 +13,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from supervisor.agents import check_agent
+from supervisor.agents import settled
 from supervisor.answerschema import check_schema
 from supervisor.errors import InvalidError
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
 from supervisor.network import check_network
 from supervisor.occurrences import next_occurrence, schedule_of
+from supervisor.programs import CELL_PATH
 from supervisor.schedule import parse
 from supervisor.sentences import sentence
 from supervisor.webhook import WebhookError, check_url
@@ -28,8 +29,8 @@ JobDraft = dict[str, Any]
 
 LAST_YEAR = 9998
 """Later instants have no wall time in some zone."""
-OURS = ("created_at", "changed_at", "anchor", "last_run", "last_error", "next_run", "run_count")
-_LINES = ("name", "command", "work_dir", "model", "created_by", "session_key", "pause_reason")
+OURS = ("created_at", "changed_at", "anchor", "program", "last_run", "last_error", "next_run", "run_count")
+_LINES = ("name", "command", "search_path", "work_dir", "model", "created_by", "session_key", "pause_reason")
 # A prompt is text. NUL ends C strings; other controls are terminal escapes or a binary file given by mistake.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -45,12 +46,21 @@ class Setting:
     default_agent: str
     new_id: Callable[[], str]
     permit_host_network: bool = False
+    search_path: str = CELL_PATH
+    """Where programs are looked for, unless the draft says otherwise."""
 
 
 def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
     """The job that this draft describes. Raises InvalidError, a sentence, and then nothing has happened."""
     refuse_ours(draft)
-    whole = {"id": setting.new_id(), "agent": setting.default_agent, **draft, "created_at": now, "changed_at": now}
+    whole = {
+        "id": setting.new_id(),
+        "agent": setting.default_agent,
+        "search_path": setting.search_path,
+        **draft,
+        "created_at": now,
+        "changed_at": now,
+    }
     if draft.get("command") and "agent" not in draft:
         whole["agent"] = "command"
     if draft.get("allow_hosts") and "network" not in draft:
@@ -79,9 +89,8 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     _check_output(job)
     _check_webhooks(job)
     job = _settle_work_dir(job, setting.home)
-    check_agent(job)
     check_network(job, setting.permit_host_network)
-    return job
+    return settled(job)
 
 
 def check_reason(job: CronJob, reason: str) -> None:

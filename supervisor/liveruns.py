@@ -207,7 +207,7 @@ class LiveRuns:
             if other.request is not None and other.request.cell.run_as is not None and other.job.id != live.job.id
         )
         request = self.prepare(live.job, run, max(live.deadline - now.mono, 1.0), taken)
-        run = run.noted(log_dir=request.log_dir, retry_at=None)
+        run = run.noted(log_dir=request.log_dir, program=request.agent.program, retry_at=None)
         claimed = run.moved(Status.RUNNING) if run.status is Status.QUEUED else run
         self.runs.record(claimed)
         self.logger.info("run %s: admitted and claimed, attempt %d", run.id, run.attempt)

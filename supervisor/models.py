@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.messages import Layer, Network, Traffic, Usage
+from shared.messages import Layer, Network, ProgramFile, Traffic, Usage
 from shared.reasons import Reason
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -141,6 +141,29 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Program(_Record):
+    """Where an agent's program lies on the host, and what of the host its cell shows for it."""
+
+    path: str
+    """By which it is started, at the end of its links or not."""
+    real: str
+    """The file at their end."""
+    size: int
+    mtime_ns: int
+    interpreter: str = ""
+    """The real path of what runs it, where it is a script."""
+    links: dict[str, str] = {}
+    """Made again in the cell: each link on the way, by its real place, and what it says."""
+    shown: tuple[str, ...] = ()
+    """Bound read-only, each at its own place, beside the system: files and installations, by their real paths."""
+    env: dict[str, str] = {}
+
+    @property
+    def file(self) -> ProgramFile:
+        """What tells its versions apart."""
+        return ProgramFile(path=self.real, size=self.size, mtime_ns=self.mtime_ns)
+
+
 class CronJob(_Record):
     """A definition: when, what prompt, which agent, in which cell, under which limits and policies.
 
@@ -163,6 +186,10 @@ class CronJob(_Record):
     command: str = ""
     """For the agent `command`: a word list, split as a shell would, run without one."""
     model: str = ""
+    search_path: Annotated[str, StringConstraints(max_length=16384)] = ""
+    """Where programs are looked for, as `PATH` says it: its owner's when the job was added. Empty: the cell's own."""
+    program: Program | None = None
+    """As it lay when the job was last added or edited. It is looked up anew before each attempt."""
 
     network: Network = "none"
     """What its cell can reach. `host` only where the configuration permits it."""
@@ -260,6 +287,8 @@ class CronRun(_Record):
     """Wanted, not yet so: why it was told to end."""
 
     agent: str = ""
+    program: ProgramFile | None = None
+    """What the agent's program was when the last attempt was prepared."""
     response: str = ""
     """The first bytes of the answer; `answer_bytes` says how long it is, the file `answer` in `log_dir` has it all."""
     answer_bytes: int = 0

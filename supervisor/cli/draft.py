@@ -33,6 +33,8 @@ def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     if given.prompt is not None or given.prompt_file is not None:
         fields["prompt"] = prompt_text(given.prompt, given.prompt_file)
     fields |= bounds(given.work_dir, given.timeout, given.retry_delay, given.idle_timeout)
+    if given.command is not None:
+        fields |= search_path()
     fields |= reach(given.network, given.allow_host or ())
     return fields | output(given.output_format, given.output_schema) | _late(given) | _life(given, now) | _told(given)
 
@@ -103,6 +105,11 @@ def described(given: Mapping[str, str | int | None]) -> dict[str, Any]:
     """The fields that are taken as they were given; a command alone says which agent it is for."""
     found = {key: value for key, value in given.items() if value is not None}
     return ({"agent": "command"} | found) if "command" in found else found
+
+
+def search_path() -> dict[str, Any]:
+    """Where this user's programs lie: a supervisor that an init system started has another PATH."""
+    return {"search_path": os.environ.get("PATH", "")}
 
 
 def bounds(

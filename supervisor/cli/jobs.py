@@ -53,18 +53,27 @@ def add(
 
 
 @with_job_options
-def edit(ctx: typer.Context, job: JobRef, given: JobOptions, as_json: AsJson = False) -> None:
+def edit(
+    ctx: typer.Context,
+    job: JobRef,
+    given: JobOptions,
+    refresh_program: Annotated[
+        bool, typer.Option("--refresh-program", help="Look its program up anew, on your PATH of now.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Change a job. It is checked whole first; a run that is going on keeps what it started with.
 
     \b
     Example: cronward edit morning --cron '30 7 * * mon-fri'
     Example: cronward edit morning --until none --overlap queue
+    Example: cronward edit morning --refresh-program
     """
     from supervisor.cli import draft
     from supervisor.errors import InvalidError
 
     place = place_of(ctx)
-    changes = draft.of(given, place.now)
+    changes = draft.of(given, place.now) | (draft.search_path() if refresh_program else {})
     if not changes:
         raise InvalidError("Nothing is to be changed: give at least one option; `cronward edit --help` lists them.")
     with place.desk() as desk:

@@ -13,7 +13,7 @@ from supervisor.cli.times import lasted, relative, size, span, stamp
 from supervisor.describe import describe
 from supervisor.duration import format_duration
 from supervisor.errors import StoreError
-from supervisor.models import NEVER, CronJob, CronRun, Status
+from supervisor.models import NEVER, CronJob, CronRun, Program, Status
 from supervisor.occurrences import schedule_of
 from supervisor.shown import with_runs
 from supervisor.summary import Summary
@@ -115,6 +115,8 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
         went = run.traffic
         count = f"{went.connections} connection{'s' * (went.connections != 1)}, {went.denied} of them denied"
         yield "network", f"{count}; {size(went.bytes_up)} up, {size(went.bytes_down)} down"
+    if run.program is not None:
+        yield "program", f"{run.program.path}, {size(run.program.size)}"
     if run.layers:
         yield "cell", "\n".join(f"{layer.name}: {layer.detail}" if layer.detail else layer.name for layer in run.layers)
     if run.log_dir:
@@ -198,6 +200,8 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
     yield "agent", " ".join(part for part in (job.agent, job.model) if part)
     if job.command:
         yield "command", job.command
+    if job.program is not None:
+        yield "program", "\n".join(_program(job.program))
     if job.work_dir:
         yield "works in", job.work_dir
     yield "network", f"{job.network}: {', '.join(job.allow_hosts)}" if job.allow_hosts else job.network
@@ -216,6 +220,15 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
     by = f" by {job.created_by}" if job.created_by else ""
     yield "added", f"{stamp(job.created_at)}{by}"
     yield "prompt", job.prompt
+
+
+def _program(program: Program) -> Iterator[str]:
+    """Where it lies, and what of the host the cell shows for it."""
+    yield program.path if program.path == program.real else f"{program.path}, which is {program.real}"
+    if program.interpreter:
+        yield f"run by {program.interpreter}"
+    for path in program.shown:
+        yield f"shown to it: {path}"
 
 
 def _past(job: CronJob, found: Summary | None, now: datetime) -> Iterator[tuple[str, Cell | str]]:

@@ -23,7 +23,7 @@ HOST = Host(
     interpreter=Interpreter("/opt/py/bin/python3", ("/opt/py",), ("/opt/py/lib/python3.11/site-packages",)),
     init="/app/runner/init.py",
     work_dir=Access.WRITE,
-    real={"/srv/app": "/srv/app", "/weights": "/data/weights"},
+    real={"/srv/app": "/srv/app", "/weights": "/data/weights", "/opt/py": "/opt/py"},
 )
 STATE = "/state/logs/run-1/1"
 
@@ -102,6 +102,25 @@ def test_what_was_only_there_to_mount_on_is_read_only_in_the_end() -> None:
     assert argv.index("--bind") < len(argv) - 1 - argv[::-1].index("--remount-ro")
 
 
+def linked(**links: str) -> ExecuteRequest:
+    asked = wanted(binds=(Bind(source="/opt/py", target="/opt/py"),))
+    return replace(asked, agent=replace(asked.agent, links={f"/{at}": said for at, said in links.items()}))
+
+
+def test_links_are_made_on_what_is_empty_before_anything_is_shown_over_them() -> None:
+    argv = cell.arguments(linked(tool="opt/py/bin/tool"), HOST)
+    made = argv.index("/tool")
+    assert argv[made - 2 : made] == ["--symlink", "opt/py/bin/tool"]
+    assert argv.index("/tmp") < made < argv.index("/opt/py")
+
+
+def test_an_agent_made_of_our_interpreter_sees_what_is_installed_in_it() -> None:
+    argv = cell.arguments(linked(), HOST)
+    places = [at for at, part in enumerate(argv) if part == "/opt/py/lib/python3.11/site-packages"]
+    assert [argv[at - 1] for at in places] == ["--tmpfs"]
+    assert argv.index("/opt/py", places[0]) > places[0]
+
+
 def test_every_tmpfs_that_can_be_written_has_a_size() -> None:
     argv = cell.arguments(wanted(limits=limits(tmp_bytes=4096)), HOST)
     places = {argv[at + 1]: argv[at - 2 : at] for at, part in enumerate(argv) if part == "--tmpfs"}
@@ -170,6 +189,11 @@ REFUSED: list[tuple[str, ExecuteRequest, Callable[[Host], Host], Reason, str]] =
     ("over /usr", bound(target="/usr"), lambda h: h, Reason.BAD_DEFINITION, "place"),
     ("file in /dev", wanted(files={"/dev/null": ""}), lambda h: h, Reason.BAD_DEFINITION, "place"),
     ("many files", wanted(files={f"/opt/{at}": "" for at in range(17)}), lambda h: h, Reason.BAD_DEFINITION, "16"),
+    ("link over /usr", linked(usr="x"), lambda h: h, Reason.BAD_DEFINITION, "place"),
+    ("link in /proc", linked(**{"proc/x": "y"}), lambda h: h, Reason.BAD_DEFINITION, "place"),
+    ("link of dots", linked(**{"a/../b": "y"}), lambda h: h, Reason.BAD_DEFINITION, "absolute"),
+    ("empty link", linked(tool=""), lambda h: h, Reason.BAD_DEFINITION, "says nothing"),
+    ("link of half", linked(tool="\ud83d"), lambda h: h, Reason.BAD_DEFINITION, "says nothing"),
     ("in /proc", bound(target="/proc/self"), lambda h: h, Reason.BAD_DEFINITION, "place"),
     *[
         (

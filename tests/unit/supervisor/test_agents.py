@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.messages import Bind
-from supervisor.agents import NAMES, argv_of, check_agent, resolve
+from supervisor.agents import NAMES, argv_of, check_agent, resolve, settled
 from supervisor.config import Config
 from supervisor.errors import InvalidError
 from supervisor.models import CronJob
@@ -66,13 +66,18 @@ def test_a_program_elsewhere_is_shown_alone_and_read_only(tmp_path: Path) -> Non
     (tmp_path / "bin").mkdir()
     link = tmp_path / "bin" / "tool"
     link.symlink_to(real)
-    assert resolve(command(f"{link} --fast"), CONFIG).binds == (Bind(source=str(real), target=str(link)),)
+    found = resolve(command(f"{link} --fast"), CONFIG)
+    assert (found.argv, found.binds) == ((str(link), "--fast"), (Bind(source=str(real), target=str(real)),))
+    assert found.links == {str(link): str(real)}
+    assert found.program is not None
+    assert (found.program.path, found.program.size) == (str(real), 10)
 
 
-def test_a_program_of_the_work_directory_is_shown_with_it(tmp_path: Path) -> None:
+def test_a_program_that_the_agent_could_change_is_refused(tmp_path: Path) -> None:
     program(tmp_path / "bin" / "tool")
-    for line in ("./bin/tool", "bin/tool", f"{tmp_path}/bin/tool"):
-        assert resolve(command(line, work_dir=str(tmp_path)), CONFIG).binds == ()
+    tmp_path.chmod(0o757)
+    for line in ("./bin/tool", "bin/tool", f"{tmp_path}/bin/tool", f"{tmp_path}/../{tmp_path.name}/bin/tool"):
+        assert f"because it may write '{tmp_path}'" in refusal(command(line, work_dir=str(tmp_path)))
 
 
 def test_dots_do_not_make_a_path_look_like_another(tmp_path: Path) -> None:
@@ -80,7 +85,7 @@ def test_dots_do_not_make_a_path_look_like_another(tmp_path: Path) -> None:
     up = "../" * (len(Path("/usr/bin").parts) - 1)
     shown = (Bind(source=str(real), target=str(real)),)
     assert resolve(command(f"/usr/bin/{up}{str(real)[1:]}"), CONFIG).binds == shown
-    (tmp_path / "work").mkdir()
+    (tmp_path / "work").mkdir(mode=0o755)
     assert resolve(command("../tool", work_dir=str(tmp_path / "work")), CONFIG).binds == shown
 
 
@@ -90,9 +95,12 @@ def test_what_cannot_be_executed_is_refused(tmp_path: Path) -> None:
     assert "not an executable" in refusal(command(str(tmp_path / "missing")))
 
 
-def test_only_what_a_cell_searches_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program(tmp_path / "only-here")
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+def test_a_program_is_looked_for_where_its_owner_does(tmp_path: Path) -> None:
+    program(tmp_path / "a" / "only-here")
+    program(tmp_path / "b" / "only-here")
+    job = settled(command("only-here", search_path=f".::relative:{tmp_path}/none:{tmp_path}/b/:{tmp_path}/a"))
+    assert job.search_path == f"{tmp_path}/none:{tmp_path}/b:{tmp_path}/a"
+    assert resolve(job, CONFIG).argv == (f"{tmp_path}/b/only-here",)
     assert "is not in /usr/local/bin" in refusal(command("only-here"))
 
 
@@ -166,8 +174,10 @@ def test_without_the_engine_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyP
     assert "extra `local`" in refusal(make_job())
 
 
-def test_a_program_of_the_work_directory_is_found_wherever_the_agent_starts(tmp_path: Path) -> None:
+def test_a_program_of_a_work_directory_that_is_only_read_is_found_wherever_the_agent_starts(tmp_path: Path) -> None:
     program(tmp_path / "bin" / "tool")
+    tmp_path.chmod(0o555)
     found = resolve(command("./bin/tool --all", work_dir=str(tmp_path)), CONFIG)
+    tmp_path.chmod(0o755)
     assert found.argv == (str(tmp_path / "bin" / "tool"), "--all")
     assert resolve(command("env ./bin/tool"), CONFIG).argv == ("env", "./bin/tool")

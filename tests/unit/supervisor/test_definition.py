@@ -149,7 +149,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"notify_on": ["finished"]}, "notify_on"),
     ({"overlapp": "skip"}, "Did you mean `overlap`"),
     *[({key: LATER}, "kept by cronward") for key in ("created_at", "changed_at", "last_run", "next_run")],
-    *[({key: 1}, "kept by cronward") for key in ("last_error", "run_count")],
+    *[({key: 1}, "kept by cronward") for key in ("last_error", "run_count", "program")],
 ]
 
 

@@ -15,6 +15,7 @@ from supervisor.definition import Setting, define
 from supervisor.errors import InvalidError
 from supervisor.models import NEVER, CronJob
 from supervisor.occurrences import next_occurrence
+from supervisor.programs import CELL_PATH
 from supervisor.revision import revise
 from tests.fakes import NOON
 
@@ -56,8 +57,10 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     ),
     "no end any more": ({"until": "2027-01-01T00:00:00Z"}, {"until": None}, {"until": None}),
     "more runs": ({"max_runs": 3}, {"max_runs": 5}, {"max_runs": 5, "changed_at": LATER}),
-    "a command instead of an agent": ({}, {"command": "true"}, {"agent": "command"}),
-    "an agent instead of a command": ({"command": "true"}, {"agent": "local"}, {"command": ""}),
+    "a command instead of an agent": ({}, {"command": "true"}, {"agent": "command", "search_path": CELL_PATH}),
+    "an agent instead of a command": (
+        {"command": "true"}, {"agent": "local"}, {"command": "", "program": None, "search_path": ""},
+    ),
     "a schema": ({}, {"output_schema": SCHEMA}, {"output_format": "structured"}),
     "plain text again": ({"output_format": "structured", "output_schema": SCHEMA}, {"output_format": "text"},
                          {"output_schema": ""}),
