@@ -185,7 +185,7 @@ class Stage:
             "victims": {name: victim.pid for name, victim in self.victims.items()},
             "daemons": self.daemons,
             "flood": 8 << 20,
-            "cpu_seconds": 2,
+            "cpu_seconds": 1,
             **more,
         }
 

@@ -71,7 +71,7 @@ def read_file_in_dev_shm() -> None:
 
 @attack
 def list_tmp() -> None:
-    if Path(T["in_tmp"]).name not in os.listdir("/tmp"):
+    if Path(T["in_tmp"]).parent.name not in os.listdir("/tmp"):
         raise Held("it is another directory")
 
 
@@ -167,9 +167,11 @@ def read_shadow() -> None:
 
 @attack
 def read_host_keys() -> None:
-    for path in Path("/etc/ssh").iterdir():
-        read(path)
-    read("/etc/ssh/ssh_config")
+    if T["outside"] and not list(Path("/etc/ssh").glob("ssh_host_*_key")):
+        raise Lack("this host has none")
+    for path in os.listdir("/etc/ssh"):
+        if path.startswith("ssh_host_") and path.endswith("_key"):
+            read(f"/etc/ssh/{path}")
 
 
 @attack
@@ -222,6 +224,8 @@ def change_resolver() -> None:
 
 @attack
 def change_init() -> None:
+    if T["outside"] and os.stat(T["init_file"]).st_uid != os.getuid() != 0:
+        raise Lack("the checkout belongs to somebody else")
     os.close(os.open(T["init_file"], os.O_WRONLY | os.O_APPEND))
 
 

@@ -25,7 +25,7 @@ T: dict[str, Any] = {}
 
 libc = ctypes.CDLL(None, use_errno=True)
 X86 = os.uname().machine == "x86_64"
-PATIENCE = 8.0
+PATIENCE = 20.0
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWUSER, CLONE_NEWNET = 0x20000, 0x4000000, 0x10000000, 0x40000000
 SIGCHLD = 17
 
@@ -174,7 +174,9 @@ def main(names: list[str], targets: dict[str, Any]) -> NoReturn:
         # We lead a session without a terminal, so this one becomes ours, as anybody's who works at one.
         os.open(T["pty"], os.O_RDWR)
     for name in names:
-        line = json.dumps({"attack": name, **run_one(name)})
+        began = time.monotonic()
+        found = run_one(name)
+        line = json.dumps({"attack": name, **found, "seconds": round(time.monotonic() - began, 2)})
         # One write a line, on a descriptor that the attack's own process cannot have left half a line on.
         os.write(1, f"\n{T['mark']} {line}\n".encode())
     sys.stdout.flush()

@@ -232,9 +232,29 @@ def limit_init() -> None:
 
 
 @attack
+def end_init_by_a_limit() -> None:
+    """Ended by the kernel for its use of CPU, it would look as if we had failed, and be tried again."""
+    resource.prlimit(T["init"], resource.RLIMIT_CPU, (3600, 3600))
+
+
+@attack
 def slow_init() -> None:
     before = os.getpriority(os.PRIO_PROCESS, T["init"])
     os.setpriority(os.PRIO_PROCESS, T["init"], before + 1)
+
+
+@attack
+def slow_init_with_all_of_its_user() -> None:
+    """PRIO_USER takes whoever has the uid, in the namespace. Outside that would be all that the user runs."""
+    if T["outside"]:
+        os.setpriority(os.PRIO_PROCESS, T["init"], 7)
+    else:
+        os.setpriority(os.PRIO_USER, 0, 7)
+
+
+@attack
+def starve_init_of_disk() -> None:
+    call("ioprio_set", IOPRIO_WHO_PROCESS, T["init"], IOPRIO_IDLE)
 
 
 @attack
