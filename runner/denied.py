@@ -130,8 +130,8 @@ FILTERED = (
     Call("unshare", (272, 97), Rule(EPERM, AnyBit(0, CLONE_NEW | CLONE_NEWTIME))),
     # Other personalities switch off address randomisation, or lie about the kernel.
     Call("personality", (135, 92), Rule(EPERM, NoneOf(0, (PERSONALITY_LINUX, PERSONALITY_QUERY)))),
-    # Init has the agent's uid, so the kernel would let the agent take its memory, descriptors or time away; ended by such
-    # a limit it looks like our fault, which is tried again. By group or user init may be one of many.
+    # Init has the agent's uid, so the kernel would let the agent take its memory, descriptors or time away; ended by
+    # such a limit it looks like our fault, which is tried again. By group or user init may be one of many.
     Call("prlimit64", (302, 261), _not_of_init(0)),
     Call("sched_setaffinity", (203, 122), _not_of_init(0)),
     Call("sched_setscheduler", (144, 119), _not_of_init(0)),

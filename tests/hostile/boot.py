@@ -2,14 +2,12 @@
 
 What it works on, `bundle`, was read from standard input by the command line.
 """
+# ruff: noqa: F821
 
 from __future__ import annotations
 
 import sys
 import types
-from typing import Any
-
-bundle: dict[str, Any]
 
 for folder in ("tests", "tests.hostile", "tests.hostile.attacks"):
     package = types.ModuleType(folder)

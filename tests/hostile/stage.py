@@ -194,6 +194,7 @@ class Stage:
         return {
             **targets,
             "outside": True,
+            "cpu_seconds": 0.2,
             "init": self.told["init"],
             "scratch": f"{self.home}/scratch",
             "proxy": self.told["proxy"],
@@ -289,5 +290,3 @@ def verdicts(output: str, mark: str) -> dict[str, dict[str, str]]:
             said = json.loads(rest)
             found[said["attack"]] = said
     return found
-
-

@@ -156,7 +156,9 @@ def test_more_than_a_run_may_have_ends_it_or_is_refused(tmp_path: Path) -> None:
             seen.add("forge_a_result")
         found = {name: outcome(ROWS[name], said, seen) for name in jobs}
         wrong = differences(found, circumstances("default", runs["burn_cpu"]))
-        wrong += [f"{name}: {runs[name]['reason']}" for name, reason in REASONS.items() if runs[name]["reason"] != reason]
+        wrong += [
+            f"{name}: {runs[name]['reason']}" for name, reason in REASONS.items() if runs[name]["reason"] != reason
+        ]
     assert not wrong, "\n".join(wrong)
 
 
@@ -213,7 +215,6 @@ def test_every_action_succeeds_outside(tmp_path: Path) -> None:
                 continue
             if found != "worked" or (row.evidence == "seen" and row.name not in seen):
                 wrong.append(f"{row.name}: {found} ({words or 'not seen'})")
-    print("slowest:", sorted(((one.get("seconds", 0), name) for name, one in said.items()), reverse=True)[:12])
     assert not wrong, "\n".join(wrong)
     if lacking:
         reasons = sorted({(why, name) for name, why in lacking.items()})

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from tests.hostile.attacks.kit import Held, Lack, T, attack, call, checked, libc
 
@@ -23,8 +24,8 @@ LONG_ENOUGH = 0.6
 """Seconds for which what was taken is kept: a watchdog looks ten times a second."""
 
 
-def fill(memory: mmap.mmap, size: int) -> None:
-    for start in range(0, size, MIB):
+def fill(memory: mmap.mmap, size: int, begin: int = 0) -> None:
+    for start in range(begin, begin + size, MIB):
         memory[start : start + MIB] = b"x" * MIB
 
 
@@ -35,16 +36,15 @@ def memory_of_one_process() -> None:
         time.sleep(LONG_ENOUGH)
 
 
-def in_processes(count: int, act: object) -> None:
-    """All at once; held unless each of them came through."""
-    assert callable(act)
+def in_processes(count: int, act: Callable[[int], object]) -> None:
+    """All at once; held unless each of them came through. `act` is told which one it is."""
     pids = []
-    for _ in range(count):
+    for number in range(count):
         pid = os.fork()
         if pid == 0:
             code = 1
             with contextlib.suppress(OSError):
-                act()
+                act(number)
                 code = 0
             os._exit(code)
         pids.append(pid)
@@ -54,7 +54,7 @@ def in_processes(count: int, act: object) -> None:
 
 @attack
 def memory_of_eight_processes() -> None:
-    def share() -> None:
+    def share(_: int) -> None:
         with mmap.mmap(-1, TOTAL // 8, flags=mmap.MAP_PRIVATE) as memory:
             fill(memory, TOTAL // 8)
             time.sleep(LONG_ENOUGH * 2)
@@ -65,9 +65,10 @@ def memory_of_eight_processes() -> None:
 @attack
 def memory_shared_by_eight_processes() -> None:
     memory = mmap.mmap(-1, TOTAL)
+    part = TOTAL // 8
 
-    def share() -> None:
-        fill(memory, TOTAL)
+    def share(number: int) -> None:
+        fill(memory, part, number * part)
         time.sleep(LONG_ENOUGH * 2)
 
     in_processes(8, share)
@@ -204,7 +205,7 @@ def dump_core() -> None:
 def burn_cpu() -> None:
     """For more CPU time than there is, by four processes that each take a quarter."""
 
-    def share() -> None:
+    def share(_: int) -> None:
         while time.process_time() < T["cpu_seconds"] / 2:
             pass
 

@@ -224,7 +224,7 @@ def change_resolver() -> None:
 
 @attack
 def change_init() -> None:
-    if T["outside"] and os.stat(T["init_file"]).st_uid != os.getuid() != 0:
+    if T["outside"] and os.getuid() not in (0, os.stat(T["init_file"]).st_uid):
         raise Lack("the checkout belongs to somebody else")
     os.close(os.open(T["init_file"], os.O_WRONLY | os.O_APPEND))
 

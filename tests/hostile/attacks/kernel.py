@@ -441,5 +441,3 @@ def exhaust_inotify() -> None:
     finally:
         for descriptor in held:
             os.close(descriptor)
-
-
