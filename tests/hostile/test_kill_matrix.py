@@ -64,6 +64,10 @@ def home(tmp_path: Path) -> Iterator[House]:
     with house(tmp_path, CRONWARD_CONFIG=str(config), CRONWARD_GRACE_SECONDS="0.3") as made:
         made.start()
         yield made
+    # What a broken kill has left: runners, and with them their cells.
+    for pid in left(made):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def begin(home: House, way: str, end: str, mark: str) -> dict[str, Any]:
