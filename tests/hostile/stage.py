@@ -217,8 +217,12 @@ class Stage:
 
     def clear(self) -> None:
         if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
+            # Its end of input first: what it has in the kernel's hands nobody else takes away.
+            try:
+                self.process.communicate(timeout=10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.communicate()
         for victim in self.victims.values():
             with suppress(psutil.NoSuchProcess):
                 victim.kill()
