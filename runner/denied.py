@@ -27,6 +27,7 @@ ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
 PERSONALITY_LINUX, PERSONALITY_QUERY = 0, 0xFFFFFFFF
 WILL_CREATE = 0o100 | 0o20000000  # O_CREAT, and O_TMPFILE without its O_DIRECTORY
 S_ISUID = 0o4000
+INIT, PRIO_PROCESS, IOPRIO_WHO_PROCESS = 1, 0, 1
 SHM_MOST = 1 << 16
 
 
@@ -97,6 +98,10 @@ def _no_set_uid_created(flags: int, mode: int) -> Rule:
     return Rule(EPERM, AnyBit(flags, WILL_CREATE), AnyBit(mode, S_ISUID))
 
 
+def _not_of_init(process: int) -> Rule:
+    return Rule(EPERM, OneOf(process, (INIT,)))
+
+
 # Kernel modules for raw packets, SCTP, DCCP, MPTCP, SMC and the rest are loaded by whoever asks for such a socket.
 # Types and protocols of netlink mean something else: RAW is as good as DGRAM, and getaddrinfo asks ROUTE.
 PROTOCOLS = (
@@ -125,6 +130,15 @@ FILTERED = (
     Call("unshare", (272, 97), Rule(EPERM, AnyBit(0, CLONE_NEW | CLONE_NEWTIME))),
     # Other personalities switch off address randomisation, or lie about the kernel.
     Call("personality", (135, 92), Rule(EPERM, NoneOf(0, (PERSONALITY_LINUX, PERSONALITY_QUERY)))),
+    # Init has the agent's uid, so the kernel would let the agent take its memory, descriptors or time away; ended by
+    # such a limit it looks like our fault, which is tried again. By group or user init may be one of many.
+    Call("prlimit64", (302, 261), _not_of_init(0)),
+    Call("sched_setaffinity", (203, 122), _not_of_init(0)),
+    Call("sched_setscheduler", (144, 119), _not_of_init(0)),
+    Call("sched_setparam", (142, 118), _not_of_init(0)),
+    Call("sched_setattr", (314, 274), _not_of_init(0)),
+    Call("setpriority", (141, 140), Rule(EPERM, NoneOf(0, (PRIO_PROCESS,))), _not_of_init(1)),
+    Call("ioprio_set", (251, 30), Rule(EPERM, NoneOf(0, (IOPRIO_WHO_PROCESS,))), _not_of_init(1)),
     Call("socketpair", (53, 199), Rule(EAFNOSUPPORT, NoneOf(0, (AF_UNIX,)))),
 )
 

@@ -88,7 +88,7 @@ class House:
             newest[record["id"]] = record
         return list(newest.values())
 
-    def ended(self, job_id: str, count: int = 1) -> list[dict[str, Any]]:
+    def ended(self, job_id: str, count: int = 1, within: float = WITHIN) -> list[dict[str, Any]]:
         """Wait for so many runs of the job to be over; what became of them."""
         final = ("completed", "failed", "canceled", "skipped", "unknown")
 
@@ -96,7 +96,7 @@ class House:
             found = [run for run in self.runs(job_id) if run["status"] in final]
             return found if len(found) >= count else None
 
-        found: list[dict[str, Any]] = eventually(over)
+        found: list[dict[str, Any]] = eventually(over, within)
         return found
 
 

@@ -91,6 +91,10 @@ def expected(policy: Policy, name: str, args: tuple[int, ...]) -> int:
         return 0 if policy.memory_counted else ENOSYS
     if name == "shmget":
         return EINVAL if not policy.memory_counted and args[1] >= 65536 else 0
+    if name in ("prlimit64", "sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"):
+        return EPERM if low[0] == 1 else 0
+    if name in ("setpriority", "ioprio_set"):
+        return EPERM if low[0] != (0 if name == "setpriority" else 1) or low[1] == 1 else 0
     return next(errno for errno, group in denied.DENIED if name in group)
 
 
