@@ -16,10 +16,13 @@ from pydantic import ValidationError
 from supervisor.agents import check_agent
 from supervisor.answerschema import check_schema
 from supervisor.errors import InvalidError
+from supervisor.grants import check_grants, check_set
+from supervisor.home import Home
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
 from supervisor.network import check_network
 from supervisor.occurrences import next_occurrence, schedule_of
 from supervisor.schedule import parse
+from supervisor.secrets import SecretStore
 from supervisor.sentences import sentence
 from supervisor.webhook import WebhookError, check_url
 
@@ -59,7 +62,9 @@ def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
         job = CronJob.model_validate(whole)
     except ValidationError as error:
         raise InvalidError(sentence(error, "job", CronJob)) from None
-    return checked(settle_time(job, setting.host_zone, now), setting)
+    job = checked(settle_time(job, setting.host_zone, now), setting)
+    check_set(job, SecretStore(Home.of(setting.home)))
+    return job
 
 
 def refuse_ours(draft: JobDraft) -> None:
@@ -81,6 +86,7 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     job = _settle_work_dir(job, setting.home)
     check_agent(job)
     check_network(job, setting.permit_host_network)
+    check_grants(job)
     return job
 
 

@@ -34,6 +34,8 @@ def of(given: JobOptions, now: datetime) -> dict[str, Any]:
         fields["prompt"] = prompt_text(given.prompt, given.prompt_file)
     fields |= bounds(given.work_dir, given.timeout, given.retry_delay, given.idle_timeout)
     fields |= reach(given.network, given.allow_host or ())
+    if given.secret:
+        fields["secrets"] = [] if given.secret == [NONE] else list(given.secret)
     return fields | output(given.output_format, given.output_schema) | _late(given) | _life(given, now) | _told(given)
 
 
