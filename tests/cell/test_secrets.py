@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from shared.messages import ExecuteRequest, Secret
 from tests import driver
@@ -122,9 +118,8 @@ def holders(*values: str) -> set[str]:
 def test_nothing_on_the_way_to_the_agent_shows_a_value(log_dir: Path) -> None:
     with Driven(granted(log_dir, "/bin/sleep", driver.marker(), variable="MINE")) as driven:
         driven.wait_for("started")
-        # Only root, and the agent's own processes, may read an environment beside their own.
-        eventually(lambda: holders(VALUE) == ({"sleep environ"} if os.geteuid() == 0 else holders(VALUE)), 5)
-        assert holders(VALUE, OTHER) <= {"sleep environ"}
+        # The agent's own has it, which shows that this looks where it should.
+        assert holders(VALUE, OTHER) == {"sleep environ"}
         driven.stop()
         driven.result()
 
@@ -177,9 +172,7 @@ def test_an_attempt_gets_the_value_that_was_set_last_and_fails_by_name_without_o
         home.stop()
 
 
-@pytest.mark.parametrize("count", [16])
-def test_as_many_as_can_be_are_all_there(log_dir: Path, count: int) -> None:
-    secrets = tuple(Secret(name=f"S{number}", value=f"{number}-" + "x" * 4000) for number in range(count))
+def test_as_many_as_can_be_are_all_there(log_dir: Path) -> None:
+    secrets = tuple(Secret(name=f"S{number}", value=f"{number}-" + "x" * 4000) for number in range(16))
     said = execute(request(log_dir, "/bin/sh", "-c", "cat /run/cronward/secrets/* | wc -c", secrets=secrets))
     assert said["response"].strip() == str(sum(len(secret.value) for secret in secrets))
-    assert sys.platform == "linux"
