@@ -83,6 +83,7 @@ class Mask:
         named = {needle: name for name, value in secrets for needle in writings(value)}
         # The longest first: where two begin together, that one names the mark.
         self._needles = sorted(named.items(), key=lambda each: (-len(each[0]), each))
+        self._least = min((len(needle) for needle, _ in self._needles), default=0)
         self._views = [memoryview(needle) for needle, _ in self._needles]
 
     def names_in(self, text: str) -> list[str]:
@@ -92,7 +93,8 @@ class Mask:
 
     def holds(self, data: bytes) -> bool:
         """Whether a value stands in it."""
-        return any(needle in data for needle, _ in self._needles)
+        # Most texts of a large JSON are short ones.
+        return len(data) >= self._least and any(needle in data for needle, _ in self._needles)
 
     def text(self, text: str) -> str:
         """The text with a mark for each value in it."""

@@ -45,7 +45,10 @@ class JobOptions:
     allow_host: AllowedHosts = None
     secret: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Grant it, as a file; NAME=VARIABLE: so too; none: take back. Repeatable."),
+        typer.Option(
+            metavar="NAME",
+            help="A secret that it gets, as a file; NAME=VARIABLE: as both. none: take back. Repeatable.",
+        ),
     ] = None
     type: Annotated[
         Text, typer.Option(metavar="TYPE", help="Limits: light, medium, resource-intensive. Default: light.")

@@ -145,23 +145,38 @@ def test_a_file_that_is_no_secret_of_ours_is_not_handed_out(cronward: Command, t
         assert "Traceback" not in said.err
 
 
-def test_on_a_terminal_it_is_asked_for_twice_and_not_echoed(tmp_path: Path) -> None:
+def on_terminal(home: Path, *args: str, typed: dict[bytes, str]) -> bytes:
+    """What a person sees who types these lines at these prompts."""
     ours, theirs = pty.openpty()
-    argv = [sys.executable, "-m", "supervisor", "--home", str(tmp_path / "home"), "secret", "set", "KEY"]
+    argv = [sys.executable, "-m", "supervisor", "--home", str(home), *args]
     child = subprocess.Popen(argv, cwd=CHECKOUT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)
     shown = b""
     try:
-        for prompt in (b"Value of KEY: ", b"Again: "):
+        for prompt, line in typed.items():
             while not shown.endswith(prompt):
                 shown += os.read(ours, 1)
-            os.write(ours, VALUE.encode() + b"\n")
-        assert child.wait(30) == 0
-        shown += os.read(ours, 4096)
+            os.write(ours, line.encode() + b"\n")
+        assert child.wait(30) == 0, shown
+        return shown + os.read(ours, 4096)
     finally:
         child.kill()
         child.wait()
         os.close(ours)
+
+
+def test_on_a_terminal_dropped_grants_are_offered_again(cronward: Command) -> None:
+    with_job(cronward, "KEY", "TOKEN=API_TOKEN")
+    for typed, granted in (("y", ["KEY", "TOKEN=API_TOKEN"]), ("n", [])):
+        edit = ("edit", "nightly", "--prompt", f"other {typed}")
+        shown = on_terminal(cronward.home, *edit, typed={b"Grant them to it as it is now? [y/N]: ": typed})
+        assert b"because of what changed (prompt)" in shown
+        assert cronward.json("show", "nightly")["secrets"] == granted
+
+
+def test_on_a_terminal_it_is_asked_for_twice_and_not_echoed(tmp_path: Path) -> None:
+    prompts = {b"Value of KEY: ": VALUE, b"Again: ": VALUE}
+    shown = on_terminal(tmp_path / "home", "secret", "set", "KEY", typed=prompts)
     assert b"Set KEY." in shown
     assert VALUE.encode() not in shown
     assert SecretStore(Home(tmp_path / "home")).read("KEY") == VALUE
