@@ -10,7 +10,7 @@ import json
 import os
 
 from runner import answers, logs
-from shared.masking import Mask, Stream
+from shared.masking import Mask, Stream, mark_of
 from shared.messages import ExecuteRequest
 from shared.reasons import Reason
 
@@ -26,14 +26,25 @@ class Hiding:
     def answer(self, whole: bytes) -> bytes | None:
         """The JSON of a good answer with its secrets masked, written anew; None where there are none in it. Raises
         AnswerError where it cannot be written again."""
-        value = answers.parse(whole.decode("utf-8", "replace"))
+        text = whole.decode("utf-8", "replace")
+        value = answers.parse(text)
         try:
             found = self.mask.json(value) + b"\n"
         except (RecursionError, ValueError):  # 1e999 is read, as infinity, and has no JSON
             sentence = "The answer is nested too deeply, or holds a number too large, to be masked."
             raise answers.AnswerError(Reason.INVALID_OUTPUT, sentence) from None
-        unchanged = json.loads(found) == value and not self.mask.holds(whole)
-        return None if unchanged else found
+        if json.loads(found) != value:
+            return found
+        names = self.mask.names_in(text)
+        return None if not names or self._beside(text, value) else json.dumps(mark_of(names[0])).encode() + b"\n"
+
+    def _beside(self, text: str, value: answers.Json) -> bool:
+        """Whether a secret stands beside the JSON, not spread over what is no text of it: then it stays that JSON when
+        the whole is masked, as it is in the transcript."""
+        try:
+            return answers.parse(self.mask.text(text)) == value
+        except answers.AnswerError:
+            return False
 
     def hide_log(self, log: int, most: int) -> None:
         """The log of the proxy, which has ended: the names of hosts in it are the agent's to choose. Raises OSError."""

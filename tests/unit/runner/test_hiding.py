@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,20 @@ def test_an_escaped_secret_in_json_is_found_after_parsing(tmp_path: Path, files:
 def test_json_without_a_secret_is_kept_as_it_was_written(tmp_path: Path, files: Logs) -> None:
     said = 'Here:\n```json\n{"a":   1}\n```\n'
     assert judged(asked(tmp_path, output_format="json"), files, said)[1] == said
+
+
+def test_a_secret_beside_the_json_is_masked_there_and_one_spread_over_it_takes_all_of_it(tmp_path: Path) -> None:
+    for said, kept in (
+        (f"{TOKEN}:\n```\n[1]\n```\n", "[secret TOKEN]:\n```\n[1]\n```\n"),
+        ('{"k":[12,34]}', '"[secret SPREAD]"\n'),
+        ('{"k": [12, 34]}', '{"k": [12, 34]}'),  # another writing of it is not found
+    ):
+        folder = tmp_path / str(len(said))
+        folder.mkdir()
+        spread = Secret(name="SPREAD", value='{"k":[12,34]}')
+        request = asked(folder, output_format="json")
+        request = replace(request, secrets=(*request.secrets, spread))
+        assert judged(request, logs.open_logs(str(folder)), said)[1] == kept
 
 
 def test_a_wrong_answer_is_quoted_without_the_secret_though_the_quotation_is_cut(tmp_path: Path, files: Logs) -> None:
