@@ -196,7 +196,7 @@ class Stream:
     def _masked(self, data: bytes, cut: int) -> bytes:
         out, at = [], 0
         for start, end, mark in self._mask.spans(data, self._covered):
-            if start >= cut:
+            if start >= max(cut, 1 if self._covered else 0):  # what is covered stays so, though nothing be settled
                 break
             out += [data[at:start], mark]
             at = end

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.masking import ENCODED_MOST, Mask, Stream, mark_of, recorded, writings
@@ -48,6 +48,8 @@ def plainly(needles: list[bytes], data: bytes) -> list[tuple[int, int]]:
 
 
 @given(VALUES, st.text("abc", max_size=60), st.lists(st.integers(0, 60), max_size=8))
+@example(["aabbaaab"], "ba", [10])  # nothing new is settled while the end of a value may begin another
+@example(["abaababa", "babaabab"], "ab", [9, 10, 11])
 def test_the_same_bytes_are_masked_in_whatever_pieces_they_come(values: list[str], text: str, cuts: list[int]) -> None:
     mask = Mask([(f"N{number}", value) for number, value in enumerate(values)])
     text += values[0] + text  # one at least
