@@ -28,13 +28,12 @@ class SecretStore:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._lock = HomeLock(home)
 
     def set(self, name: str, value: str) -> None:
         """Store or replace a value, durably. Raises InvalidError, in words without the value, and StoreError."""
         check_name(name)
         data = _checked(name, value)
-        with self._lock.writing():
+        with HomeLock(self._home).writing():
             # What a killed writer left holds a value too.
             remove_leftovers(self._home.secrets)
             write_atomic(self._path(name), data)
@@ -42,7 +41,7 @@ class SecretStore:
     def remove(self, name: str) -> None:
         """Delete a value. Raises NotFoundError, StoreError."""
         check_name(name)
-        with self._lock.writing():
+        with HomeLock(self._home).writing():
             remove_leftovers(self._home.secrets)
             try:
                 self._path(name).unlink()
