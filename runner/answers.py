@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,13 +25,14 @@ class AnswerError(Exception):
         self.reason = reason
 
 
-def check(whole: bytes | None, schema: str) -> None:
-    """Raises AnswerError. `whole`: None where it is longer than JSON_MOST. `schema`: empty for any JSON."""
+def check(whole: bytes | None, schema: str, hide: Callable[[str], str] = str) -> None:
+    """Raises AnswerError. `whole`: None where it is longer than JSON_MOST. `schema`: empty for any JSON. `hide`: what
+    is done to a text of the answer's before it is quoted."""
     if whole is None:
         raise AnswerError(Reason.INVALID_OUTPUT, f"The answer is longer than {JSON_MOST} bytes, too long for JSON.")
     value = parse(whole.decode("utf-8", "replace"))
     if schema:
-        check_schema(value, schema)
+        check_schema(value, schema, hide)
 
 
 def parse(text: str) -> Json:
@@ -61,7 +62,7 @@ def strict(text: str) -> Json:
     return value
 
 
-def check_schema(value: Json, text: str) -> None:
+def check_schema(value: Json, text: str, hide: Callable[[str], str] = str) -> None:
     """Against the owner's schema, with nothing fetched from anywhere. Raises AnswerError."""
     try:
         import jsonschema
@@ -91,7 +92,8 @@ def check_schema(value: Json, text: str) -> None:
         raise AnswerError(Reason.INVALID_OUTPUT, sentence) from None
     if found is not None:
         raise AnswerError(
-            Reason.INVALID_OUTPUT, f"The answer does not meet the schema at {found.json_path}: {brief(found)}."
+            Reason.INVALID_OUTPUT,
+            f"The answer does not meet the schema at {hide(found.json_path)}: {brief(found, hide)}.",
         )
 
 
@@ -105,9 +107,9 @@ def read_schema(text: str) -> dict[str, Any]:
     return schema
 
 
-def brief(error: object) -> str:
+def brief(error: object, hide: Callable[[str], str] = str) -> str:
     """A schema error's own words, without the answer's whole text in them."""
-    message = str(getattr(error, "message", error))
+    message = hide(str(getattr(error, "message", error)))
     return message if len(message) <= 200 else f"{message[:100]} … {message[-60:]}"
 
 

@@ -23,6 +23,7 @@ from shared.messages import PROXIED, ExecuteRequest, Layer, Started
 from shared.reasons import Reason
 
 if TYPE_CHECKING:
+    from runner.hiding import Hiding
     from runner.outlet import Outlet
     from runner.seccomp import Filter
     from runner.traffic import Seen
@@ -43,6 +44,7 @@ class Attempt:
         self._layers: tuple[Layer, ...] = ()
         self._leaf: Leaf | None = None
         self._dropped = False
+        self._hiding = self._hide() if request.secrets else None
 
     def run(self) -> NoReturn:
         sys.excepthook = self._broke
@@ -109,8 +111,14 @@ class Attempt:
             announce=announce,
             end_group=tally.kill,
             close=outlet.finish if outlet is not None else lambda: None,
+            hiding=self._hiding,
         )
         return tally.settle(relay.run(request.prompt.encode("utf-8", "replace")))
+
+    def _hide(self) -> Hiding:
+        from runner.hiding import Hiding
+
+        return Hiding(self._request)
 
     def _filter(self) -> Filter:
         from runner import seccomp
@@ -140,10 +148,12 @@ class Attempt:
         from runner import output
 
         sys.path += self._request.import_paths
-        verdict = output.judge(self._request, ending, self._files)
+        verdict = output.judge(self._request, ending, self._files, self._hiding)
         seen = self._traffic()
         if seen is not None:
             verdict = seen.judged(verdict)
+        if self._hiding is not None:  # whatever else an error may quote
+            verdict = verdict._replace(error=self._hiding.mask.text(verdict.error))
         told = output.result(self._request, ending, verdict, self._layers, elapsed)
         result = asdict(replace(told, traffic=seen.traffic if seen is not None else None))
         if self._files is not None:
@@ -160,6 +170,8 @@ class Attempt:
             return None
         from runner import traffic
 
+        if self._hiding is not None:
+            self._hiding.hide_log(self._files.network, traffic.READ_MOST)
         return traffic.read(self._files.network)
 
     def _broke(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> NoReturn:

@@ -22,6 +22,8 @@ OLDEST_BWRAP = (0, 8)
 LIFE, REPORT, FIRST_FILE = 3, 4, 5
 MOST_FILES = 16
 NPROC_MARGIN = 16
+SECRET_NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+SECRETS = "/run/cronward/secrets"
 FILES = {
     "/etc/passwd": (
         "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n"
@@ -80,6 +82,7 @@ def check(request: ExecuteRequest, host: Host, state: str) -> None:
     for path in request.agent.files:
         _check_plain("The file", path)
         _check_target("The file", path)
+    _check_secrets(request)
     if request.cell.work_dir is not None:
         _check_work_dir(request.cell.work_dir, host, state)
 
@@ -89,6 +92,17 @@ def _check_link(link: str, said: str) -> None:
     _check_target("The link", link)
     if not said or "\0" in said or not _encodable(said):
         raise RefusalError(Reason.BAD_DEFINITION, f"The link {link} says nothing, or no path. Name where it leads.")
+
+
+def _check_secrets(request: ExecuteRequest) -> None:
+    """No sentence here may hold a value."""
+    if len(request.secrets) > MOST_FILES:
+        raise RefusalError(Reason.BAD_DEFINITION, f"The job is granted more than {MOST_FILES} secrets.")
+    for secret in request.secrets:
+        if not secret.name or not set(secret.name) <= SECRET_NAME:
+            raise RefusalError(Reason.BAD_DEFINITION, f"The secret {secret.name!r} has no proper name.")
+        if "\0" in secret.value or not _encodable(secret.value) or "=" in secret.variable or "\0" in secret.variable:
+            raise RefusalError(Reason.BAD_DEFINITION, f"The secret {secret.name} cannot be given to a program.")
 
 
 def _encodable(text: str) -> bool:
@@ -168,6 +182,7 @@ def arguments(request: ExecuteRequest, host: Host) -> list[str]:
         *("--ro-bind", host.init, INIT),
         *_granted(request, host),
         *_placed(request),
+        *_given(request),
         *_closed(request, host.interpreter),
         *("--chdir", "/", "--", host.interpreter.executable, "-I", "-S", INIT),
         *([str(door(request))] if request.cell.network in PROXIED else []),
@@ -235,9 +250,24 @@ def _closed(request: ExecuteRequest, interpreter: Interpreter) -> list[str]:
     return [part for path in (*hidden, "/") for part in ("--remount-ro", path)]
 
 
+def _given(request: ExecuteRequest) -> list[str]:
+    """The secrets, the last of the files: by descriptor, so that nothing but a name is in the argv."""
+    if not request.secrets:
+        return []
+    first = FIRST_FILE + len(FILES) + len(request.agent.files)
+    return [
+        *("--perms", "0700", "--dir", SECRETS),
+        *(
+            part
+            for number, secret in enumerate(request.secrets, first)
+            for part in ("--perms", "0400", "--ro-bind-data", str(number), f"{SECRETS}/{secret.name}")
+        ),
+    ]
+
+
 def files(request: ExecuteRequest) -> list[str]:
     """What is in the files, in the order of their descriptors from FIRST_FILE on."""
-    return [*FILES.values(), *request.agent.files.values()]
+    return [*FILES.values(), *request.agent.files.values(), *(secret.value for secret in request.secrets)]
 
 
 def door(request: ExecuteRequest) -> int:
@@ -247,7 +277,9 @@ def door(request: ExecuteRequest) -> int:
 
 def environment(request: ExecuteRequest, cwd: str) -> dict[str, str]:
     """The agent's variables: the cell's own, and over them what the request names."""
-    return {**ENVIRONMENT, **_proxied(request), "PWD": cwd, **request.agent.env}
+    secrets = {secret.variable: secret.value for secret in request.secrets if secret.variable}
+    where = {"CRONWARD_SECRETS": SECRETS} if request.secrets else {}
+    return {**ENVIRONMENT, **_proxied(request), "PWD": cwd, **request.agent.env, **where, **secrets}
 
 
 def _proxied(request: ExecuteRequest) -> dict[str, str]:

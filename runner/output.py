@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from errno import E2BIG, EACCES, ENOENT, ENOEXEC, ENOTDIR
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from runner import answers, logs
 from runner.ending import Ending
@@ -17,6 +17,9 @@ from runner.logs import Logs
 from runner.repair import repair, settings
 from shared.messages import ExecuteRequest, ExecuteResult, Layer, Usage
 from shared.reasons import Reason
+
+if TYPE_CHECKING:
+    from runner.hiding import Hiding
 
 SIGNALS = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE"}
 SIGNALS |= {14: "ALRM", 15: "TERM", 24: "XCPU", 25: "XFSZ", 31: "SYS"}
@@ -56,18 +59,41 @@ class Verdict(NamedTuple):
 NO_ANSWER = Answer(0, True, b"", b"")
 
 
-def judge(request: ExecuteRequest, ending: Ending, files: Logs | None) -> Verdict:
-    """Look at what was kept, judge it, and file the answer if there is one. `files`: None where there are none."""
+def judge(request: ExecuteRequest, ending: Ending, files: Logs | None, hiding: Hiding | None = None) -> Verdict:
+    """Look at what was kept, judge it, and file the answer if there is one. `files`: None where there are none.
+
+    `hiding`: where the job has secrets. Its files are masked; what has to be JSON is judged as it was written."""
     if files is None:
         return verdict(request, ending, NO_ANSWER, b"", {})
-    found = verdict(request, ending, read_answer(request, files), logs.tail(files.stderr, WORDS_MOST), settings())
+    answer, words = read_answer(request, files), logs.tail(files.stderr, WORDS_MOST)
+    if hiding is None:
+        found = verdict(request, ending, answer, words, settings())
+    else:
+        answer = answer._replace(whole=hiding.stdout.whole)
+        found = verdict(request, ending, answer, words, settings(), hiding.mask.text)
     try:
-        if found.answer_bytes:
-            logs.copy(files.stdout, files.answer)
+        return file_answer(request, found, files, answer.whole, hiding) if found.answer_bytes else found
     except OSError as error:
         sentence = f"The answer could not be kept ({error.strerror}). Make room on the disk."
         return Verdict(Reason.RUNNER_BROKE, sentence)
-    return found
+
+
+def file_answer(
+    request: ExecuteRequest, found: Verdict, files: Logs, whole: bytes | None, hiding: Hiding | None
+) -> Verdict:
+    """Keep the answer, and say what was kept. `whole`: as the agent wrote it. Raises OSError."""
+    masked = None
+    if hiding is not None and whole is not None and request.output_format != "text" and found.reason is Reason.OK:
+        try:
+            masked = hiding.answer(whole)
+        except answers.AnswerError as error:
+            found = found._replace(reason=error.reason, error=str(error))
+    if masked is None:
+        logs.copy(files.stdout, files.answer)
+        return found
+    logs.write_all(files.answer, masked)
+    response = cut(masked, min(request.response_bytes, RESPONSE_MOST))
+    return found._replace(response=response, answer_bytes=len(masked))
 
 
 def read_answer(request: ExecuteRequest, files: Logs) -> Answer:
@@ -80,10 +106,16 @@ def read_answer(request: ExecuteRequest, files: Logs) -> Answer:
 
 
 def verdict(
-    request: ExecuteRequest, ending: Ending, answer: Answer, last_words: bytes, found: Mapping[str, str]
+    request: ExecuteRequest,
+    ending: Ending,
+    answer: Answer,
+    last_words: bytes,
+    found: Mapping[str, str],
+    hide: Callable[[str], str] = str,
 ) -> Verdict:
     """`last_words`: the end of the agent's standard error, which is bubblewrap's where init never spoke. `found`: the
-    kernel's settings. The order of the questions is the order of trust: our own causes, then init, then the agent."""
+    kernel's settings. `hide`: what takes secrets out of a sentence, before it is cut. The order of the questions is
+    the order of trust: our own causes, then init, then the agent."""
     report, words = ending.report, last_line(last_words)
     if ending.stuck:
         pids = ", ".join(map(str, ending.stuck))
@@ -97,7 +129,7 @@ def verdict(
     if report.status is None:
         sentence = "The cell's init ended without a report. Look for the kernel's out-of-memory killer in its log."
         return Verdict(Reason.RUNNER_BROKE, sentence)
-    return of_status(request, ending, words) or of_answer(request, answer)
+    return of_status(request, ending, words) or of_answer(request, answer, hide)
 
 
 def no_cell(words: str, found: Mapping[str, str]) -> str:
@@ -154,7 +186,7 @@ def decode_status(status: int | None) -> tuple[int | None, int | None]:
     return os.WEXITSTATUS(status), None
 
 
-def of_answer(request: ExecuteRequest, answer: Answer) -> Verdict:
+def of_answer(request: ExecuteRequest, answer: Answer, hide: Callable[[str], str]) -> Verdict:
     response = cut(answer.head, min(request.response_bytes, RESPONSE_MOST))
     good = Verdict(Reason.OK, response=response, answer_bytes=answer.size)
     if answer.blank and (request.agent.require_answer or request.output_format != "text"):
@@ -162,7 +194,7 @@ def of_answer(request: ExecuteRequest, answer: Answer) -> Verdict:
     if request.output_format == "text":
         return good
     try:
-        answers.check(answer.whole, request.output_schema if request.output_format == "structured" else "")
+        answers.check(answer.whole, request.output_schema if request.output_format == "structured" else "", hide)
     except answers.AnswerError as error:
         return good._replace(reason=error.reason, error=shown(str(error)))
     return good

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from runner import kill, logs
 from runner.channel import Channel
@@ -28,6 +29,10 @@ from shared import wire
 from shared.messages import Limits, Progress
 from shared.reasons import Reason
 
+if TYPE_CHECKING:
+    from runner.hiding import Hiding
+    from shared.masking import Stream
+
 CHUNK = 1 << 16
 PROGRESS_SECONDS = 1.0
 
@@ -36,7 +41,7 @@ class Relay:
     """One cell's loop. `admit` gets what init found and gives init's config; `announce` is called once, when the agent
     runs, with the layers that its process took on itself, and gives what watches over it. Both may raise RefusalError.
     `end_group` ends what is in the cell's cgroup, if it has one; `close` is called when the cell is gone, before the
-    sweep. Times are time.monotonic's."""
+    sweep. `hiding`: what the output passes on its way to the files. Times are time.monotonic's."""
 
     def __init__(
         self,
@@ -50,16 +55,19 @@ class Relay:
         announce: Callable[[tuple[str, ...]], Watchdog],
         end_group: Callable[[], None],
         close: Callable[[], None] = lambda: None,
+        hiding: Hiding | None = None,
     ) -> None:
         self._cell, self._channel, self._files, self._limits = cell, channel, files, limits
         self._admit, self._announce, self._end_group, self._close = admit, announce, end_group, close
         self._watchdog: Watchdog | None = None
         self._report, self._reports = Report(), wire.LineSplitter(MAX_LINE)
         self._cause: Cause | None = None
-        self._output_bytes, self._told_bytes, self._told_at = 0, 0, since
+        self._masked_stdout = hiding.stdout if hiding is not None else None
+        self._masked_stderr = hiding.stderr if hiding is not None else None
+        self._read_bytes, self._output_bytes, self._told_bytes, self._told_at = 0, 0, 0, since
         self._wall, self._setup = since + limits.wall_seconds, since + limits.setup_seconds
         self._rung, self._rung_at = Rung.RUNNING, since
-        self._over, self._heard_at = False, since
+        self._over, self._deaf, self._heard_at = False, False, since
         self._selector = selectors.DefaultSelector()
         self._prompt = Feed(self._selector, cell.pipes.stdin, once=True)
         self._life = Feed(self._selector, cell.pipes.life, once=False)
@@ -116,16 +124,18 @@ class Relay:
             self._rung_at = monotonic()  # from now on only init's own clearing up is waited for
 
     def _take_stdout(self) -> None:
-        self._take_output(self._cell.pipes.stdout, self._files.stdout)
+        self._take_output(self._cell.pipes.stdout, self._files.stdout, self._masked_stdout)
 
     def _take_stderr(self) -> None:
-        self._take_output(self._cell.pipes.stderr, self._files.stderr)
+        self._take_output(self._cell.pipes.stderr, self._files.stderr, self._masked_stderr)
 
-    def _take_output(self, pipe: int, file: int) -> None:
+    def _take_output(self, pipe: int, file: int, stream: Stream | None) -> None:
         data = self._read(pipe)
-        if not data:
-            return
-        self._heard_at = monotonic()
+        if data:
+            self._heard_at = monotonic()
+            self._file(stream.feed(data) if stream else data, file)
+
+    def _file(self, data: bytes, file: int) -> None:
         room = self._limits.output_bytes - self._output_bytes
         try:
             logs.write_all(file, data[:room])
@@ -245,10 +255,12 @@ class Relay:
         if not data:
             with suppress(KeyError):
                 self._selector.unregister(pipe)
+        self._read_bytes += len(data)
         return data
 
     def _stop_listening(self) -> None:
         """Whoever goes on writing waits for ever, which its end does not mind."""
+        self._deaf = True
         for pipe in (self._cell.pipes.stdout, self._cell.pipes.stderr):
             with suppress(KeyError):
                 self._selector.unregister(pipe)
@@ -261,7 +273,13 @@ class Relay:
             (self._cell.pipes.stderr, self._take_stderr),
         ):
             while pipe in self._selector.get_map():
-                before = self._output_bytes
+                before = self._read_bytes
                 take()
-                if self._output_bytes == before:
+                if self._read_bytes == before:
                     break
+        for stream, file in (
+            (self._masked_stdout, self._files.stdout),
+            (self._masked_stderr, self._files.stderr),
+        ):
+            if stream is not None and not self._deaf:
+                self._file(stream.finish(), file)

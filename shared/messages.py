@@ -117,6 +117,18 @@ class AgentSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A value that the job was granted by name: a file of that name in the cell."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    name: str
+    value: str = field(repr=False)
+    variable: str = ""
+    """The agent's variable that has it as well; empty for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecuteRequest:
     """One attempt, whole: the first line on the runner's standard input."""
 
@@ -139,6 +151,8 @@ class ExecuteRequest:
     """An existing directory of the owner's, for this attempt alone."""
     import_paths: tuple[str, ...] = ()
     """Where the runner finds the libraries that judge an answer (its interpreter starts without site)."""
+    secrets: tuple[Secret, ...] = ()
+    """Nobody but the agent is told their values: see `masking.recorded` for what of a request is stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,5 +284,6 @@ def request_from(data: dict[str, Any]) -> ExecuteRequest:
         ),
         "limits": Limits(**data["limits"]),
         "import_paths": tuple(data["import_paths"]),
+        "secrets": tuple(Secret(**secret) for secret in data["secrets"]),
     }
     return ExecuteRequest(**{**data, **nested})

@@ -8,7 +8,7 @@ import os
 import shlex
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -25,6 +25,7 @@ from supervisor.errors import (
 )
 from supervisor.home import Home
 from supervisor.models import CronJob, CronRun, Status
+from supervisor.secretdesk import Records, SecretRecord
 
 MAX_REQUEST = 1 << 20
 MAX_ANSWER = 64 << 20
@@ -44,6 +45,7 @@ class Client:
     def __init__(self, home: Home, timeout_seconds: float = 10.0) -> None:
         self._home = home
         self._timeout = timeout_seconds
+        self.secrets = _Secrets(self._ask, self._baffled)
 
     def list_jobs(self) -> list[CronJob]:
         return [self._job(record) for record in self._array("/v1/jobs")]
@@ -63,7 +65,10 @@ class Client:
         return self._job(self._ask("POST", "/v1/jobs", job))
 
     def edit_job(self, ref: str, changes: dict[str, Any]) -> CronJob:
-        return self._job(self._ask("PATCH", _path("jobs", ref), changes))
+        found = self._ask("PATCH", _path("jobs", ref), changes)
+        if isinstance(found, dict):  # beside the job it may say which grants are gone, as the job itself does
+            found.pop("secrets_dropped", None)
+        return self._job(found)
 
     def pause_job(self, ref: str, reason: str = "", cancel: bool = False) -> CronJob:
         wish = {"reason": reason, "cancel": cancel} if reason or cancel else None
@@ -192,6 +197,31 @@ class Client:
             f"The supervisor of the home {self._home.root} answers in a way that this version does not understand: "
             "stop it and start it again, so that both are of one version."
         )
+
+
+class _Secrets:
+    """A supervisor's secrets. A value travels in the body of a request, and in nothing else."""
+
+    def __init__(self, ask: Callable[..., object], baffled: Callable[[], UnreachableError]) -> None:
+        self._ask, self._baffled = ask, baffled
+
+    def list(self) -> Records:
+        found = self._ask("GET", "/v1/secrets")
+        if not isinstance(found, list):
+            raise self._baffled()
+        return [self._record(record) for record in found]
+
+    def set(self, name: str, value: str) -> SecretRecord:
+        return self._record(self._ask("PUT", _path("secrets", name), {"value": value}))
+
+    def remove(self, name: str, force: bool = False) -> SecretRecord:
+        return self._record(self._ask("DELETE", _path("secrets", name) + ("?force=1" if force else "")))
+
+    def _record(self, found: object) -> SecretRecord:
+        try:
+            return SecretRecord.model_validate_json(json.dumps(found))
+        except ValidationError as error:
+            raise self._baffled() from error
 
 
 class NotRunningError(UnreachableError):

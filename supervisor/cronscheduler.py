@@ -25,6 +25,7 @@ from supervisor.clock import Clock, Moment, SystemClock
 from supervisor.config import Config
 from supervisor.definition import JobDraft, Setting, check_reason, define
 from supervisor.errors import CronwardError, NotFoundError, RefusedError, StoreError, UnreachableError
+from supervisor.grants import secrets_for
 from supervisor.host import Host
 from supervisor.hostzone import host_zone
 from supervisor.jobs import CronStore, new_id
@@ -39,6 +40,8 @@ from supervisor.requests import request_for, throw_away_uid
 from supervisor.revision import revise
 from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler, Wake
+from supervisor.secretdesk import SecretDesk
+from supervisor.secrets import SecretStore
 from supervisor.shown import with_runs
 
 LOCK_WAIT = 5.0
@@ -71,6 +74,7 @@ class CronScheduler:
         self.home, self.config, self.store = store.home, config, store
         self.logger = logger or logging.getLogger("cronward")
         self._executor = executor
+        self.secrets = SecretDesk(self.home, store)
         self.clock = clock or SystemClock()
         self._host = Host.here()
         self._mutex = threading.RLock()
@@ -364,7 +368,9 @@ class CronScheduler:
         try:
             log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             run_as = throw_away_uid(job.id, self.config, taken) if os.geteuid() == 0 else None
-            return request_for(job, run, self.config, log_dir, seconds_left, run_as)
+            # As they are now: an attempt gets the value that was set last.
+            secrets = secrets_for(job, SecretStore(self.home))
+            return request_for(job, run, self.config, log_dir, seconds_left, run_as, secrets)
         except OSError as error:
             raise StoreError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error
 

@@ -16,11 +16,14 @@ from pydantic import ValidationError
 from supervisor.agents import settled
 from supervisor.answerschema import check_schema
 from supervisor.errors import InvalidError
+from supervisor.grants import check_grants, check_set
+from supervisor.home import Home
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
 from supervisor.network import check_network
 from supervisor.occurrences import next_occurrence, schedule_of
 from supervisor.programs import CELL_PATH
 from supervisor.schedule import parse
+from supervisor.secrets import SecretStore
 from supervisor.sentences import sentence
 from supervisor.webhook import WebhookError, check_url
 
@@ -69,7 +72,9 @@ def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
         job = CronJob.model_validate(whole)
     except ValidationError as error:
         raise InvalidError(sentence(error, "job", CronJob)) from None
-    return checked(settle_time(job, setting.host_zone, now), setting)
+    job = checked(settle_time(job, setting.host_zone, now), setting)
+    check_set(job, SecretStore(Home.of(setting.home)))
+    return job
 
 
 def refuse_ours(draft: JobDraft) -> None:
@@ -90,6 +95,7 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     _check_webhooks(job)
     job = _settle_work_dir(job, setting.home)
     check_network(job, setting.permit_host_network)
+    check_grants(job)
     return settled(job)
 
 

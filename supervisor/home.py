@@ -63,6 +63,11 @@ class Home:
         return self.root / "logs"
 
     @property
+    def secrets(self) -> Path:
+        """One file a secret: its value."""
+        return self.root / "secrets"
+
+    @property
     def damaged(self) -> Path:
         """What could not be read and was set aside."""
         return self.root / "damaged"
@@ -85,7 +90,7 @@ class Home:
     def create(self) -> None:
         """Make what is missing and check what is there. Raises RefusedError where it is not safely ours alone."""
         _make_parents(self.root.parent)
-        for directory in (self.root, self.jobs, self.runs, self.logs, self.damaged):
+        for directory in (self.root, self.jobs, self.runs, self.logs, self.secrets, self.damaged):
             own_directory(directory)
         if self.socket.parent != self.root:
             self.create_runtime_directory()

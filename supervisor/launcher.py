@@ -30,6 +30,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from shared.masking import recorded
 from shared.messages import ExecuteRequest, ExecuteResult, RunnerMessage, Stop
 from shared.reasons import Reason
 from shared.wire import MAX_LINE, LineSplitter, ProtocolError, encode
@@ -276,7 +277,7 @@ class Executor:
         line = encode(asdict(request))  # before there is a process to clean up
         log_dir = Path(request.log_dir)
         try:
-            _write(log_dir / "request.json", line)
+            _write(log_dir / "request.json", encode(recorded(request)) if request.secrets else line)
             diagnostics = os.open(log_dir / "runner.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise SpawnError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error

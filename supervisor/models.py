@@ -195,6 +195,8 @@ class CronJob(_Record):
     """What its cell can reach. `host` only where the configuration permits it."""
     allow_hosts: tuple[Annotated[str, StringConstraints(max_length=320)], ...] = ()
     """As `hostrule` reads them."""
+    secrets: tuple[Annotated[str, StringConstraints(max_length=129)], ...] = ()
+    """Granted to it: NAME, or NAME=VARIABLE for the agent's variable of that name as well."""
 
     type: JobType = JobType.LIGHT
     timeout_mins: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 30

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
-from shared.messages import Cell, ExecuteRequest, RunAs
+from shared.messages import Cell, ExecuteRequest, RunAs, Secret
 from supervisor.agents import resolve
 from supervisor.config import Config
 from supervisor.errors import InvalidError
@@ -17,7 +17,13 @@ from supervisor.network import ca_bundle, check_network
 
 
 def request_for(
-    job: CronJob, run: CronRun, config: Config, log_dir: Path, seconds_left: float, run_as: RunAs | None
+    job: CronJob,
+    run: CronRun,
+    config: Config,
+    log_dir: Path,
+    seconds_left: float,
+    run_as: RunAs | None,
+    secrets: tuple[Secret, ...] = (),
 ) -> ExecuteRequest:
     """The request of the run's current attempt. Raises InvalidError when the host lacks what the job needs.
 
@@ -51,6 +57,7 @@ def request_for(
         response_bytes=config.response_bytes,
         log_dir=str(log_dir),
         import_paths=_judging_libraries() if job.output_format is OutputFormat.STRUCTURED else (),
+        secrets=secrets,
     )
 
 

@@ -8,13 +8,17 @@ from pydantic import ValidationError
 
 from supervisor.definition import JobDraft, Setting, checked, refuse_ours, settle_time
 from supervisor.errors import InvalidError
+from supervisor.grants import after_edit, check_set
+from supervisor.home import Home
 from supervisor.models import NEVER, CronJob, OutputFormat
 from supervisor.occurrences import schedule_of
 from supervisor.schedule import parse
+from supervisor.secrets import SecretStore
 from supervisor.sentences import sentence
 
 TIMING = ("cron_expr", "at", "timezone", "dst", "start", "until", "max_runs")
 """What says when a job is due. Where it changes, nothing from before the edit is owed."""
+KEEP = "keep_secrets"
 _ELSEWHERE = {
     "id": "stays the same as long as the job is there",
     "created_by": "stays the same as long as the job is there",
@@ -28,8 +32,10 @@ def revise(
 ) -> CronJob:
     """The job with these changes. Raises InvalidError; then nothing has happened.
 
-    `ran`: how many runs it has had. `settled`: none of its occurrences up to there is owed any more.
+    `ran`: how many runs it has had. `settled`: none of its occurrences up to there is owed any more. `keep_secrets`
+    among the changes confirms the job's grants, which a change of what it does takes away.
     """
+    changes, keep = _confirmed(changes)
     refuse_ours(changes)
     for key in changes:
         if key in _ELSEWHERE:
@@ -48,7 +54,18 @@ def revise(
             )
     if revised.command and not revised.search_path:
         revised = revised.model_copy(update={"search_path": setting.search_path})
-    return checked(revised, setting)
+    revised = after_edit(job, checked(revised, setting), keep=keep or "secrets" in changes)
+    if revised.secrets != job.secrets:
+        check_set(revised, SecretStore(Home.of(setting.home)))
+    return revised
+
+
+def _confirmed(changes: JobDraft) -> tuple[JobDraft, bool]:
+    """The changes of the job itself, and whether they confirm its grants."""
+    keep = changes.get(KEEP, False)
+    if not isinstance(keep, bool):
+        raise InvalidError(f"The field {KEEP!r} is true or false.")
+    return {key: value for key, value in changes.items() if key != KEEP}, keep
 
 
 def _completed(changes: JobDraft) -> JobDraft:

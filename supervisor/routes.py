@@ -12,7 +12,9 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from supervisor.errors import CronwardError, InvalidError
+from supervisor.grants import dropped
 from supervisor.models import CronJob, CronRun, Status
+from supervisor.secretdesk import SecretRecord
 
 MAX_LAST = 100_000
 MAX_DEPTH = 16
@@ -20,9 +22,19 @@ MAX_DIGITS = 40
 _BATCH = 100
 
 
+class Secrets(Protocol):
+    """What people can ask about secrets. No answer holds a value."""
+
+    def list(self) -> Sequence[SecretRecord]: ...
+    def set(self, name: str, value: str) -> SecretRecord: ...
+    def remove(self, name: str, force: bool = False) -> SecretRecord: ...
+
+
 class Desk(Protocol):
     """What people can ask for, wherever it is carried out. A job or run is named by id, beginning of it, or name."""
 
+    @property
+    def secrets(self) -> Secrets: ...
     def list_jobs(self) -> Sequence[CronJob]: ...
     def find_job(self, ref: str) -> CronJob: ...
     def find_runs(self, ref: str | None, last: int | None, status: Status | None) -> Sequence[CronRun]: ...
@@ -212,7 +224,10 @@ def _remove_job(asked: Asked) -> Answer:
 
 
 def _edit_job(asked: Asked) -> Answer:
-    return _job(200, asked.desk.edit_job(asked.ref, read_body(asked.body)))
+    before = asked.desk.find_job(asked.ref)
+    edited = asked.desk.edit_job(asked.ref, read_body(asked.body))
+    lost = dropped(before, edited)
+    return _one(200, edited.model_dump(mode="json") | ({"secrets_dropped": lost} if lost else {}))
 
 
 def _pause_job(asked: Asked) -> Answer:
@@ -247,6 +262,25 @@ def _show_run(asked: Asked) -> Answer:
 
 def _cancel_run(asked: Asked) -> Answer:
     return _run(202, asked.desk.cancel_run(asked.ref))
+
+
+def _list_secrets(asked: Asked) -> Answer:
+    return _one(200, [record.model_dump(mode="json") for record in asked.desk.secrets.list()])
+
+
+def _set_secret(asked: Asked) -> Answer:
+    given = read_body(asked.body)
+    value = given.get("value")
+    if set(given) != {"value"} or not isinstance(value, str):
+        raise InvalidError('The body that sets a secret is {"value": TEXT}.')
+    return _one(200, asked.desk.secrets.set(asked.ref, value).model_dump(mode="json"))
+
+
+def _remove_secret(asked: Asked) -> Answer:
+    _only(asked.query, "force")
+    if asked.query.get("force", "1") != "1":
+        raise InvalidError("The parameter force is 1, or left out.")
+    return _one(200, asked.desk.secrets.remove(asked.ref, "force" in asked.query).model_dump(mode="json"))
 
 
 def _reload(asked: Asked) -> Answer:
@@ -292,6 +326,8 @@ _ROUTES: Mapping[tuple[str, ...], Mapping[str, Verb]] = {
     ("v1", "runs"): {"GET": _list_runs},
     ("v1", "runs", "*"): {"GET": _show_run},
     ("v1", "runs", "*", "cancel"): {"POST": _cancel_run},
+    ("v1", "secrets"): {"GET": _list_secrets},
+    ("v1", "secrets", "*"): {"PUT": _set_secret, "DELETE": _remove_secret},
     ("v1", "ps"): {"GET": _live},
     ("v1", "stop"): {"POST": _stop},
     ("v1", "reload"): {"POST": _reload},

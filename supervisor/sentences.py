@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 SHOWN = 80
 PROBLEMS = 5
 _LONG_BITS = 1024
-HIDDEN = frozenset({"prompt", "output_schema", "response", "error", "env", "upstream_proxy"})
+HIDDEN = frozenset({"prompt", "output_schema", "response", "error", "env", "upstream_proxy", "secrets"})
 """Fields whose values are never repeated: an error text is not where a prompt or an answer belongs."""
 
 

@@ -36,6 +36,8 @@ def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     if given.command is not None:
         fields |= search_path()
     fields |= reach(given.network, given.allow_host or ())
+    if given.secret:
+        fields["secrets"] = [] if given.secret == [NONE] else list(given.secret)
     return fields | output(given.output_format, given.output_schema) | _late(given) | _life(given, now) | _told(given)
 
 

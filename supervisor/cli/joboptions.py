@@ -43,6 +43,13 @@ class JobOptions:
     work_dir: Annotated[Text, typer.Option(metavar="DIR", help="The directory that the agent works in.")] = None
     network: NetworkName = None
     allow_host: AllowedHosts = None
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A secret that it gets, as a file; NAME=VARIABLE: as both. none: take back. Repeatable.",
+        ),
+    ] = None
     type: Annotated[
         Text, typer.Option(metavar="TYPE", help="Limits: light, medium, resource-intensive. Default: light.")
     ] = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from supervisor.cli import render
+from supervisor.cli import render, secrets
 from supervisor.cli.joboptions import Grouped, JobOptions, with_job_options
 from supervisor.cli.options import AsJson, JobRef
 from supervisor.cli.place import Place, place_of
@@ -50,6 +50,7 @@ def add(
     with place.desk() as desk:
         added = desk.add_job(fields)
     told(place, added.id, "Added", as_json)
+    secrets.warn_of_values(place, added)
 
 
 @with_job_options
@@ -60,9 +61,14 @@ def edit(
     refresh_program: Annotated[
         bool, typer.Option("--refresh-program", help="Look its program up anew, on your PATH of now.")
     ] = False,
+    keep_secrets: Annotated[
+        bool, typer.Option("--keep-secrets", help="Leave it its secrets, whatever is changed of what it does.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Change a job. It is checked whole first; a run that is going on keeps what it started with.
+
+    A change of what it does, sees or reaches takes its secrets away, unless --keep-secrets is given.
 
     \b
     Example: cronward edit morning --cron '30 7 * * mon-fri'
@@ -77,8 +83,12 @@ def edit(
     if not changes:
         raise InvalidError("Nothing is to be changed: give at least one option; `cronward edit --help` lists them.")
     with place.desk() as desk:
-        edited = desk.edit_job(job, changes)
+        before = desk.find_job(job)
+        edited = desk.edit_job(job, changes | ({"keep_secrets": True} if keep_secrets else {}))
     told(place, edited.id, "Changed", as_json)
+    if "secrets" not in changes:
+        secrets.tell_dropped(place, before, edited, ask=not as_json)
+    secrets.warn_of_values(place, edited)
 
 
 def list_jobs(ctx: typer.Context, as_json: AsJson = False) -> None:

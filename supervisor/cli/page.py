@@ -204,6 +204,8 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
         yield "program", "\n".join(_program(job.program))
     if job.work_dir:
         yield "works in", job.work_dir
+    if job.secrets:
+        yield "secrets", ", ".join(job.secrets)
     yield "network", f"{job.network}: {', '.join(job.allow_hosts)}" if job.allow_hosts else job.network
     retrying = (
         f"{job.retries} retries, the first after {format_duration(timedelta(microseconds=job.retry_delay // 1000))}"

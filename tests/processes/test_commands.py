@@ -247,11 +247,13 @@ def test_the_originals_defaults_are_its_own(cronward: Command) -> None:
 def test_every_command_has_help_with_an_example(cronward: Command) -> None:
     out = cronward().out
     commands = re.findall(r"^  ([a-z][a-z-]+)  ", out[out.index("Commands:") :], re.MULTILINE)
-    assert len(commands) == 22
+    assert len(commands) == 23
     for name in commands:
         said = cronward(name, "--help")
         assert said.code == 0
-        assert name == "cron" or f"Example: cronward {name}" in said.out
+        assert name in ("cron", "secret") or f"Example: cronward {name}" in said.out
+    for name in ("set", "list", "remove"):
+        assert f"Example: cronward secret {name}" in cronward("secret", name, "--help").out
 
 
 def test_a_wrong_option_points_to_the_help(cronward: Command) -> None:

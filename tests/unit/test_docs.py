@@ -18,6 +18,7 @@ TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 # A look-ahead, so that in `systemd-cat -t cronward cronward supervise` the second one is found too.
 COMMAND = re.compile(r"\bcronward (?=([a-z][\w-]*)(?: ([a-z][\w-]*))?([^|;&\n]*))")
 QUOTED = re.compile(r"""'[^']*('|$)|"[^"]*("|$)""")
+GROUPS = ("cron", "secret")
 OPTION = re.compile(r"(?<!\S)--?[a-z][a-z-]*")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -44,7 +45,7 @@ def commands(code: list[str]) -> Iterator[tuple[list[str], set[str]]]:
     for line in code:
         for first, second, rest in COMMAND.findall(line):
             if first != "cronward":
-                yield ([first, second] if first == "cron" else [first]), set(OPTION.findall(QUOTED.sub("", rest)))
+                yield ([first, second] if first in GROUPS else [first]), set(OPTION.findall(QUOTED.sub("", rest)))
 
 
 PROGRAM = typer.main.get_command(app)

@@ -1,0 +1,71 @@
+"""What people do with secrets: set, list, remove. No answer here ever holds a value."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from supervisor.errors import NotFoundError, RefusedError
+from supervisor.grants import grants_of
+from supervisor.home import Home
+from supervisor.jobs import CronStore
+from supervisor.secrets import SecretStore
+
+Labels = dict[str, list[str]]
+
+
+class SecretRecord(BaseModel):
+    """A secret as it is shown: everything but its value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    set_at: AwareDatetime | None = None
+    """None: it is granted, and not set (any more)."""
+    jobs: tuple[str, ...] = ()
+    """Those that are granted it, by name where they have one, else by id."""
+
+
+Records = list[SecretRecord]  # inside the class, `list` is what people ask for
+
+
+class SecretDesk:
+    """The secrets of one home, and the jobs that have them."""
+
+    def __init__(self, home: Home, jobs: CronStore) -> None:
+        self._store, self._jobs = SecretStore(home), jobs
+
+    def list(self) -> Records:
+        """All that are set, and all that are granted."""
+        granted = self._granted()
+        return [self._record(name, granted) for name in sorted({*self._store.names(), *granted})]
+
+    def set(self, name: str, value: str) -> SecretRecord:
+        """Store or replace a value; attempts that start from now on get it. Raises InvalidError, StoreError."""
+        self._store.set(name, value)
+        return self._record(name, self._granted())
+
+    def remove(self, name: str, force: bool = False) -> SecretRecord:
+        """Delete a value. Raises NotFoundError, and RefusedError while jobs have it, unless `force`: their runs fail
+        then, until it is set again or their grant is taken back."""
+        record = self._record(name, self._granted())
+        if record.set_at is None:
+            raise NotFoundError(f"There is no secret {name[:64]!r}. `cronward secret list` shows those there are.")
+        if record.jobs and not force:
+            jobs = ", ".join(record.jobs)
+            raise RefusedError(f"The secret {name} is granted to: {jobs}. Take it from them first, or use --force.")
+        self._store.remove(name)
+        return record
+
+    def _record(self, name: str, granted: Labels) -> SecretRecord:
+        try:
+            set_at = self._store.set_at(name)
+        except NotFoundError:
+            set_at = None
+        return SecretRecord(name=name, set_at=set_at, jobs=tuple(granted.get(name, ())))
+
+    def _granted(self) -> Labels:
+        found: Labels = {}
+        for job in self._jobs.list():
+            for grant in grants_of(job):
+                found.setdefault(grant.name, []).append(job.label)
+        return found
