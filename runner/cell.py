@@ -8,9 +8,8 @@ to mount on becomes read-only.
 from __future__ import annotations
 
 from runner.host import INIT, Access, Host, Interpreter
-from runner.refusal import RefusalError
+from runner.refusal import Reason, RefusalError
 from shared.messages import PROXIED, Bind, ExecuteRequest, Limits
-from shared.reasons import Reason
 
 HOME = "/home/agent"
 SCRATCH = f"{HOME}/scratch"

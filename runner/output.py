@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Mapping
 from errno import E2BIG, EACCES, ENOENT, ENOEXEC, ENOTDIR
-from typing import NamedTuple
 
 from runner import answers, logs
 from runner.ending import Ending
@@ -17,6 +16,7 @@ from runner.logs import Logs
 from runner.repair import repair, settings
 from shared.messages import ExecuteRequest, ExecuteResult, Layer, Usage
 from shared.reasons import Reason
+from shared.record import NamedTuple
 
 SIGNALS = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE"}
 SIGNALS |= {14: "ALRM", 15: "TERM", 24: "XCPU", 25: "XFSZ", 31: "SYS"}

@@ -11,7 +11,6 @@ import os
 import selectors
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from time import monotonic
 
 from runner import kill, logs
@@ -27,6 +26,7 @@ from runner.watchdog import Watchdog
 from shared import wire
 from shared.messages import Limits, Progress
 from shared.reasons import Reason
+from shared.record import asdict
 
 CHUNK = 1 << 16
 PROGRESS_SECONDS = 1.0

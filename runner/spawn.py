@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Sequence
-from typing import NamedTuple
 
 from runner.channel import FIRST_FREE
-from runner.refusal import RefusalError
-from shared.reasons import Reason
+from runner.refusal import Reason, RefusalError
+from shared.record import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # What Python ignores; an ignored signal would stay ignored in bubblewrap and in everything below it.
 SIGPIPE, SIGXFSZ = 13, 25
