@@ -82,7 +82,9 @@ class Attempt:
         found = host.look(request)
         cell.check(request, found, files.state)
         outlet = self._outlet()
-        spawned = spawn(cell.arguments(request, found), cell.files(request), [outlet.inside] if outlet else [])
+        spawned = spawn(
+            cell.arguments(request, found), cell.files(request, found.init), [outlet.inside] if outlet else []
+        )
         from runner import kill, layers
         from runner.relay import Relay
         from runner.tally import Tally

@@ -154,7 +154,7 @@ def arguments(request: ExecuteRequest, host: Host) -> list[str]:
         *_system(host),
         *_own(size),
         *_interpreter(host.interpreter),
-        *("--ro-bind", host.init, INIT),
+        *("--ro-bind-data", str(FIRST_FILE + len(files(request)) - 1), INIT),
         *_granted(request, host),
         *_placed(request),
         *_closed(host.interpreter),
@@ -216,9 +216,9 @@ def _closed(interpreter: Interpreter) -> list[str]:
     return [part for path in (*interpreter.hidden, "/") for part in ("--remount-ro", path)]
 
 
-def files(request: ExecuteRequest) -> list[str]:
-    """What is in the files, in the order of their descriptors from FIRST_FILE on."""
-    return [*FILES.values(), *request.agent.files.values()]
+def files(request: ExecuteRequest, init: bytes = b"") -> list[bytes]:
+    """What is in the files, in the order of their descriptors from FIRST_FILE on; `init` is the last."""
+    return [*(text.encode() for text in (*FILES.values(), *request.agent.files.values())), init]
 
 
 def door(request: ExecuteRequest) -> int:
