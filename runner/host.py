@@ -53,7 +53,7 @@ class Interpreter(NamedTuple):
 
 
 class Host(NamedTuple):
-    """`shown` are the system's paths, `links` its symbolic links with their targets, `init` the bytecode of that file."""
+    """`shown` are the system's paths, `links` its symbolic links with their targets, `init` its bytecode."""
 
     bwrap_version: tuple[int, ...]
     shown: tuple[str, ...]

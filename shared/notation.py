@@ -40,7 +40,8 @@ def _scanner() -> Callable[[str, int], tuple[object, int]] | None:
 
 def _encoder() -> Callable[[object, int], tuple[str, ...]] | None:
     try:
-        return make_encoder({}, _unknown, encode_basestring_ascii, None, ":", ",", False, False, False)
+        # No dict of what is being written: one that outlives a failed line would find circles where there are none.
+        return make_encoder(None, _unknown, encode_basestring_ascii, None, ":", ",", False, False, False)
     except TypeError:
         return None
 

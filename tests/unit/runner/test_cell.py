@@ -122,9 +122,9 @@ def test_made_up_files_come_by_the_descriptors_that_spawn_deals() -> None:
 def test_an_agents_files_are_bound_read_only_after_what_was_granted() -> None:
     asked = wanted(work_dir="/srv/app", files={"/srv/app/schema.json": "{}"})
     argv = cell.arguments(asked, HOST)
-    number, path = triples(argv, "--ro-bind-data")[0]
+    number, path = triples(argv, "--ro-bind-data")[-1]
     assert (path, cell.files(asked)[int(number) - cell.FIRST_FILE]) == ("/srv/app/schema.json", b"{}")
-    assert argv.index("--ro-bind-data") > argv.index("--bind")
+    assert argv.index(path) > argv.index("--bind")
 
 
 @pytest.mark.parametrize(
