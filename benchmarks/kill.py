@@ -19,25 +19,29 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.measuring import interleaved, ratio, request, show
+from runner import host
 from shared.reasons import Reason
 from supervisor.cronscheduler import make_executor
 from supervisor.launcher import Executor
 
 MOST = 3.0
 SIZES = (1, 20)
-ESCAPED = 'i=0; while [ $i -lt "$1" ]; do (setsid sleep 98765 &); i=$((i+1)); done; exec sleep 98765'
-PLAIN = 'i=0; while [ $i -lt "$1" ]; do sleep 98765 & i=$((i+1)); done; echo ready; wait'
+# An interpreter each, because an agent is not a small process, and most of a death is giving back its memory.
+SLEEPER = "import time; time.sleep(98765)"
+ESCAPED = 'i=0; while [ $i -lt "$1" ]; do (setsid "$2" -ISc "$3" &); i=$((i+1)); done; exec "$2" -ISc "$3"'
+PLAIN = 'i=0; while [ $i -lt "$1" ]; do "$2" -ISc "$3" & i=$((i+1)); done; echo ready; exec "$2" -ISc "$3"'
 
 
-def killpg(processes: int) -> float:
+def killpg(processes: int, settle: float) -> float:
     """Until every process of the group has ended, by its pidfd."""
-    argv = ["/bin/sh", "-c", PLAIN, "sh", str(processes)]
+    argv = ["/bin/sh", "-c", PLAIN, "sh", str(processes), host.interpreter().executable, SLEEPER]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True) as leader:
         assert leader.stdout is not None
         assert leader.stdout.readline() == b"ready\n"
         pids = [int(pid) for pid in Path(f"/proc/{leader.pid}/task/{leader.pid}/children").read_text().split()]
         assert len(pids) == processes
         pidfds = [os.pidfd_open(pid) for pid in (leader.pid, *pids)]
+        time.sleep(settle)
         began = time.perf_counter()
         os.killpg(leader.pid, signal.SIGKILL)
         leader.wait()
@@ -52,7 +56,7 @@ def killpg(processes: int) -> float:
 def deadline(executor: Executor, processes: int, wall: float) -> float:
     """As the runner has it on its record: `duration` ends when nothing of the tree is left."""
     with tempfile.TemporaryDirectory(prefix="cronward-bench-") as folder:
-        argv = ("/bin/sh", "-c", ESCAPED, "sh", str(processes))
+        argv = ("/bin/sh", "-c", ESCAPED, "sh", str(processes), host.interpreter().executable, SLEEPER)
         result = executor.execute(request(Path(folder), *argv, wall_seconds=wall, grace_seconds=5.0))
     assert result.reason is Reason.TIMEOUT_WALL, result.error
     if result.usage is not None and result.usage.processes_peak > processes:
@@ -72,7 +76,7 @@ def main() -> None:
         executor = make_executor(Path(home))
         for processes in SIZES:
             questions[f"ours {processes}"] = partial(deadline, executor, processes, parsed.wall)
-            questions[f"floor {processes}"] = partial(killpg, processes)
+            questions[f"floor {processes}"] = partial(killpg, processes, parsed.wall)
         asked = interleaved(questions, parsed.rounds)
     rows = [
         ratio(f"a tree of {n + 1} processes", asked.median[f"ours {n}"], asked.median[f"floor {n}"], MOST)

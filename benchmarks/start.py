@@ -51,11 +51,8 @@ class Attempts:
         self._latest: dict[str, float] = {}
 
     def ask(self) -> float:
-        before = usage()
         with tempfile.TemporaryDirectory(prefix="cronward-bench-") as folder, asyncio.Runner() as on:
             self._latest = on.run(self._attempt(Path(folder)))
-        ours, children = (now - then for now, then in zip(usage(), before, strict=True))
-        self._latest |= {"our CPU": ours, "its CPU": children}
         return self._latest["gone"]
 
     def told(self, what: str) -> float:
@@ -71,13 +68,14 @@ class Attempts:
             if isinstance(news, Gone):
                 over.set_result(news)
 
-        began = time.perf_counter()
+        before, began = usage(), time.perf_counter()
         self._executor.spawn(wanted, hear, loop)
         at["spawn"] = time.perf_counter()
         gone = await over
         assert gone.result is not None, gone.fault
         assert gone.result.reason is Reason.OK, gone.result.error
-        return {name: (when - began) * 1000 for name, when in at.items()}
+        ours, children = (now - then for now, then in zip(usage(), before, strict=True))
+        return {name: (when - began) * 1000 for name, when in at.items()} | {"our CPU": ours, "its CPU": children}
 
 
 def usage() -> tuple[float, float]:

@@ -60,7 +60,8 @@ class Relay:
         self._wall, self._setup = since + limits.wall_seconds, since + limits.setup_seconds
         self._rung, self._rung_at = Rung.RUNNING, since
         self._over, self._heard_at = False, since
-        self._selector = selectors.DefaultSelector()
+        # Epoll takes whole milliseconds, rounded up: a deadline would come half of one late. We hold few descriptors.
+        self._selector = selectors.SelectSelector()
         self._prompt = Feed(self._selector, cell.pipes.stdin, once=True)
         self._life = Feed(self._selector, cell.pipes.life, once=False)
         self._watch(cell.pidfd, self._bwrap_ended)
