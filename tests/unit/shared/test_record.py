@@ -42,6 +42,14 @@ class Theirs:
         return 2 * self.size
 
 
+@record.record_class(frozen=True, slots=True, kw_only=True)
+class Twin:
+    """With a layer's fields, and yet no layer."""
+
+    name: str
+    detail: str
+
+
 class Pair(record.Row):
     """A named tuple of ours."""
 
@@ -82,6 +90,7 @@ def test_a_record_is_made_whole_or_not_at_all_and_never_changes() -> None:
     assert one.size == 1
     assert Ours(size=1).names is not Ours(size=1).names
     assert len({RunAs(uid=1, gid=1), RunAs(uid=1, gid=1), RunAs(uid=1, gid=2)}) == 2
+    assert Layer(name="a", detail="b") != Twin(name="a", detail="b")
     for flag in ("frozen", "slots", "kw_only"):
         with pytest.raises(TypeError):
             record.record_class(**{"frozen": True, "slots": True, "kw_only": True, flag: False})
