@@ -21,7 +21,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 NO_REQUEST, ABANDONED = 3, 4
 
@@ -42,9 +45,8 @@ def main() -> NoReturn:
         refuse(f"The request cannot be read: {error}")
 
     # Only now what costs. A request that is taken early is answered early: Ready before the rest is loaded.
-    from dataclasses import asdict
-
     from shared.messages import VERSION, Ready, request_from
+    from shared.record import asdict
 
     try:
         request = request_from(data)

@@ -6,28 +6,30 @@ import os
 import resource
 import sys
 import time
-from dataclasses import asdict, replace
-from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn
 
-from runner import cell, drop, host, kernel, kill, layers, logs
-from runner.channel import Channel
-from runner.ending import Cause, Ending
-from runner.leaf import Leaf
-from runner.logs import Logs
-from runner.refusal import RefusalError
-from runner.report import Report
+# Only what is needed until bubblewrap is started. All else is imported while it builds the cell, on another core.
+from runner import cell, drop, host, kernel, logs
+from runner.refusal import Reason, RefusalError
 from runner.spawn import spawn
 from shared import wire
-from shared.messages import PROXIED, ExecuteRequest, Layer, Started
-from shared.reasons import Reason
+from shared.messages import PROXIED, Started
+from shared.record import asdict, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import NoReturn
+
+    from runner.channel import Channel
+    from runner.ending import Ending
     from runner.hiding import Hiding
+    from runner.leaf import Leaf
+    from runner.logs import Logs
     from runner.outlet import Outlet
     from runner.seccomp import Filter
     from runner.traffic import Seen
     from runner.watchdog import Watchdog
+    from shared.messages import ExecuteRequest, Layer
 
 # Exit codes; 3 is __main__'s. The result tells everything, these only whether there is one.
 SAID, ABANDONED, UNSAID = 0, 4, 5
@@ -55,13 +57,20 @@ class Attempt:
         try:
             self._files = logs.open_logs(self._request.log_dir, proxied=self._request.cell.network in PROXIED)
             # Root's to write to, so before root is left behind.
-            self._leaf = Leaf(self._request.cell.cgroup) if self._request.cell.cgroup else None
+            self._leaf = self._open_leaf(self._request.cell.cgroup)
             self._dropped = drop.take_ordinary_ids(self._request)
             self._bind_to_supervisor()
             ending = self._relay(self._files)
         except RefusalError as refusal:
-            ending = Ending(Report(), Cause(refusal.reason, refusal.sentence))
+            ending = _refused(refusal.reason, refusal.sentence)
         self._finish(ending)
+
+    def _open_leaf(self, path: str | None) -> Leaf | None:
+        if path is None:
+            return None
+        from runner.leaf import Leaf
+
+        return Leaf(path)
 
     def _bind_to_supervisor(self) -> None:
         """Die with it, and hide from others of our uid. Asked for first and checked then: it may be dead already."""
@@ -75,8 +84,10 @@ class Attempt:
         found = host.look(request)
         cell.check(request, found, files.state)
         outlet = self._outlet()
-        spawned = spawn(cell.arguments(request, found), cell.files(request), [outlet.inside] if outlet else [])
-        # While bubblewrap builds the cell, on another core.
+        spawned = spawn(
+            cell.arguments(request, found), cell.files(request, found.init), [outlet.inside] if outlet else []
+        )
+        from runner import kill, layers
         from runner.relay import Relay
         from runner.tally import Tally
 
@@ -121,7 +132,7 @@ class Attempt:
         return Hiding(self._request)
 
     def _filter(self) -> Filter:
-        from runner import seccomp
+        from runner import kill, seccomp
         from runner.denied import Policy
 
         machine = os.uname().machine
@@ -178,5 +189,14 @@ class Attempt:
         """What nobody caught, as the interpreter's excepthook: nothing is left, and the fault is ours."""
         sys.excepthook = sys.__excepthook__
         sys.excepthook(kind, error, trace)
+        from runner import kill
+
         kill.sweep()
-        self._finish(Ending(Report(), Cause(Reason.RUNNER_BROKE, f"The runner broke ({kind.__name__}: {error}).")))
+        self._finish(_refused(Reason.RUNNER_BROKE, f"The runner broke ({kind.__name__}: {error})."))
+
+
+def _refused(reason: Reason, sentence: str) -> Ending:
+    from runner.ending import Cause, Ending
+    from runner.report import Report
+
+    return Ending(Report(), Cause(reason, sentence))

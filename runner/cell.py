@@ -8,9 +8,8 @@ to mount on becomes read-only.
 from __future__ import annotations
 
 from runner.host import INIT, Access, Host, Interpreter
-from runner.refusal import RefusalError
+from runner.refusal import Reason, RefusalError
 from shared.messages import PROXIED, Bind, ExecuteRequest, Limits
-from shared.reasons import Reason
 
 HOME = "/home/agent"
 SCRATCH = f"{HOME}/scratch"
@@ -179,7 +178,7 @@ def arguments(request: ExecuteRequest, host: Host) -> list[str]:
         *_own(size),
         *_linked(request),
         *_interpreter(host.interpreter),
-        *("--ro-bind", host.init, INIT),
+        *("--ro-bind-data", str(FIRST_FILE + len(files(request)) - 1), INIT),
         *_granted(request, host),
         *_placed(request),
         *_given(request),
@@ -265,9 +264,11 @@ def _given(request: ExecuteRequest) -> list[str]:
     ]
 
 
-def files(request: ExecuteRequest) -> list[str]:
-    """What is in the files, in the order of their descriptors from FIRST_FILE on."""
-    return [*FILES.values(), *request.agent.files.values(), *(secret.value for secret in request.secrets)]
+def files(request: ExecuteRequest, init: bytes = b"") -> list[bytes]:
+    """What is in the files, in the order of their descriptors from FIRST_FILE on; `init` is the last."""
+    secrets = (secret.value for secret in request.secrets)
+    texts = (*FILES.values(), *request.agent.files.values(), *secrets)
+    return [*(text.encode("utf-8", "surrogateescape") for text in texts), init]
 
 
 def door(request: ExecuteRequest) -> int:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-from typing import Any
 
 from shared import wire
+from shared.record import Any
 
 # Out of the way of the numbers that a cell's descriptors get (see spawn).
 FIRST_FREE = 64

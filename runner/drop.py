@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 
-from runner import host, mounts
-from runner.refusal import RefusalError
+from runner import host
+from runner.refusal import Reason, RefusalError
 from shared.messages import ExecuteRequest
-from shared.reasons import Reason
 
 
 def needed_paths(request: ExecuteRequest) -> list[str]:
@@ -33,6 +32,8 @@ def take_ordinary_ids(request: ExecuteRequest) -> bool:
         return False
     if run_as is None or run_as.uid <= 0 or run_as.gid <= 0:
         raise RefusalError(Reason.BAD_DEFINITION, "No agent runs as root. Name an ordinary user and group to run it.")
+    from runner import mounts
+
     try:
         mounts.stage(needed_paths(request), run_as.uid, run_as.gid)
         os.setgroups([])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from runner.report import Report
 from shared.reasons import Reason
+from shared.record import NamedTuple
 
 
 class Cause(NamedTuple):

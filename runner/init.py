@@ -1,6 +1,6 @@
 """PID 1 of the cell: starts the agent, reaps what is orphaned, and takes everything with it when it goes.
 
-Run by path and alone (nothing of ours can be imported here), as `python -I -S init.py`. Descriptor 3 is the life pipe:
+Run by path and alone (nothing of ours can be imported here), as `python -I -S init.pyc`. Descriptor 3 is the life pipe:
 the runner holds its only write end, so its end means that the runner is gone or wants the cell gone, and when PID 1
 exits the kernel kills whatever else lives in the namespace. Descriptor 4 takes reports to the runner.
 
@@ -20,7 +20,6 @@ own start costs.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import select
@@ -86,6 +85,8 @@ def claim_descriptors(door: int) -> None:
 
 def hide_memory() -> None:
     """The agent has our uid: without this it could read our memory and reopen our descriptors through /proc/1."""
+    import ctypes
+
     if ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise SystemExit("init: prctl(PR_SET_DUMPABLE) failed")
 
@@ -125,6 +126,8 @@ def limit(entry: bytes) -> None:
 
 def filter_calls(program: bytes) -> None:
     """Hand the kernel a seccomp program, for this process and all that come from it. Raises OSError."""
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     code = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog, on machines that are all little-endian: how many instructions of eight bytes, and where.
@@ -296,8 +299,9 @@ def main() -> NoReturn:
         sys.exit("init: this is not PID 1 of a cell; nothing was started")
     door = int(sys.argv[1]) if len(sys.argv) > 1 else REPORT
     claim_descriptors(door)
-    hide_memory()
     say_hello()
+    # While the runner answers: there is nobody yet to hide from.
+    hide_memory()
     config = read_config()
     if door != REPORT:
         open_door(door)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
-
 from runner.refusal import RefusalError
 from runner.sizes import size
 from runner.watchdog import PERIOD
 from shared.messages import Cell, ExecuteRequest, Layer, Limits, Network
 from shared.reasons import Reason
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from runner.seccomp import Filter
 
 NAMESPACES = {

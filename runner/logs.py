@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
-from runner.refusal import RefusalError
-from shared.reasons import Reason
+from runner.refusal import Reason, RefusalError
+from shared.record import NamedTuple
 
 NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_RDWR
 CHUNK = 1 << 16

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from time import monotonic
-from typing import NamedTuple
 
 from runner import kernel
+from shared.record import NamedTuple
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")

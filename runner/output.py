@@ -6,19 +6,20 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Mapping
 from errno import E2BIG, EACCES, ENOENT, ENOEXEC, ENOTDIR
-from typing import TYPE_CHECKING, NamedTuple
 
-from runner import answers, logs
+from runner import logs
 from runner.ending import Ending
 from runner.logs import Logs
 from runner.repair import repair, settings
 from shared.messages import ExecuteRequest, ExecuteResult, Layer, Usage
 from shared.reasons import Reason
+from shared.record import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from runner.hiding import Hiding
 
 SIGNALS = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE"}
@@ -27,6 +28,8 @@ SIGKILL, SIGXCPU, SIGXFSZ = 9, 24, 25
 INIT_AND_AGENT = 2
 WORDS_MOST = 4096
 ERROR_MOST = 300
+# A longer answer is not judged as JSON.
+JSON_MOST = 1 << 20
 # A response is one field of one line of the protocol, and each of its bytes may take six there.
 RESPONSE_MOST = 128 << 10
 START_FAILURES = {
@@ -84,6 +87,8 @@ def file_answer(
     """Keep the answer, and say what was kept. `whole`: as the agent wrote it. Raises OSError."""
     masked = None
     if hiding is not None and whole is not None and request.output_format != "text" and found.reason is Reason.OK:
+        from runner import answers
+
         try:
             masked = hiding.answer(whole)
         except answers.AnswerError as error:
@@ -101,7 +106,7 @@ def read_answer(request: ExecuteRequest, files: Logs) -> Answer:
     size = os.fstat(files.stdout).st_size
     # A character more than is kept, so that the cut is seen to lie inside one.
     head = logs.head(files.stdout, min(request.response_bytes, RESPONSE_MOST) + 4)
-    short = request.output_format != "text" and size <= answers.JSON_MOST
+    short = request.output_format != "text" and size <= JSON_MOST
     return Answer(size, logs.is_blank(files.stdout), head, logs.head(files.stdout, size) if short else None)
 
 
@@ -193,6 +198,8 @@ def of_answer(request: ExecuteRequest, answer: Answer, hide: Callable[[str], str
         return good._replace(reason=Reason.EMPTY_ANSWER, error="The agent ended well but gave no answer.")
     if request.output_format == "text":
         return good
+    from runner import answers
+
     try:
         answers.check(answer.whole, request.output_schema if request.output_format == "structured" else "", hide)
     except answers.AnswerError as error:
@@ -212,7 +219,7 @@ def last_line(words: bytes) -> str:
 
 def shown(text: str, most: int = ERROR_MOST) -> str:
     """Safe for a terminal and a log, and short: what does not print, bidirectional marks too, is written out."""
-    escaped = re.sub(r"[^ -~]", lambda found: found[0] if found[0].isprintable() else ascii(found[0])[1:-1], text)
+    escaped = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
     return escaped if len(escaped) <= most else f"{escaped[: most - 1]}…"
 
 

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from shared.reasons import Reason
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shared.reasons import Reason as Reason
+else:
+
+    class _Reason:
+        """The reasons, for those who refuse: most runs need none, and an enum's import is a tenth of a run's start."""
+
+        def __getattr__(self, name: str) -> object:
+            from shared.reasons import Reason
+
+            return getattr(Reason, name)
+
+    Reason = _Reason()
 
 
 class RefusalError(Exception):

@@ -11,9 +11,7 @@ import os
 import selectors
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from runner import kill, logs
 from runner.channel import Channel
@@ -28,7 +26,9 @@ from runner.watchdog import Watchdog
 from shared import wire
 from shared.messages import Limits, Progress
 from shared.reasons import Reason
+from shared.record import asdict
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runner.hiding import Hiding
     from shared.masking import Stream
@@ -68,7 +68,8 @@ class Relay:
         self._wall, self._setup = since + limits.wall_seconds, since + limits.setup_seconds
         self._rung, self._rung_at = Rung.RUNNING, since
         self._over, self._deaf, self._heard_at = False, False, since
-        self._selector = selectors.DefaultSelector()
+        # Epoll takes whole milliseconds, rounded up: a deadline would come half of one late. We hold few descriptors.
+        self._selector = selectors.SelectSelector()
         self._prompt = Feed(self._selector, cell.pipes.stdin, once=True)
         self._life = Feed(self._selector, cell.pipes.life, once=False)
         self._watch(cell.pidfd, self._bwrap_ended)

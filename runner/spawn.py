@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Sequence
-from typing import NamedTuple
 
 from runner.channel import FIRST_FREE
-from runner.refusal import RefusalError
-from shared.reasons import Reason
+from runner.refusal import Reason, RefusalError
+from shared.record import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # What Python ignores; an ignored signal would stay ignored in bubblewrap and in everything below it.
 SIGPIPE, SIGXFSZ = 13, 25
@@ -31,7 +33,7 @@ class Spawned(NamedTuple):
     pipes: Pipes
 
 
-def spawn(argv: list[str], files: list[str], more: Sequence[int] = ()) -> Spawned:
+def spawn(argv: list[str], files: Sequence[bytes], more: Sequence[int] = ()) -> Spawned:
     """`files`: what bubblewrap places, by descriptor; `more`: descriptors that come after those, `high` ones, closed
     here. Raises RefusalError where it cannot be started."""
     theirs: list[int] = []
@@ -46,7 +48,7 @@ def spawn(argv: list[str], files: list[str], more: Sequence[int] = ()) -> Spawne
 
     # In the order of their numbers: 0, 1, 2, LIFE, REPORT, and then the files.
     pipes = Pipes(stdin=writing(), stdout=reading(), stderr=reading(), life=writing(), report=reading())
-    theirs += [_filled(text) for text in files]
+    theirs += [_filled(content) for content in files]
     theirs += more
     try:
         pid = os.posix_spawn(
@@ -80,10 +82,10 @@ def high(descriptor: int) -> int:
     return moved
 
 
-def _filled(text: str) -> int:
+def _filled(content: bytes) -> int:
     """A file in memory, because a pipe takes only 64 KiB before somebody reads it."""
     descriptor = os.memfd_create("cronward", os.MFD_CLOEXEC)
     with open(descriptor, "wb", closefd=False) as file:
-        file.write(text.encode())
+        file.write(content)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return high(descriptor)

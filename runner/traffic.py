@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import NamedTuple
 
 from runner.output import Verdict, shown
 from shared.messages import Traffic
 from shared.reasons import Reason
+from shared.record import NamedTuple
 
 READ_MOST = 16 << 20
 NAMED_MOST = 5

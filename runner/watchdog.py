@@ -6,7 +6,6 @@ Where a cgroup counts memory the kernel enforces that limit, and only what it do
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from runner.ending import Cause, Used
 from runner.kill import Rung
@@ -14,6 +13,7 @@ from runner.meter import Sample
 from runner.sizes import size
 from shared.messages import Limits
 from shared.reasons import Reason
+from shared.record import NamedTuple
 
 # One process writes a GiB in half a second: at 100 ms it passes its limit by 200 MiB at most, at 500 ms by 600.
 PERIOD = 0.1

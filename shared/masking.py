@@ -10,10 +10,10 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import Any
 
 from shared.messages import ExecuteRequest
+from shared.record import asdict
 
 LINE_LEAST = 16
 """Bytes. A shorter line of a value of several lines is too ordinary to be looked for by itself."""

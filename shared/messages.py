@@ -1,16 +1,17 @@
 """What supervisor and runner say to each other, one JSON object a line (see `wire`).
 
-Plain dataclasses: the runner pays for nothing beyond the standard library, and the supervisor validates the same
-classes strictly through pydantic, which reads `__pydantic_config__`. Sizes are bytes and times seconds unless a name
-says otherwise.
+Dataclasses, by way of `record`: they cost a runner next to nothing, and the supervisor validates the same classes
+strictly through pydantic, which reads `__pydantic_config__`. Sizes are bytes and times seconds unless a name says
+otherwise.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from shared.record import Any, ClassVar, Literal, dataclass, field
 
-from shared.reasons import Reason
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from shared.reasons import Reason
 
 VERSION = 1
 Strictness = dict[str, object]
@@ -123,9 +124,12 @@ class Secret:
     __pydantic_config__: ClassVar[Strictness] = STRICT
 
     name: str
-    value: str = field(repr=False)
+    value: str
     variable: str = ""
     """The agent's variable that has it as well; empty for none."""
+
+    def __repr__(self) -> str:
+        return f"Secret(name={self.name!r}, variable={self.variable!r})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

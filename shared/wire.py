@@ -7,8 +7,8 @@ from the middle of one (asyncio's readline hands out such fragments; measured).
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from shared.notation import dumps, loads
+from shared.record import Any
 
 MAX_LINE = 1 << 20
 
@@ -19,7 +19,7 @@ class ProtocolError(Exception):
 
 def encode(message: dict[str, Any]) -> bytes:
     """One line, ASCII only, so that a log of it is safe to show. Raises ProtocolError when it is too long."""
-    line = json.dumps(message, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
+    line = dumps(message).encode("ascii") + b"\n"
     if len(line) > MAX_LINE:
         raise ProtocolError(f"a message of {len(line)} bytes is longer than a line may be ({MAX_LINE}).")
     return line
@@ -28,7 +28,7 @@ def encode(message: dict[str, Any]) -> bytes:
 def decode(line: bytes) -> dict[str, Any]:
     """The object on one line. Raises ProtocolError on anything that is not one."""
     try:
-        message = json.loads(line)
+        message = loads(line)
     except (ValueError, RecursionError) as error:  # deep nesting, bad UTF-8 and huge integers end here as well
         raise ProtocolError(f"a line of {len(line)} bytes is not JSON: {error}") from None
     if not isinstance(message, dict):

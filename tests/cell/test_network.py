@@ -187,7 +187,7 @@ def test_the_bytes_of_a_run_are_limited(log_dir: Path) -> None:
 def test_nothing_of_the_proxy_is_in_the_cell(log_dir: Path) -> None:
     script = "ls /proc/$$/fd; ls /run/cronward; cat /proc/[0-9]*/comm | grep -c python; env | grep -ci proxy"
     result = execute(request(log_dir, "sh", "-c", script, cell=allowing("api.example.com")))
-    assert result["response"].split() == ["0", "1", "2", "init.py", "1", "9"]
+    assert result["response"].split() == ["0", "1", "2", "init.pyc", "1", "9"]
     assert result["left_behind"] == 0
 
 

@@ -46,7 +46,7 @@ def test_a_secret_is_a_file_and_perhaps_a_variable_for_the_agent_alone(log_dir: 
 
 def test_an_attempt_without_secrets_has_no_place_for_them(log_dir: Path) -> None:
     said = execute(request(log_dir, "/bin/sh", "-c", "ls /run/cronward; env | grep -c SECRET || true"))
-    assert said["response"] == "init.py\n0\n"
+    assert said["response"] == "init.pyc\n0\n"
 
 
 def test_what_the_agent_writes_is_masked_wherever_it_is_kept(log_dir: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_job_gets_what_it_was_granted_and_nothing_of_it_is_kept_or_told(tmp_pa
         (run,), (other,) = home.ended(job["id"]), home.ended(plain["id"])
         mark = "[secret TOKEN]"
         assert run["response"] == f"TOKEN\n700 1000\n{mark}\n{mark}\n\nSay {mark}.", run
-        assert other["response"].startswith("\ninit.py\n")
+        assert other["response"].startswith("\ninit.pyc\n")
         assert "canary" not in other["response"]
         assert "SECRETS" not in other["response"]
         eventually(lambda: told.requests)

@@ -81,7 +81,7 @@ def test_the_state_of_cronward_and_run_are_not_there(log_dir: Path) -> None:
         "cronward",
         "",
         "/run/cronward:",
-        "init.py",
+        "init.pyc",
     ]
 
 
@@ -200,7 +200,7 @@ def test_a_path_to_show_that_is_not_there_is_a_bad_definition(log_dir: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "target", ["/usr", "/", "/proc", "/proc/x", "/tmp", "/etc", "/dev/x", "/run/cronward/init.py", "x", "/opt/../etc"]
+    "target", ["/usr", "/", "/proc", "/proc/x", "/tmp", "/etc", "/dev/x", "/run/cronward/init.pyc", "x", "/opt/../etc"]
 )
 def test_nothing_takes_the_place_of_the_cells_own(log_dir: Path, tmp_path: Path, target: str) -> None:
     result = execute(request(log_dir, "true", binds=(Bind(source="/usr/share", target=target),)))

@@ -21,7 +21,7 @@ HOST = Host(
     shown=("/usr", "/etc/ssl/certs"),
     links=(("/bin", "usr/bin"), ("/lib64", "usr/lib64")),
     interpreter=Interpreter("/opt/py/bin/python3", ("/opt/py",), ("/opt/py/lib/python3.11/site-packages",)),
-    init="/app/runner/init.py",
+    init=b"bytecode",
     work_dir=Access.WRITE,
     real={"/srv/app": "/srv/app", "/weights": "/data/weights", "/opt/py": "/opt/py"},
 )
@@ -49,7 +49,7 @@ def test_a_way_out_is_one_more_descriptor_for_init_and_nothing_else() -> None:
     for network in PROXIED:
         asked = wanted(cell=Cell(network=network, allow_hosts=("127.0.0.1:80",)), files={"/opt/a": ""})
         argv = cell.arguments(asked, HOST)
-        assert argv[-1] == str(cell.FIRST_FILE + len(cell.FILES) + 1)
+        assert argv[-1] == str(cell.FIRST_FILE + len(cell.FILES) + 2)
         assert "--share-net" not in argv
     assert closed[-1] == INIT
     assert "HTTPS_PROXY" not in cell.environment(wanted(), "/")
@@ -89,8 +89,10 @@ def test_mounts_are_an_allow_list() -> None:
         ("/usr", "/usr"),
         ("/etc/ssl/certs", "/etc/ssl/certs"),
         ("/opt/py", "/opt/py"),
-        ("/app/runner/init.py", "/run/cronward/init.py"),
     ]
+    number = argv[argv.index(INIT) - 1]
+    assert argv[argv.index(INIT) - 2] == "--ro-bind-data"
+    assert cell.files(wanted(), HOST.init)[int(number) - cell.FIRST_FILE] == HOST.init
     assert triples(argv, "--bind") == [("/srv/app", "/srv/app")]
     assert triples(argv, "--symlink") == [("usr/bin", "/bin"), ("usr/lib64", "/lib64"), ("../tmp", "/var/tmp")]
 
@@ -139,9 +141,9 @@ def test_made_up_files_come_by_the_descriptors_that_spawn_deals() -> None:
 def test_an_agents_files_are_bound_read_only_after_what_was_granted() -> None:
     asked = wanted(work_dir="/srv/app", files={"/srv/app/schema.json": "{}"})
     argv = cell.arguments(asked, HOST)
-    number, path = triples(argv, "--ro-bind-data")[0]
-    assert (path, cell.files(asked)[int(number) - cell.FIRST_FILE]) == ("/srv/app/schema.json", "{}")
-    assert argv.index("--ro-bind-data") > argv.index("--bind")
+    number, path = triples(argv, "--ro-bind-data")[-1]
+    assert (path, cell.files(asked)[int(number) - cell.FIRST_FILE]) == ("/srv/app/schema.json", b"{}")
+    assert argv.index(path) > argv.index("--bind")
 
 
 @pytest.mark.parametrize(
