@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from supervisor.agents import check_agent
 from supervisor.answerschema import check_schema
 from supervisor.errors import InvalidError
+from supervisor.isolation import check_isolation
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
 from supervisor.network import check_network
 from supervisor.occurrences import next_occurrence, schedule_of
@@ -45,6 +46,7 @@ class Setting:
     default_agent: str
     new_id: Callable[[], str]
     permit_host_network: bool = False
+    permit_no_isolation: bool = False
 
 
 def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
@@ -55,6 +57,8 @@ def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
         whole["agent"] = "command"
     if draft.get("allow_hosts") and "network" not in draft:
         whole["network"] = "allow"
+    if draft.get("isolation") == "none" and "network" not in draft:
+        whole["network"] = "host"
     try:
         job = CronJob.model_validate(whole)
     except ValidationError as error:
@@ -80,7 +84,8 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     _check_webhooks(job)
     job = _settle_work_dir(job, setting.home)
     check_agent(job)
-    check_network(job, setting.permit_host_network)
+    check_isolation(job, setting.permit_no_isolation)
+    check_network(job, setting.permit_host_network or job.isolation == "none")
     return job
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.messages import Layer, Network, Traffic, Usage
+from shared.messages import Isolation, Layer, Network, Traffic, Usage
 from shared.reasons import Reason
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -164,6 +164,8 @@ class CronJob(_Record):
     """For the agent `command`: a word list, split as a shell would, run without one."""
     model: str = ""
 
+    isolation: Isolation = "required"
+    """Whether it may run where the whole cell cannot be had. `none` only where the configuration permits it."""
     network: Network = "none"
     """What its cell can reach. `host` only where the configuration permits it."""
     allow_hosts: tuple[Annotated[str, StringConstraints(max_length=320)], ...] = ()

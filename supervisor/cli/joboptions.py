@@ -43,6 +43,9 @@ class JobOptions:
     work_dir: Annotated[Text, typer.Option(metavar="DIR", help="The directory that the agent works in.")] = None
     network: NetworkName = None
     allow_host: AllowedHosts = None
+    isolation: Annotated[
+        Text, typer.Option(metavar="HOW", help="The whole cell, or what: required (default), best-effort, none.")
+    ] = None
     type: Annotated[
         Text, typer.Option(metavar="TYPE", help="Limits: light, medium, resource-intensive. Default: light.")
     ] = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from shared.messages import Layer
 from supervisor.cli import policies
 from supervisor.cli.escape import shortened
 from supervisor.cli.place import Place
@@ -116,7 +117,7 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
         count = f"{went.connections} connection{'s' * (went.connections != 1)}, {went.denied} of them denied"
         yield "network", f"{count}; {size(went.bytes_up)} up, {size(went.bytes_down)} down"
     if run.layers:
-        yield "cell", "\n".join(f"{layer.name}: {layer.detail}" if layer.detail else layer.name for layer in run.layers)
+        yield "cell", "\n".join(map(_layer, run.layers))
     if run.log_dir:
         yield "files", run.log_dir
 
@@ -133,6 +134,11 @@ def when(job: CronJob) -> str:
     if job.at is not None:
         return f"at {stamp(job.at)}"
     return job.cron_expr
+
+
+def _layer(layer: Layer) -> str:
+    name = layer.name if layer.held else f"NOT HELD {layer.name}"
+    return f"{name}: {layer.detail}" if layer.detail else name
 
 
 def _job_row(place: Place, job: CronJob, whole: bool) -> list[Cell | str]:
@@ -200,6 +206,7 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
         yield "command", job.command
     if job.work_dir:
         yield "works in", job.work_dir
+    yield "isolation", job.isolation
     yield "network", f"{job.network}: {', '.join(job.allow_hosts)}" if job.allow_hosts else job.network
     retrying = (
         f"{job.retries} retries, the first after {format_duration(timedelta(microseconds=job.retry_delay // 1000))}"
