@@ -10,8 +10,9 @@ from dataclasses import asdict, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
 
-from runner import cell, drop, host, kernel, kill, layers, logs
+from runner import drop, kernel, kill, layers, logs
 from runner.channel import Channel
+from runner.confinement import Confinement, confine
 from runner.ending import Cause, Ending
 from runner.leaf import Leaf
 from runner.logs import Logs
@@ -42,6 +43,7 @@ class Attempt:
         self._files: Logs | None = None
         self._layers: tuple[Layer, ...] = ()
         self._leaf: Leaf | None = None
+        self._confined: Confinement | None = None
         self._dropped = False
 
     def run(self) -> NoReturn:
@@ -70,32 +72,27 @@ class Attempt:
 
     def _relay(self, files: Logs) -> Ending:
         request = self._request
-        found = host.look(request)
-        cell.check(request, found, files.state)
+        confined = self._confined = confine(request, files.state)
         outlet = self._outlet()
-        spawned = spawn(cell.arguments(request, found), cell.files(request), [outlet.inside] if outlet else [])
+        spawned = spawn(confined.arguments, confined.files, [outlet.inside] if outlet else [])
         # While bubblewrap builds the cell, on another core.
         from runner.relay import Relay
         from runner.tally import Tally
 
         if outlet is not None:
             outlet.start(files.network)
-        filtering = self._filter()
-        ours = host.namespaces(layers.NAMESPACES)
-
+        filtering = self._filter(confined)
         tally = Tally(request.limits, self._leaf)
 
         def admit(hello: dict[str, str]) -> bytes:
-            layers.check(hello, ours, request.cell.network)
+            self._layers = confined.held(hello, dropped=self._dropped)
             # Not --info-fd: bubblewrap dies of writing there to a runner that is gone, and its inner half never ends.
-            tally.begin(next(iter(kill.children(spawned.pid)), 0), spawned.pid)
-            uid = os.geteuid() if self._dropped else None
-            self._layers = layers.held(hello, ours, found.bwrap_version, uid, request)
+            tally.begin(*confined.init(spawned.pid))
             self._layers += layers.counted(request.limits, by_cgroup=self._leaf is not None)
-            return cell.config(request, found, filtering.program)
+            return confined.config(filtering.program)
 
         def announce(said: tuple[str, ...]) -> Watchdog:
-            self._layers += layers.filtered(said, filtering)
+            self._layers += layers.taken(said, filtering, confined.rules)
             self._channel.say(asdict(Started(pid=tally.init, layers=self._layers)))
             return tally.watchdog()
 
@@ -112,15 +109,11 @@ class Attempt:
         )
         return tally.settle(relay.run(request.prompt.encode("utf-8", "replace")))
 
-    def _filter(self) -> Filter:
+    def _filter(self, confined: Confinement) -> Filter:
         from runner import seccomp
-        from runner.denied import Policy
 
         machine = os.uname().machine
-        # In the host's network its abstract sockets are in reach, so there are none at all.
-        unix_sockets = self._request.cell.network != "host"
-        policy = Policy(memory_counted=self._leaf is not None, unix_sockets=unix_sockets)
-        filtering = seccomp.build(policy, machine)
+        filtering = seccomp.build(confined.policy(memory_counted=self._leaf is not None), machine)
         if filtering is None:
             sentence = f"The system calls of a {machine} cannot be filtered. Use a 64-bit x86_64 or aarch64 host."
             kill.sweep()

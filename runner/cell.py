@@ -7,7 +7,10 @@ to mount on becomes read-only.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from runner.host import INIT, Access, Host, Interpreter
+from runner.landlock import Ruleset
 from runner.refusal import RefusalError
 from shared.messages import PROXIED, Bind, ExecuteRequest, Limits
 from shared.reasons import Reason
@@ -260,9 +263,9 @@ def rlimits(limits: Limits, *, in_cgroup: bool = False) -> dict[str, tuple[int, 
     return found
 
 
-def config(request: ExecuteRequest, host: Host, seccomp: bytes = b"") -> bytes:
+def config(request: ExecuteRequest, host: Host, seccomp: bytes = b"", rules: Ruleset | None = None) -> bytes:
     """What init is told over its pipe: NUL-ended `key=value` fields, an empty one last (see `init.parse_config`).
-    `seccomp`: the program that filters the agent's system calls; empty for none."""
+    `seccomp`: the program that filters the agent's system calls; empty for none. `rules`: Landlock's, if any."""
     cwd = start_directory(request, host)
     limited = rlimits(request.limits, in_cgroup=request.cell.cgroup is not None)
     fields = [
@@ -270,6 +273,12 @@ def config(request: ExecuteRequest, host: Host, seccomp: bytes = b"") -> bytes:
         *(f"argv={argument}" for argument in request.agent.argv),
         *(f"env={name}={value}" for name, value in environment(request, cwd).items()),
         *(f"rlimit={name}:{soft}:{hard}" for name, (soft, hard) in limited.items()),
+        *(rules.fields() if rules is not None else []),
         *([f"seccomp={seccomp.hex()}"] if seccomp else []),
     ]
+    return encoded(fields)
+
+
+def encoded(fields: Iterable[str]) -> bytes:
+    """As init reads them: each ended by a NUL, an empty one last."""
     return b"".join(field.encode("utf-8", "surrogateescape") + b"\0" for field in fields) + b"\0"

@@ -1,0 +1,47 @@
+"""The whole cell, as an attempt uses it: bubblewrap makes it, init proves it, two filters stand behind it."""
+
+from __future__ import annotations
+
+import os
+
+from runner import cell, host, kernel, kill, landlock, layers
+from runner.denied import Policy
+from runner.landlock import Ruleset
+from shared.messages import ExecuteRequest, Layer
+
+
+class Namespaced:
+    """Raises RefusalError where request and host do not fit together."""
+
+    def __init__(self, request: ExecuteRequest, state: str) -> None:
+        self._request, self._host = request, host.look(request)
+        cell.check(request, self._host, state)
+        self._ours = host.namespaces(layers.NAMESPACES)
+        self._landlock = kernel.landlock_version()
+        self.arguments, self.files = cell.arguments(request, self._host), cell.files(request)
+        self.rules: Ruleset | None = landlock.in_cell(self.arguments, self._landlock)
+
+    def policy(self, *, memory_counted: bool) -> Policy:
+        """What the agent may not ask of the kernel."""
+        # In the host's network its abstract sockets are in reach, so there are none at all.
+        return Policy(memory_counted=memory_counted, unix_sockets=self._request.cell.network != "host")
+
+    def init(self, pid: int) -> tuple[int, int]:
+        """The pid of init, and that of its parent. `pid`: what was spawned."""
+        return next(iter(kill.children(pid)), 0), pid
+
+    def held(self, hello: dict[str, str], *, dropped: bool) -> tuple[Layer, ...]:
+        """What holds by init's word. Raises RefusalError where that is not enough."""
+        layers.check(hello, self._ours, self._request.cell.network)
+        uid = os.geteuid() if dropped else None
+        found = layers.held(hello, self._ours, self._host.bwrap_version, uid, self._request)
+        if self.rules is None:
+            found += (Layer(name="landlock", detail=landlock.absent(self._landlock), held=False),)
+        return found
+
+    def config(self, program: bytes) -> bytes:
+        """What init is told. `program`: the filter of system calls."""
+        return cell.config(self._request, self._host, program, self.rules)
+
+    def clear(self) -> None:
+        """Nothing: all that was made for it was in memory, and gone with it."""
