@@ -36,7 +36,7 @@ def careless(path: Path, leak: Path) -> str:
     keep = 'for word; do shift; if [ "$word" = / ] && [ "$last" = --remount-ro ]; then word=/usr; fi; set -- "$@" "$word"; last=$word; done'  # noqa: E501
     path.write_text(
         f'#!/bin/sh\n[ "$1" = --version ] && exec {BWRAP} --version\n{keep}\nexec {BWRAP} --bind {leak} /leak "$@"\n'
-    )  # noqa: E501
+    )
     path.chmod(0o755)
     return str(path)
 
@@ -94,7 +94,7 @@ def test_where_it_is_offered_and_cannot_be_had_no_agent_is_started(log_dir: Path
         source.replace(
             "CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444", "CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 9444"
         )
-    )  # noqa: E501
+    )
     assert broken.read_text() != source
     broken.chmod(0o644)
     wrapper = tmp_path / "bwrap"
