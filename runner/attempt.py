@@ -74,7 +74,8 @@ class Attempt:
         request = self._request
         confined = self._confined = confine(request, files.state)
         outlet = self._outlet()
-        spawned = spawn(confined.arguments, confined.files, [outlet.inside] if outlet else [])
+        more = confined.descriptors(outlet.inside) if outlet else []
+        spawned = spawn(confined.arguments, confined.files, more)
         # While bubblewrap builds the cell, on another core.
         from runner.relay import Relay
         from runner.tally import Tally
@@ -82,7 +83,7 @@ class Attempt:
         if outlet is not None:
             outlet.start(files.network)
         filtering = self._filter(confined)
-        tally = Tally(request.limits, self._leaf)
+        tally = Tally(request.limits, self._leaf, apart=confined.apart)
 
         def admit(hello: dict[str, str]) -> bytes:
             self._layers = confined.held(hello, dropped=self._dropped)
@@ -92,7 +93,7 @@ class Attempt:
             return confined.config(filtering.program)
 
         def announce(said: tuple[str, ...]) -> Watchdog:
-            self._layers += layers.taken(said, filtering, confined.rules)
+            self._layers += confined.taken(said, filtering)
             self._channel.say(asdict(Started(pid=tally.init, layers=self._layers)))
             return tally.watchdog()
 
@@ -110,10 +111,8 @@ class Attempt:
         return tally.settle(relay.run(request.prompt.encode("utf-8", "replace")))
 
     def _filter(self, confined: Confinement) -> Filter:
-        from runner import seccomp
-
         machine = os.uname().machine
-        filtering = seccomp.build(confined.policy(memory_counted=self._leaf is not None), machine)
+        filtering = confined.filter(machine, memory_counted=self._leaf is not None)
         if filtering is None:
             sentence = f"The system calls of a {machine} cannot be filtered. Use a 64-bit x86_64 or aarch64 host."
             kill.sweep()
@@ -137,6 +136,8 @@ class Attempt:
         seen = self._traffic()
         if seen is not None:
             verdict = seen.judged(verdict)
+        if self._confined is not None:
+            self._confined.clear()
         told = output.result(self._request, ending, verdict, self._layers, elapsed)
         result = asdict(replace(told, traffic=seen.traffic if seen is not None else None))
         if self._files is not None:

@@ -58,7 +58,7 @@ CLOSED = ("/dev", "/proc", "/run/cronward", "/sys")
 
 def check(request: ExecuteRequest, host: Host, state: str) -> None:
     """Raise RefusalError where request and host do not fit together. `state`: the real path of cronward's own files."""
-    if host.bwrap_version < OLDEST_BWRAP:
+    if host.bwrap_version and host.bwrap_version < OLDEST_BWRAP:
         found = ".".join(map(str, host.bwrap_version))
         raise RefusalError(
             Reason.SANDBOX_UNAVAILABLE,

@@ -7,20 +7,26 @@ from typing import TYPE_CHECKING, Protocol
 from runner.namespaced import Namespaced
 
 if TYPE_CHECKING:
-    from runner.denied import Policy
     from runner.landlock import Ruleset
+    from runner.seccomp import Filter
     from shared.messages import ExecuteRequest, Layer
 
 
 class Confinement(Protocol):
-    """What an attempt asks of it, in this order. Each may raise RefusalError; `clear` when nothing lives any more."""
+    """What an attempt asks of it, in this order. Each may raise RefusalError; `clear` when nothing lives any more.
 
+    `apart`: whether the run has a user namespace, in which the kernel counts its processes alone."""
+
+    apart: bool
     arguments: list[str]
     files: list[str]
     rules: Ruleset | None
 
-    def policy(self, *, memory_counted: bool) -> Policy:
-        """What the agent may not ask of the kernel."""
+    def descriptors(self, inside: int) -> list[int]:
+        """What init is to inherit of the way out. `inside`: the end of the proxy's door that is for the cell."""
+
+    def filter(self, machine: str, *, memory_counted: bool) -> Filter | None:
+        """The filter of system calls for the agent; None where there is none for this machine."""
 
     def init(self, pid: int) -> tuple[int, int]:
         """The pid of init, and that of its parent. `pid`: what was spawned."""
@@ -31,10 +37,21 @@ class Confinement(Protocol):
     def config(self, program: bytes) -> bytes:
         """What init is told. `program`: the filter of system calls."""
 
+    def taken(self, said: tuple[str, ...], filtering: Filter) -> tuple[Layer, ...]:
+        """What holds of what the agent's process took on itself, by its own word."""
+
     def clear(self) -> None:
         """Remove what was made for it."""
 
 
 def confine(request: ExecuteRequest, state: str) -> Confinement:
     """`state`: the real path of cronward's own files. Raises RefusalError where the job needs more than there is."""
-    return Namespaced(request, state)
+    if request.cell.isolation == "required":
+        return Namespaced(request, state)
+    from runner import namespaces
+    from runner.fallback import Fallback, Unconfined
+
+    if request.cell.isolation == "none":
+        return Unconfined(request, state, "none, as the job asks")
+    why = namespaces.missing(request.cell.bwrap)
+    return Fallback(request, state, why) if why else Namespaced(request, state)

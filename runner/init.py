@@ -30,6 +30,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from typing import NoReturn
+
+    from runner.subreaper import Tree
 else:
     import _signal
 
@@ -269,15 +271,32 @@ def signal_all(number: int) -> None:
         return
 
 
-def finish(status: int) -> NoReturn:
+class Namespace:
+    """What PID 1 is to end: whatever else is in here. Where there is no such namespace, `subreaper` has another one."""
+
+    def count(self) -> int:
+        return count_others()
+
+    def signal(self, number: int) -> None:
+        signal_all(number)
+
+    def end(self) -> None:
+        """Kill and reap."""
+        signal_all(_signal.SIGKILL)
+        try:
+            while True:
+                os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+    def abandon(self) -> None:
+        """Nothing: when PID 1 goes the kernel ends the rest."""
+
+
+def finish(status: int, reach: Namespace | Tree) -> NoReturn:
     """Report the end, then kill and reap the others: what they used counts as well."""
-    say("exited", status, count_others())
-    signal_all(_signal.SIGKILL)
-    try:
-        while True:
-            os.waitpid(-1, 0)
-    except ChildProcessError:
-        pass
+    say("exited", status, reach.count())
+    reach.end()
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     say("usage", int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6), usage.ru_maxrss)
     os._exit(0)
@@ -301,7 +320,7 @@ def say_start(said: bytes) -> None:
     say(f"failed {failure}" if failed else f"started{held}")
 
 
-def watch(agent: int, trouble: int, wakeup: int) -> NoReturn:
+def watch(agent: int, trouble: int, wakeup: int, reach: Namespace | Tree) -> NoReturn:
     poll = select.poll()
     for descriptor in (LIFE, trouble, wakeup):
         poll.register(descriptor, select.POLLIN)
@@ -311,10 +330,11 @@ def watch(agent: int, trouble: int, wakeup: int) -> NoReturn:
         if LIFE in ready:
             data = os.read(LIFE, 4096)
             if not data:
+                reach.abandon()
                 os._exit(0)
             numbers, orders = parse_signals(orders + data)
             for number in numbers:
-                signal_all(number)
+                reach.signal(number)
         status = reap(agent) if wakeup in ready and os.read(wakeup, 4096) else None
         # An agent that has ended has closed this descriptor too, whether or not this turn of poll saw it.
         if not begun and (trouble in ready or status is not None):
@@ -324,7 +344,7 @@ def watch(agent: int, trouble: int, wakeup: int) -> NoReturn:
                 poll.unregister(trouble)
                 say_start(said)
         if status is not None:
-            finish(status)
+            finish(status, reach)
 
 
 def notice(_number: int, _frame: object) -> None:
@@ -335,7 +355,11 @@ def main() -> NoReturn:
     if os.getpid() != 1:
         # Elsewhere a signal to all would go to all of the user's processes.
         sys.exit("init: this is not PID 1 of a cell; nothing was started")
-    door = int(sys.argv[1]) if len(sys.argv) > 1 else REPORT
+    serve(Namespace(), int(sys.argv[1]) if len(sys.argv) > 1 else REPORT)
+
+
+def serve(reach: Namespace | Tree, door: int) -> NoReturn:
+    """From the first word to the last one. `door`: REPORT itself where there is no way out."""
     claim_descriptors(door)
     hide_memory()
     say_hello()
@@ -351,7 +375,7 @@ def main() -> NoReturn:
     # with it, which looks like our fault and is tried again.
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     agent, trouble = start_agent(config)
-    watch(agent, trouble, wakeup)
+    watch(agent, trouble, wakeup, reach)
 
 
 if __name__ == "__main__":

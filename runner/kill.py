@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 from enum import IntEnum
+
+from runner import tree
 
 SIGTERM, SIGKILL = 15, 9
 # How long init may take to end a cell whose processes are all killed; measured: a millisecond.
@@ -50,12 +51,9 @@ def sweep(within: float = SWEEP_SECONDS) -> list[int]:
     """
     until = time.monotonic() + within
     while reap():
-        left = children(os.getpid())
         if time.monotonic() > until:
-            return left or [0]
-        for pid in left:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, SIGKILL)
+            return children(os.getpid()) or [0]
+        tree.kill_below(os.getpid())
         # Only ever after a kill -9 of bubblewrap; there is no event for "some grandchild became a child".
         time.sleep(0.002)
     return []

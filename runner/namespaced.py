@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from runner import cell, host, kernel, kill, landlock, layers
-from runner.denied import Policy
 from runner.landlock import Ruleset
 from shared.messages import ExecuteRequest, Layer
+
+if TYPE_CHECKING:
+    from runner.seccomp import Filter
 
 
 class Namespaced:
     """Raises RefusalError where request and host do not fit together."""
+
+    apart = True
 
     def __init__(self, request: ExecuteRequest, state: str) -> None:
         self._request, self._host = request, host.look(request)
@@ -21,10 +26,17 @@ class Namespaced:
         self.arguments, self.files = cell.arguments(request, self._host), cell.files(request)
         self.rules: Ruleset | None = landlock.in_cell(self.arguments, self._landlock)
 
-    def policy(self, *, memory_counted: bool) -> Policy:
-        """What the agent may not ask of the kernel."""
+    def descriptors(self, inside: int) -> list[int]:
+        """What init is to inherit of the way out: the door, through which it sends a listener made in the cell."""
+        return [inside]
+
+    def filter(self, machine: str, *, memory_counted: bool) -> Filter | None:
+        """The filter of system calls for the agent; None where there is none for this machine."""
+        from runner import seccomp
+        from runner.denied import Policy
+
         # In the host's network its abstract sockets are in reach, so there are none at all.
-        return Policy(memory_counted=memory_counted, unix_sockets=self._request.cell.network != "host")
+        return seccomp.build(Policy(memory_counted, unix_sockets=self._request.cell.network != "host"), machine)
 
     def init(self, pid: int) -> tuple[int, int]:
         """The pid of init, and that of its parent. `pid`: what was spawned."""
@@ -42,6 +54,10 @@ class Namespaced:
     def config(self, program: bytes) -> bytes:
         """What init is told. `program`: the filter of system calls."""
         return cell.config(self._request, self._host, program, self.rules)
+
+    def taken(self, said: tuple[str, ...], filtering: Filter) -> tuple[Layer, ...]:
+        """What holds of what the agent's process took on itself."""
+        return layers.taken(said, filtering, self.rules)
 
     def clear(self) -> None:
         """Nothing: all that was made for it was in memory, and gone with it."""
