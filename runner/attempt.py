@@ -73,7 +73,7 @@ class Attempt:
     def _relay(self, files: Logs) -> Ending:
         request = self._request
         confined = self._confined = confine(request, files.state)
-        outlet = self._outlet()
+        outlet = self._outlet(confined)
         more = confined.descriptors(outlet.inside) if outlet else []
         spawned = spawn(confined.arguments, confined.files, more)
         # While bubblewrap builds the cell, on another core.
@@ -119,12 +119,12 @@ class Attempt:
             raise RefusalError(Reason.SANDBOX_UNAVAILABLE, sentence)
         return filtering
 
-    def _outlet(self) -> Outlet | None:
+    def _outlet(self, confined: Confinement) -> Outlet | None:
         if self._request.cell.network not in PROXIED:
             return None
         from runner.outlet import Outlet
 
-        return Outlet(self._request)
+        return Outlet(self._request, None if confined.apart else os.geteuid())
 
     def _finish(self, ending: Ending) -> NoReturn:
         """Nothing of the tree is left: judge, keep, say, end."""
