@@ -178,7 +178,8 @@ OF_OTHERS = (
     Call("ioprio_set", (251, 30), Rule(EPERM, NoneOf(0, (1, 2))), Rule(EPERM, NoneOf(1, (0,)))),
 )
 
-# What the processes of one user share by numbers and names that are not files. As on a kernel without it.
+# What the processes of one user share by numbers and names that are not files, as on a kernel without it; and names of
+# files in directories that Landlock would not list.
 SHARED: Mapping[str, Numbers] = {
     "shmget": (29, 194),
     "shmat": (30, 196),
@@ -193,10 +194,11 @@ SHARED: Mapping[str, Numbers] = {
     "msgctl": (71, 187),
     "mq_open": (240, 180),
     "mq_unlink": (241, 181),
+    "inotify_add_watch": (254, 27),
 }
 
-# What Landlock lets a process do to each file of its user whose path it knows: modes, owners, times, attributes, and
-# being told of what happens there. An open file it may change: to open it Landlock was asked.
+# What Landlock lets a process do to each file of its user whose path it knows: modes, owners, times, attributes. Those
+# of an open file it may change: to open it Landlock was asked.
 BY_PATH: Mapping[str, Numbers] = {
     "chmod": (90, None),
     "fchmodat": (268, 53),
@@ -214,7 +216,6 @@ BY_PATH: Mapping[str, Numbers] = {
     "setxattrat": (463, 463),
     "removexattrat": (466, 466),
     "file_setattr": (469, 469),
-    "inotify_add_watch": (254, 27),
 }
 
 # Without a path it is for an open file.

@@ -10,7 +10,7 @@ import os
 import time
 from enum import IntEnum
 
-from runner import tree
+from shared import tree
 
 SIGTERM, SIGKILL = 15, 9
 # How long init may take to end a cell whose processes are all killed; measured: a millisecond.

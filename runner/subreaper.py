@@ -20,7 +20,8 @@ class Tree:
     """What init is to end, told from all the other processes of this user."""
 
     def count(self) -> int:
-        from runner import init, tree
+        from runner import init
+        from shared import tree
 
         alive = 0
         for pid in tree.below(os.getpid()):
@@ -29,7 +30,7 @@ class Tree:
         return alive
 
     def signal(self, number: int) -> None:
-        from runner import tree
+        from shared import tree
 
         if number == tree.SIGKILL:
             tree.kill_below(os.getpid())

@@ -33,7 +33,7 @@ from supervisor.lock import HomeLock
 from supervisor.loop import Turns
 from supervisor.models import CronJob, CronRun, Status
 from supervisor.notify import CronCallback, Notifier
-from supervisor.recovery import kill_runners, recover
+from supervisor.recovery import clear_leavings, kill_runners, recover
 from supervisor.requests import request_for, throw_away_uid
 from supervisor.revision import revise
 from supervisor.runs import RunsStore
@@ -289,7 +289,9 @@ class CronScheduler:
             self._core.reset()
             for damage in (*self.store.quarantine(), *self._core.runs.quarantine()):
                 self.logger.error("%s", damage)
-            kill_runners(self._core.runs.unfinished(), self._host)
+            left_open = list(self._core.runs.unfinished())
+            kill_runners(left_open, self._host)
+            clear_leavings(left_open, self._host)
             for words in recover(self._core, now):
                 self.logger.warning("%s", words)
             self._core.load(now.wall)

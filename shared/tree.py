@@ -7,6 +7,7 @@ found at the next look; so the tree is looked through until nothing new is there
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 
 SIGKILL, SIGSTOP, SIGCONT = 9, 19, 18
@@ -34,7 +35,7 @@ def children(pid: int) -> list[int] | None:
     """Of all its threads; None where the kernel keeps no such list, or the process is gone."""
     found: list[int] | None = None
     with suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):
+        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - pathlib costs the runner a start
             with suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb", buffering=0) as file:
                 found = (found or []) + [int(number) for number in file.read(1 << 20).split()]
     return found
@@ -43,7 +44,7 @@ def children(pid: int) -> list[int] | None:
 def by_parent() -> dict[int, list[int]]:
     """Everybody's children, by everybody's word of who the parent is."""
     found: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
+    for name in os.listdir("/proc"):  # noqa: PTH208
         if name.isdigit():
             with suppress(OSError), open(f"/proc/{name}/stat", "rb", buffering=0) as file:
                 parent = int(file.read(4096).rpartition(b") ")[2].split()[1])
@@ -60,11 +61,16 @@ def signal(pids: list[int], number: int) -> None:
 
 def kill_below(ancestor: int) -> None:
     """Stop and then kill all that is below, without waiting for its end; `ancestor` reaps it and asks again."""
+    kill(lambda: below(ancestor))
+
+
+def kill(look: Callable[[], list[int]]) -> None:
+    """The same for all that `look` finds, which is asked until it finds nothing new."""
     stopped: set[int] = set()
     for _ in range(ROUNDS):
-        found = [pid for pid in below(ancestor) if pid not in stopped]
+        found = [pid for pid in look() if pid not in stopped]
         if not found:
             break
         signal(found, SIGSTOP)
         stopped.update(found)
-    signal(below(ancestor), SIGKILL)
+    signal(look(), SIGKILL)
