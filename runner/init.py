@@ -30,8 +30,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from typing import NoReturn
-
-    from runner.subreaper import Tree
 else:
     import _signal
 
@@ -272,7 +270,7 @@ def signal_all(number: int) -> None:
 
 
 class Namespace:
-    """What PID 1 is to end: whatever else is in here. Where there is no such namespace, `subreaper` has another one."""
+    """What PID 1 is to end: whatever else is in here. Where there is no such namespace see `kin`."""
 
     def count(self) -> int:
         return count_others()
@@ -293,7 +291,7 @@ class Namespace:
         """Nothing: when PID 1 goes the kernel ends the rest."""
 
 
-def finish(status: int, reach: Namespace | Tree) -> NoReturn:
+def finish(status: int, reach: Namespace) -> NoReturn:
     """Report the end, then kill and reap the others: what they used counts as well."""
     say("exited", status, reach.count())
     reach.end()
@@ -320,7 +318,7 @@ def say_start(said: bytes) -> None:
     say(f"failed {failure}" if failed else f"started{held}")
 
 
-def watch(agent: int, trouble: int, wakeup: int, reach: Namespace | Tree) -> NoReturn:
+def watch(agent: int, trouble: int, wakeup: int, reach: Namespace) -> NoReturn:
     poll = select.poll()
     for descriptor in (LIFE, trouble, wakeup):
         poll.register(descriptor, select.POLLIN)
@@ -358,7 +356,7 @@ def main() -> NoReturn:
     serve(Namespace(), int(sys.argv[1]) if len(sys.argv) > 1 else REPORT)
 
 
-def serve(reach: Namespace | Tree, door: int) -> NoReturn:
+def serve(reach: Namespace, door: int) -> NoReturn:
     """From the first word to the last one. `door`: REPORT itself where there is no way out."""
     claim_descriptors(door)
     hide_memory()
