@@ -150,7 +150,9 @@ class Fallback:
 
     def _own(self, cwd: str) -> dict[str, str]:
         proxy = dict.fromkeys(cell.PROXY_VARIABLES, f"http://127.0.0.1:{self._port}") if self._port else {}
-        return {"HOME": self._scratch.home, "TMPDIR": self._scratch.tmp, "PWD": cwd, **proxy}
+        # A file that is there and may not be read is an error to git; one that is not there is none.
+        git = {} if self.rules is None else {"GIT_CONFIG_NOSYSTEM": "1"}
+        return {"HOME": self._scratch.home, "TMPDIR": self._scratch.tmp, "PWD": cwd, **proxy, **git}
 
     def clear(self) -> None:
         """Remove its directories. Nothing of the tree lives."""

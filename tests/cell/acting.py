@@ -108,6 +108,7 @@ ACTIONS: dict[str, Callable[[], object]] = {
     "its shared memory": lambda: called(0 if libc.shmget(ASKED["shm"], 0, 0) >= 0 else -1),
     "a service on loopback": lambda: connected(socket.AF_INET, ("127.0.0.1", ASKED["tcp"])),
     "the same by a first message": fast_open,
+    "make a socket": lambda: called(libc.socket(socket.AF_INET, socket.SOCK_STREAM, 0)),
     "a datagram": lambda: connected(socket.AF_INET, ("127.0.0.1", ASKED["tcp"]), socket.SOCK_DGRAM),
     "listen on the host": listen,
     "a socket with a path": lambda: connected(socket.AF_UNIX, ASKED["unix"]),

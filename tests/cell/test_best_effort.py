@@ -108,7 +108,7 @@ def test_a_public_network_leads_through_the_proxy_and_nowhere_else(log_dir: Path
         pytest.skip("landlock: TCP from version 4 on")
     found = {name for name, through in came_through(log_dir, victim, without(network="public")).items() if through}
     by_path = {"change its mode", "change its times"} if run_as() else set()
-    assert found == NOT_HELD | by_path
+    assert found == NOT_HELD | by_path | {"make a socket"}
 
 
 PROXIED = """
@@ -180,6 +180,25 @@ def test_work_is_done_and_nothing_of_the_run_is_left(log_dir: Path, work_dir: Pa
     assert (work_dir / "a" / "b" / "f").read_text() == "x\n"
     [place] = [layer["detail"] for layer in result["layers"] if layer["name"] == "private tmp"]
     assert not Path(place).exists()
+
+
+@need("git")
+def test_git_works_in_a_repository_that_is_there(log_dir: Path, work_dir: Path) -> None:
+    ids = run_as()
+    user: dict[str, Any] = {"user": ids.uid, "group": ids.gid, "extra_groups": []} if ids else {}
+    if ids:
+        work_dir.parent.chmod(0o755)
+        work_dir = Path(tempfile.mkdtemp(prefix="repository-", dir="/tmp"))
+        os.chown(work_dir, ids.uid, ids.gid)
+    subprocess.run(["/usr/bin/git", "init", "-q", "."], cwd=work_dir, env={"HOME": "/nonexistent"}, check=True, **user)
+    who = "-c user.email=a@b.c -c user.name=a"
+    script = f"mkdir a; echo x > a/f; git add .; git {who} commit -qm one; git mv a b; git {who} commit -qm two"
+    result = execute(
+        request(log_dir, "sh", "-ec", f"{script}; git log --oneline | wc -l", cell=without(work_dir=str(work_dir)))
+    )
+    if ids:
+        shutil.rmtree(work_dir)
+    assert (result["reason"], result["response"]) == ("ok", "2\n"), (log_dir / "stderr").read_text()
 
 
 def test_what_a_cell_would_show_elsewhere_is_found_where_it_is(log_dir: Path, tmp_path: Path) -> None:
