@@ -107,6 +107,7 @@ class Attempt:
             announce=announce,
             end_group=tally.kill,
             close=outlet.finish if outlet is not None else lambda: None,
+            apart=confined.apart,
         )
         return tally.settle(relay.run(request.prompt.encode("utf-8", "replace")))
 
@@ -160,5 +161,5 @@ class Attempt:
         """What nobody caught, as the interpreter's excepthook: nothing is left, and the fault is ours."""
         sys.excepthook = sys.__excepthook__
         sys.excepthook(kind, error, trace)
-        kill.sweep()
+        kill.sweep(apart=self._confined is None or self._confined.apart)
         self._finish(Ending(Report(), Cause(Reason.RUNNER_BROKE, f"The runner broke ({kind.__name__}: {error}).")))

@@ -43,8 +43,9 @@ def climb(rung: Rung, since: float, now: float, grace: float, *, exited: bool) -
     return Rung.END if exited else Rung(rung + 1)
 
 
-def sweep(within: float = SWEEP_SECONDS) -> list[int]:
-    """Kill and reap whatever is left below us, and return the pids of what does not die in time.
+def sweep(within: float = SWEEP_SECONDS, *, apart: bool = True) -> list[int]:
+    """Kill and reap whatever is left below us, and return the pids of what does not die in time. `apart`: the kernel
+    ends all of it with its init; else it is stopped as a whole first, and some of it may never be a child of ours.
 
     As the subreaper we inherit every orphan; none of them has any business left. Their pids cannot be anybody else's:
     a child stays ours until it is reaped.
@@ -53,7 +54,10 @@ def sweep(within: float = SWEEP_SECONDS) -> list[int]:
     while reap():
         if time.monotonic() > until:
             return children(os.getpid()) or [0]
-        tree.kill_below(os.getpid())
+        if apart:
+            tree.signal(children(os.getpid()), SIGKILL)
+        else:
+            tree.kill_below(os.getpid())
         # Only ever after a kill -9 of bubblewrap; there is no event for "some grandchild became a child".
         time.sleep(0.002)
     return []

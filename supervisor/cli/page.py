@@ -206,7 +206,7 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
         yield "command", job.command
     if job.work_dir:
         yield "works in", job.work_dir
-    yield "isolation", job.isolation
+    yield "cell", job.isolation
     yield "network", f"{job.network}: {', '.join(job.allow_hosts)}" if job.allow_hosts else job.network
     retrying = (
         f"{job.retries} retries, the first after {format_duration(timedelta(microseconds=job.retry_delay // 1000))}"

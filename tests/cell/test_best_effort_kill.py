@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from shared.messages import Cell, Isolation
+from shared.removal import remove_tree
 from supervisor import strays
 from tests.cell.test_kill import WAYS
 from tests.driver import Driven, adopt_orphans, children, eventually, limits, marker, request, run_as, survivors
@@ -42,6 +43,8 @@ def as_the_supervisor() -> Iterator[None]:
     adopt_orphans()
     known = set(children())
     yield
+    for place in Path("/tmp").glob(f"cronward-gone-*.{os.getpid()}*"):
+        remove_tree(str(place))  # there is no supervisor to do it
     for pid in set(children()) - known:
         with suppress(ProcessLookupError, ChildProcessError):
             os.kill(pid, signal.SIGKILL)
@@ -52,7 +55,8 @@ def start(
     log_dir: Path, argv: tuple[str, ...], mark: str, isolation: Isolation = "best-effort", **limit: float
 ) -> Driven:
     cell = Cell(isolation=isolation, network="none", run_as=run_as(), bwrap="/nonexistent/bwrap")
-    wanted = request(log_dir, *argv, mark, cell=cell, limits=limits(grace_seconds=0.2, **limit))
+    held = limits(grace_seconds=0.2, **limit)
+    wanted = request(log_dir, *argv, mark, cell=cell, limits=held, run_id=f"gone-{mark}")
     driven = Driven(wanted)
     driven.wait_for("started")
     eventually(lambda: survivors(mark), within=10)
@@ -141,7 +145,7 @@ def test_the_supervisor_sweeps_what_runner_and_init_leave(log_dir: Path, argv: t
 def test_nothing_survives_a_runner_killed_early(log_dir: Path, delay_ms: int) -> None:
     mark = marker()
     cell = Cell(isolation="best-effort", run_as=run_as(), bwrap="/nonexistent/bwrap")
-    with Driven(request(log_dir, "sleep", mark, cell=cell)) as driven:
+    with Driven(request(log_dir, "sleep", mark, cell=cell, run_id=f"gone-{mark}")) as driven:
         driven.wait_for("ready")
         time.sleep(delay_ms / 1000)  # the moment itself is what is tried
         driven.process.kill()
