@@ -8,7 +8,8 @@ import sys
 import time
 
 # Only what is needed until bubblewrap is started. All else is imported while it builds the cell, on another core.
-from runner import cell, drop, host, kernel, logs
+from runner import drop, kernel, logs
+from runner.confinement import confine
 from runner.refusal import Reason, RefusalError
 from runner.spawn import spawn
 from shared import wire
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from runner.channel import Channel
+    from runner.confinement import Confinement
     from runner.ending import Ending
     from runner.hiding import Hiding
     from runner.leaf import Leaf
@@ -45,6 +47,7 @@ class Attempt:
         self._files: Logs | None = None
         self._layers: tuple[Layer, ...] = ()
         self._leaf: Leaf | None = None
+        self._confined: Confinement | None = None
         self._dropped = False
         self._hiding = self._hide() if request.secrets else None
 
@@ -81,34 +84,30 @@ class Attempt:
 
     def _relay(self, files: Logs) -> Ending:
         request = self._request
-        found = host.look(request)
-        cell.check(request, found, files.state)
-        outlet = self._outlet()
-        spawned = spawn(
-            cell.arguments(request, found), cell.files(request, found.init), [outlet.inside] if outlet else []
-        )
-        from runner import kill, layers
+        confined = self._confined = confine(request, files.state)
+        outlet = self._outlet(confined)
+        more = confined.descriptors(outlet.inside) if outlet else []
+        spawned = spawn(confined.arguments, confined.files, more)
+        from runner import layers
+
+        # While bubblewrap builds the cell, on another core.
         from runner.relay import Relay
         from runner.tally import Tally
 
         if outlet is not None:
             outlet.start(files.network)
-        filtering = self._filter()
-        ours = host.namespaces(layers.NAMESPACES)
-
-        tally = Tally(request.limits, self._leaf)
+        filtering = self._filter(confined)
+        tally = Tally(request.limits, self._leaf, apart=confined.apart)
 
         def admit(hello: dict[str, str]) -> bytes:
-            layers.check(hello, ours, request.cell.network)
+            self._layers = confined.held(hello, dropped=self._dropped)
             # Not --info-fd: bubblewrap dies of writing there to a runner that is gone, and its inner half never ends.
-            tally.begin(next(iter(kill.children(spawned.pid)), 0), spawned.pid)
-            uid = os.geteuid() if self._dropped else None
-            self._layers = layers.held(hello, ours, found.bwrap_version, uid, request)
+            tally.begin(*confined.init(spawned.pid))
             self._layers += layers.counted(request.limits, by_cgroup=self._leaf is not None)
-            return cell.config(request, found, filtering.program)
+            return confined.config(filtering.program)
 
         def announce(said: tuple[str, ...]) -> Watchdog:
-            self._layers += layers.filtered(said, filtering)
+            self._layers += confined.taken(said, filtering)
             self._channel.say(asdict(Started(pid=tally.init, layers=self._layers)))
             return tally.watchdog()
 
@@ -123,6 +122,7 @@ class Attempt:
             end_group=tally.kill,
             close=outlet.finish if outlet is not None else lambda: None,
             hiding=self._hiding,
+            apart=confined.apart,
         )
         return tally.settle(relay.run(request.prompt.encode("utf-8", "replace")))
 
@@ -131,27 +131,23 @@ class Attempt:
 
         return Hiding(self._request)
 
-    def _filter(self) -> Filter:
-        from runner import kill, seccomp
-        from runner.denied import Policy
-
+    def _filter(self, confined: Confinement) -> Filter:
         machine = os.uname().machine
-        # In the host's network its abstract sockets are in reach, so there are none at all.
-        unix_sockets = self._request.cell.network != "host"
-        policy = Policy(memory_counted=self._leaf is not None, unix_sockets=unix_sockets)
-        filtering = seccomp.build(policy, machine)
+        filtering = confined.filter(machine, memory_counted=self._leaf is not None)
         if filtering is None:
             sentence = f"The system calls of a {machine} cannot be filtered. Use a 64-bit x86_64 or aarch64 host."
-            kill.sweep()
+            from runner import kill
+
+            kill.sweep(apart=confined.apart)
             raise RefusalError(Reason.SANDBOX_UNAVAILABLE, sentence)
         return filtering
 
-    def _outlet(self) -> Outlet | None:
+    def _outlet(self, confined: Confinement) -> Outlet | None:
         if self._request.cell.network not in PROXIED:
             return None
         from runner.outlet import Outlet
 
-        return Outlet(self._request)
+        return Outlet(self._request, None if confined.apart else os.geteuid())
 
     def _finish(self, ending: Ending) -> NoReturn:
         """Nothing of the tree is left: judge, keep, say, end."""
@@ -165,6 +161,8 @@ class Attempt:
             verdict = seen.judged(verdict)
         if self._hiding is not None:  # whatever else an error may quote
             verdict = verdict._replace(error=self._hiding.mask.text(verdict.error))
+        if self._confined is not None:
+            self._confined.clear()
         told = output.result(self._request, ending, verdict, self._layers, elapsed)
         result = asdict(replace(told, traffic=seen.traffic if seen is not None else None))
         if self._files is not None:
@@ -191,7 +189,7 @@ class Attempt:
         sys.excepthook(kind, error, trace)
         from runner import kill
 
-        kill.sweep()
+        kill.sweep(apart=self._confined is None or self._confined.apart)
         self._finish(_refused(Reason.RUNNER_BROKE, f"The runner broke ({kind.__name__}: {error})."))
 
 

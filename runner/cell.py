@@ -11,6 +11,12 @@ from runner.host import INIT, Access, Host, Interpreter
 from runner.refusal import Reason, RefusalError
 from shared.messages import PROXIED, Bind, ExecuteRequest, Limits
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runner.landlock import Ruleset
+
 HOME = "/home/agent"
 SCRATCH = f"{HOME}/scratch"
 UID = 1000
@@ -56,7 +62,7 @@ CLOSED = ("/dev", "/proc", "/run/cronward", "/sys")
 
 def check(request: ExecuteRequest, host: Host, state: str) -> None:
     """Raise RefusalError where request and host do not fit together. `state`: the real path of cronward's own files."""
-    if host.bwrap_version < OLDEST_BWRAP:
+    if host.bwrap_version and host.bwrap_version < OLDEST_BWRAP:
         found = ".".join(map(str, host.bwrap_version))
         raise RefusalError(
             Reason.SANDBOX_UNAVAILABLE,
@@ -311,9 +317,9 @@ def rlimits(limits: Limits, *, in_cgroup: bool = False) -> dict[str, tuple[int, 
     return found
 
 
-def config(request: ExecuteRequest, host: Host, seccomp: bytes = b"") -> bytes:
+def config(request: ExecuteRequest, host: Host, seccomp: bytes = b"", rules: Ruleset | None = None) -> bytes:
     """What init is told over its pipe: NUL-ended `key=value` fields, an empty one last (see `init.parse_config`).
-    `seccomp`: the program that filters the agent's system calls; empty for none."""
+    `seccomp`: the program that filters the agent's system calls; empty for none. `rules`: Landlock's, if any."""
     cwd = start_directory(request, host)
     limited = rlimits(request.limits, in_cgroup=request.cell.cgroup is not None)
     fields = [
@@ -321,6 +327,12 @@ def config(request: ExecuteRequest, host: Host, seccomp: bytes = b"") -> bytes:
         *(f"argv={argument}" for argument in request.agent.argv),
         *(f"env={name}={value}" for name, value in environment(request, cwd).items()),
         *(f"rlimit={name}:{soft}:{hard}" for name, (soft, hard) in limited.items()),
+        *(rules.fields() if rules is not None else []),
         *([f"seccomp={seccomp.hex()}"] if seccomp else []),
     ]
+    return encoded(fields)
+
+
+def encoded(fields: Iterable[str]) -> bytes:
+    """As init reads them: each ended by a NUL, an empty one last."""
     return b"".join(field.encode("utf-8", "surrogateescape") + b"\0" for field in fields) + b"\0"

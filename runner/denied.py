@@ -8,9 +8,12 @@ without it, the errno is the one that makes them fall back. The numbers are thos
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from errno import EAFNOSUPPORT, EINVAL, ENOSYS, EPERM, EPROTONOSUPPORT
+from errno import EAFNOSUPPORT, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, EPROTONOSUPPORT
+
+from shared.record import Literal
 
 Numbers = tuple[int | None, int | None]
+Reach = Literal["all", "tcp", "none"]
 LOW = 0xFFFFFFFF
 
 # file_setattr of Linux 6.17. What is newer has not been weighed, so it looks like an older kernel; the x32 calls of
@@ -28,6 +31,7 @@ PERSONALITY_LINUX, PERSONALITY_QUERY = 0, 0xFFFFFFFF
 WILL_CREATE = 0o100 | 0o20000000  # O_CREAT, and O_TMPFILE without its O_DIRECTORY
 S_ISUID = 0o4000
 INIT, PRIO_PROCESS, IOPRIO_WHO_PROCESS = 1, 0, 1
+MSG_FASTOPEN = 0x20000000
 SHM_MOST = 1 << 16
 
 
@@ -70,21 +74,41 @@ class Policy:
     `memory_counted`: whether something counts memory that is in no process's size. A cgroup does, a watchdog over
     processes cannot. `unix_sockets`: whether processes may talk over Unix sockets that have a name. In a network
     namespace of their own the abstract ones are theirs alone, and those with a path are everyday tools:
-    multiprocessing, tmux, databases, gpg.
+    multiprocessing, tmux, databases, gpg. `apart`: whether namespaces keep the agent from the user's other processes
+    and files, so that only Landlock and this filter do otherwise; `own_uid`: whether nothing else has its uid anyway.
+    `network`: all there is, connections by TCP alone, or nothing.
     """
 
-    def __init__(self, memory_counted: bool, unix_sockets: bool = True) -> None:
+    def __init__(
+        self,
+        memory_counted: bool,
+        unix_sockets: bool = True,
+        *,
+        apart: bool = True,
+        own_uid: bool = False,
+        network: Reach = "all",
+    ) -> None:
         self.memory_counted, self.unix_sockets = memory_counted, unix_sockets
+        self.apart, self.own_uid, self.network = apart, own_uid, network
 
 
 def calls(policy: Policy) -> Iterator[Call]:
     """Those whose arguments are looked at come first: the kernel can answer the others without running the filter."""
-    yield from FILTERED
-    families = (AF_UNIX, AF_INET, AF_INET6, AF_NETLINK) if policy.unix_sockets else (AF_INET, AF_INET6, AF_NETLINK)
-    yield Call("socket", (41, 198), Rule(EAFNOSUPPORT, NoneOf(0, families)), *PROTOCOLS)
+    guards_paths = not (policy.apart or policy.own_uid)
+    yield from (call for call in FILTERED if not guards_paths or call.name not in BY_PATH)
+    families = (AF_NETLINK, *((AF_INET, AF_INET6) if policy.network != "none" else ()))
+    families += (AF_UNIX,) if policy.unix_sockets else ()
+    kinds = (STREAMS_ONLY,) if policy.network == "tcp" else ()
+    yield Call("socket", (41, 198), Rule(EAFNOSUPPORT, NoneOf(0, families)), *kinds, *PROTOCOLS)
+    if policy.network == "tcp":
+        yield from CONNECTING
+    yield from OF_INIT if policy.apart else OF_OTHERS
+    if guards_paths:
+        yield TIMES_BY_PATH
     if not policy.memory_counted:
-        yield from UNCOUNTED
-    for errno, group in DENIED:
+        yield from (call for call in UNCOUNTED if policy.apart or call.name not in SHARED)
+    groups = DENIED if policy.apart else (*DENIED, (ENOSYS, SHARED))
+    for errno, group in (*groups, (EPERM, BY_PATH)) if guards_paths else groups:
         rule = Rule(errno)
         for name, numbers in group.items():
             yield Call(name, numbers, rule)
@@ -130,8 +154,12 @@ FILTERED = (
     Call("unshare", (272, 97), Rule(EPERM, AnyBit(0, CLONE_NEW | CLONE_NEWTIME))),
     # Other personalities switch off address randomisation, or lie about the kernel.
     Call("personality", (135, 92), Rule(EPERM, NoneOf(0, (PERSONALITY_LINUX, PERSONALITY_QUERY)))),
-    # Init has the agent's uid, so the kernel would let the agent take its memory, descriptors or time away; ended by
-    # such a limit it looks like our fault, which is tried again. By group or user init may be one of many.
+    Call("socketpair", (53, 199), Rule(EAFNOSUPPORT, NoneOf(0, (AF_UNIX,)))),
+)
+
+# Init has the agent's uid, so the kernel would let the agent take its memory, descriptors or time away; ended by
+# such a limit it looks like our fault, which is tried again. By group or user init may be one of many.
+OF_INIT = (
     Call("prlimit64", (302, 261), _not_of_init(0)),
     Call("sched_setaffinity", (203, 122), _not_of_init(0)),
     Call("sched_setscheduler", (144, 119), _not_of_init(0)),
@@ -139,8 +167,76 @@ FILTERED = (
     Call("sched_setattr", (314, 274), _not_of_init(0)),
     Call("setpriority", (141, 140), Rule(EPERM, NoneOf(0, (PRIO_PROCESS,))), _not_of_init(1)),
     Call("ioprio_set", (251, 30), Rule(EPERM, NoneOf(0, (IOPRIO_WHO_PROCESS,))), _not_of_init(1)),
-    Call("socketpair", (53, 199), Rule(EAFNOSUPPORT, NoneOf(0, (AF_UNIX,)))),
 )
+
+# Landlock judges connect(2) alone: a first message can make a connection too, and neither it nor datagrams are asked
+# about. (MPTCP, which is not asked about either, is refused with the other protocols.)
+STREAMS_ONLY = Rule(EPERM, OneOf(0, (AF_INET, AF_INET6)), NoneOf(1, (SOCK_STREAM,), SOCK_TYPE))
+CONNECTING = (
+    Call("sendto", (44, 206), Rule(EOPNOTSUPP, AnyBit(3, MSG_FASTOPEN))),
+    Call("sendmsg", (46, 211), Rule(EOPNOTSUPP, AnyBit(2, MSG_FASTOPEN))),
+    Call("sendmmsg", (307, 269), Rule(EOPNOTSUPP, AnyBit(3, MSG_FASTOPEN))),
+)
+
+# What a process may do to others of its user without being allowed to look into them. 0 is the caller itself.
+OF_OTHERS = (
+    *(
+        Call(name, numbers, Rule(EPERM, NoneOf(0, (0,))))
+        for name, numbers in (
+            ("prlimit64", (302, 261)),
+            ("sched_setaffinity", (203, 122)),
+            ("sched_setattr", (314, 274)),
+            ("sched_setparam", (142, 118)),
+            ("sched_setscheduler", (144, 119)),
+        )
+    ),
+    # 0 and 1 are a process and a process group; the third is all that the user has.
+    Call("setpriority", (141, 140), Rule(EPERM, NoneOf(0, (0, 1))), Rule(EPERM, NoneOf(1, (0,)))),
+    Call("ioprio_set", (251, 30), Rule(EPERM, NoneOf(0, (1, 2))), Rule(EPERM, NoneOf(1, (0,)))),
+)
+
+# What the processes of one user share by numbers and names that are not files, as on a kernel without it; and names of
+# files in directories that Landlock would not list.
+SHARED: Mapping[str, Numbers] = {
+    "shmget": (29, 194),
+    "shmat": (30, 196),
+    "shmctl": (31, 195),
+    "semget": (64, 190),
+    "semop": (65, 193),
+    "semctl": (66, 191),
+    "semtimedop": (220, 192),
+    "msgget": (68, 186),
+    "msgsnd": (69, 189),
+    "msgrcv": (70, 188),
+    "msgctl": (71, 187),
+    "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
+    "inotify_add_watch": (254, 27),
+}
+
+# What Landlock lets a process do to each file of its user whose path it knows: modes, owners, times, attributes. Those
+# of an open file it may change: to open it Landlock was asked.
+BY_PATH: Mapping[str, Numbers] = {
+    "chmod": (90, None),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, None),
+    "lchown": (94, None),
+    "fchownat": (260, 54),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "setxattrat": (463, 463),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+}
+
+# Without a path it is for an open file.
+TIMES_BY_PATH = Call("utimensat", (280, 88), Rule(EPERM, AnyBit(1, (1 << 64) - 1)))
 
 # Memory that belongs to no process once it is unmapped. A database's small segment may be: 4096 of them are 256 MiB.
 UNCOUNTED = (

@@ -35,6 +35,12 @@ else:
 LIFE, REPORT = 3, 4
 PR_SET_DUMPABLE, PR_SET_SECCOMP = 4, 22
 SECCOMP_MODE_FILTER = 2
+# linux/landlock.h; the numbers are the same on every architecture.
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
+PATH_BENEATH, NET_PORT = 1, 2
+CONNECT_TCP = 1 << 1
+# Rights that a file can have which is no directory: execute, write, read, truncate, ioctl of a device.
+OF_FILES = 0xC007
 EINVAL = 22
 PROXY_ADDRESS = ("127.0.0.1", 3128)
 BACKLOG = 128
@@ -136,6 +142,39 @@ def filter_calls(program: bytes) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_SECCOMP)")
 
 
+def lay_landlock(handled: bytes, beneath: list[bytes], connect: list[bytes]) -> None:
+    """For this process and all that come from it, refuse what is `handled` (`FILES:NETWORK:SCOPES`, as bits) but for
+    the rights `RIGHTS:PATH` beneath paths, and connecting to these ports. A path that is not there needs no rule.
+    Raises OSError."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def call(number: int, *arguments: bytes | int) -> int:
+        longs = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
+        result = int(libc.syscall(ctypes.c_long(number), *longs))
+        if result < 0:
+            raise OSError(ctypes.get_errno(), "Landlock")
+        return result
+
+    # An older kernel takes a longer structure too, as long as what it does not know is zero.
+    attributes = b"".join(int(bits).to_bytes(8, "little") for bits in handled.split(b":"))
+    rules = call(CREATE_RULESET, attributes, len(attributes), 0)
+    for rule in beneath:
+        rights, _, path = rule.partition(b":")
+        try:
+            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue
+        allowed = int(rights) & (-1 if os.fstat(place).st_mode & 0o170000 == 0o040000 else OF_FILES)
+        call(ADD_RULE, rules, PATH_BENEATH, allowed.to_bytes(8, "little") + place.to_bytes(4, "little"), 0)
+        os.close(place)
+    for port in connect:
+        call(ADD_RULE, rules, NET_PORT, CONNECT_TCP.to_bytes(8, "little") + int(port).to_bytes(8, "little"), 0)
+    call(RESTRICT_SELF, rules, 0)
+    os.close(rules)
+
+
 def open_door(door: int) -> None:
     """A socket is of the network in which it was made, whoever holds it: made in here, it is served from outside."""
     import _socket
@@ -168,6 +207,10 @@ def become_agent(config: dict[str, list[bytes]], trouble: int) -> NoReturn:
         step = "chdir"
         os.chdir(config["cwd"][0])
         environment = dict(entry.split(b"=", 1) for entry in config.get("env", []))
+        step = "landlock"
+        for handled in config.get("landlock", []):
+            lay_landlock(handled, config.get("beneath", []), config.get("connect", []))
+            os.write(trouble, b" landlock")
         step = "seccomp"  # last: it is the agent that is to be filtered
         for program in config.get("seccomp", []):
             filter_calls(bytes.fromhex(program.decode("ascii")))
@@ -231,15 +274,32 @@ def signal_all(number: int) -> None:
         return
 
 
-def finish(status: int) -> NoReturn:
+class Namespace:
+    """What PID 1 is to end: whatever else is in here. Where there is no such namespace see `kin`."""
+
+    def count(self) -> int:
+        return count_others()
+
+    def signal(self, number: int) -> None:
+        signal_all(number)
+
+    def end(self) -> None:
+        """Kill and reap."""
+        signal_all(_signal.SIGKILL)
+        try:
+            while True:
+                os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+    def abandon(self) -> None:
+        """Nothing: when PID 1 goes the kernel ends the rest."""
+
+
+def finish(status: int, reach: Namespace) -> NoReturn:
     """Report the end, then kill and reap the others: what they used counts as well."""
-    say("exited", status, count_others())
-    signal_all(_signal.SIGKILL)
-    try:
-        while True:
-            os.waitpid(-1, 0)
-    except ChildProcessError:
-        pass
+    say("exited", status, reach.count())
+    reach.end()
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     say("usage", int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6), usage.ru_maxrss)
     os._exit(0)
@@ -263,7 +323,7 @@ def say_start(said: bytes) -> None:
     say(f"failed {failure}" if failed else f"started{held}")
 
 
-def watch(agent: int, trouble: int, wakeup: int) -> NoReturn:
+def watch(agent: int, trouble: int, wakeup: int, reach: Namespace) -> NoReturn:
     poll = select.poll()
     for descriptor in (LIFE, trouble, wakeup):
         poll.register(descriptor, select.POLLIN)
@@ -273,10 +333,11 @@ def watch(agent: int, trouble: int, wakeup: int) -> NoReturn:
         if LIFE in ready:
             data = os.read(LIFE, 4096)
             if not data:
+                reach.abandon()
                 os._exit(0)
             numbers, orders = parse_signals(orders + data)
             for number in numbers:
-                signal_all(number)
+                reach.signal(number)
         status = reap(agent) if wakeup in ready and os.read(wakeup, 4096) else None
         # An agent that has ended has closed this descriptor too, whether or not this turn of poll saw it.
         if not begun and (trouble in ready or status is not None):
@@ -286,7 +347,7 @@ def watch(agent: int, trouble: int, wakeup: int) -> NoReturn:
                 poll.unregister(trouble)
                 say_start(said)
         if status is not None:
-            finish(status)
+            finish(status, reach)
 
 
 def notice(_number: int, _frame: object) -> None:
@@ -297,7 +358,11 @@ def main() -> NoReturn:
     if os.getpid() != 1:
         # Elsewhere a signal to all would go to all of the user's processes.
         sys.exit("init: this is not PID 1 of a cell; nothing was started")
-    door = int(sys.argv[1]) if len(sys.argv) > 1 else REPORT
+    serve(Namespace(), int(sys.argv[1]) if len(sys.argv) > 1 else REPORT)
+
+
+def serve(reach: Namespace, door: int) -> NoReturn:
+    """From the first word to the last one. `door`: REPORT itself where there is no way out."""
     claim_descriptors(door)
     say_hello()
     # While the runner answers: there is nobody yet to hide from.
@@ -314,7 +379,7 @@ def main() -> NoReturn:
     # with it, which looks like our fault and is tried again.
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     agent, trouble = start_agent(config)
-    watch(agent, trouble, wakeup)
+    watch(agent, trouble, wakeup, reach)
 
 
 if __name__ == "__main__":

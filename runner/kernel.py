@@ -59,6 +59,12 @@ def gain_nothing() -> None:
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
+def landlock_version() -> int:
+    """Of Landlock's interface in this kernel; 0 where it is not there, or switched off."""
+    asked = _libc.syscall(ctypes.c_long(444), None, ctypes.c_size_t(0), ctypes.c_uint(1))
+    return max(0, int(asked))
+
+
 def leave_mount_namespace() -> None:
     """A mount namespace of our own: the host's later changes arrive here, none of ours arrives there."""
     _checked(_libc.unshare(CLONE_NEWNS), "unshare(CLONE_NEWNS)")

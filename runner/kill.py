@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 from enum import IntEnum
+
+from shared import kinship
 
 SIGTERM, SIGKILL = 15, 9
 # How long init may take to end a cell whose processes are all killed; measured: a millisecond.
@@ -42,20 +43,21 @@ def climb(rung: Rung, since: float, now: float, grace: float, *, exited: bool) -
     return Rung.END if exited else Rung(rung + 1)
 
 
-def sweep(within: float = SWEEP_SECONDS) -> list[int]:
-    """Kill and reap whatever is left below us, and return the pids of what does not die in time.
+def sweep(within: float = SWEEP_SECONDS, *, apart: bool = True) -> list[int]:
+    """Kill and reap whatever is left below us, and return the pids of what does not die in time. `apart`: the kernel
+    ends all of it with its init; else it is stopped as a whole first, and some of it may never be a child of ours.
 
     As the subreaper we inherit every orphan; none of them has any business left. Their pids cannot be anybody else's:
     a child stays ours until it is reaped.
     """
     until = time.monotonic() + within
     while reap():
-        left = children(os.getpid())
         if time.monotonic() > until:
-            return left or [0]
-        for pid in left:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, SIGKILL)
+            return children(os.getpid()) or [0]
+        if apart:
+            kinship.signal(children(os.getpid()), SIGKILL)
+        else:
+            kinship.kill_below(os.getpid())
         # Only ever after a kill -9 of bubblewrap; there is no event for "some grandchild became a child".
         time.sleep(0.002)
     return []

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from runner.landlock import Ruleset
     from runner.seccomp import Filter
 
 NAMESPACES = {
@@ -87,15 +88,16 @@ def network_words(cell: Cell) -> str:
     return f"proxy, allow {shown}{more}" if cell.network == "allow" else ""
 
 
-def filtered(said: Collection[str], filtering: Filter) -> tuple[Layer, ...]:
-    """The layer that is the filter of system calls. `said`: what the agent's process took on itself.
-
-    Raises RefusalError where the filter is not there."""
-    if "seccomp" not in said:
-        raise RefusalError(
-            Reason.SANDBOX_UNAVAILABLE, "The cell does not hold: the filter of system calls is missing. Install again."
-        )
-    return (Layer(name="seccomp filter", detail=filtering.summary),)
+def taken(said: Collection[str], filtering: Filter, rules: Ruleset | None) -> tuple[Layer, ...]:
+    """What the agent's process took on itself, by its own word (`said`): Landlock, where there are rules for it, and
+    the filter of system calls. Raises RefusalError where either is not there."""
+    wanted = {"landlock": "Landlock"} if rules is not None else {}
+    missing = [words for name, words in {**wanted, "seccomp": "the filter of system calls"}.items() if name not in said]
+    if missing:
+        sentence = f"The cell does not hold: {' and '.join(missing)} missing. Install cronward again."
+        raise RefusalError(Reason.SANDBOX_UNAVAILABLE, sentence)
+    found = (Layer(name="seccomp filter", detail=filtering.summary),)
+    return (Layer(name="landlock", detail=rules.summary), *found) if rules is not None else found
 
 
 def counted(limits: Limits, *, by_cgroup: bool) -> tuple[Layer, ...]:

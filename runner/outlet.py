@@ -26,8 +26,9 @@ FINISH_SECONDS = 2.0
 class Outlet:
     """`inside`: the descriptor that the cell's init is to get; whoever hands it on closes it."""
 
-    def __init__(self, request: ExecuteRequest) -> None:
-        self._request = request
+    def __init__(self, request: ExecuteRequest, only: int | None = None) -> None:
+        """`only`: whose connections the proxy is to take, where others could reach it."""
+        self._request, self._only = request, only
         door, inside = socket.socketpair()
         self._door, self.inside = high(door.detach()), high(inside.detach())
         self._control = self._pid = -1
@@ -38,7 +39,7 @@ class Outlet:
         theirs, self._control = os.pipe()
         theirs = high(theirs)
         # Fits any pipe: what a job may name is bounded.
-        os.write(self._control, wire.encode(told(request.cell)))
+        os.write(self._control, wire.encode(told(request.cell) | {"only": self._only}))
         actions = [(os.POSIX_SPAWN_DUP2, source, number) for number, source in ((0, theirs), (1, log), (3, self._door))]
         try:
             argv = arguments(request)

@@ -41,7 +41,8 @@ class Relay:
     """One cell's loop. `admit` gets what init found and gives init's config; `announce` is called once, when the agent
     runs, with the layers that its process took on itself, and gives what watches over it. Both may raise RefusalError.
     `end_group` ends what is in the cell's cgroup, if it has one; `close` is called when the cell is gone, before the
-    sweep. `hiding`: what the output passes on its way to the files. Times are time.monotonic's."""
+    sweep; `apart`: see `kill.sweep`. `hiding`: what the output passes on its way to the files. Times are
+    time.monotonic's."""
 
     def __init__(
         self,
@@ -56,9 +57,11 @@ class Relay:
         end_group: Callable[[], None],
         close: Callable[[], None] = lambda: None,
         hiding: Hiding | None = None,
+        apart: bool = True,
     ) -> None:
         self._cell, self._channel, self._files, self._limits = cell, channel, files, limits
         self._admit, self._announce, self._end_group, self._close = admit, announce, end_group, close
+        self._apart = apart
         self._watchdog: Watchdog | None = None
         self._report, self._reports = Report(), wire.LineSplitter(MAX_LINE)
         self._cause: Cause | None = None
@@ -91,7 +94,7 @@ class Relay:
             self._channel.flush()
         self._life.close()
         self._close()
-        stuck = tuple(kill.sweep())
+        stuck = tuple(kill.sweep(apart=self._apart))
         self._drain()
         used = self._watchdog.used if self._watchdog is not None else Used()
         return Ending(self._report, self._cause, self._output_bytes, stuck, self._channel.ended, used)
@@ -177,7 +180,7 @@ class Relay:
             self._end(Reason.TIMEOUT_IDLE, f"It wrote nothing for {self._limits.idle_seconds:g} s.")
         self._mind_the_limits()
         if self._rung is Rung.END:
-            self._over = self._over or now >= self._rung_at + kill.SWEEP_SECONDS
+            self._over = self._over or now >= self._rung_at + self._end_seconds
         exited = self._report.status is not None
         self._climb(kill.climb(self._rung, self._rung_at, now, self._limits.grace_seconds, exited=exited))
         self._tell_progress(now)
@@ -216,10 +219,17 @@ class Relay:
         if rung is Rung.END:
             self._life.close()
             self._end_group()
-            with suppress(ProcessLookupError):
-                os.kill(self._cell.pid, kill.SIGKILL)
+            if self._apart:
+                with suppress(ProcessLookupError):
+                    os.kill(self._cell.pid, kill.SIGKILL)
         else:
             self._life.send(b"%d\n" % (kill.SIGTERM if rung is Rung.TERM else kill.SIGKILL))
+
+    @property
+    def _end_seconds(self) -> float:
+        """How long the end may take. Where no namespace ends with init it is left to end its tree, and not killed: a
+        dying supervisor closes our pipe a moment before the kernel kills us, and then nobody would be left to do it."""
+        return kill.SWEEP_SECONDS if self._apart else kill.INIT_SECONDS
 
     def _tell_progress(self, now: float) -> None:
         if self._output_bytes > self._told_bytes and now >= self._told_at + PROGRESS_SECONDS:
@@ -232,7 +242,7 @@ class Relay:
         exited = self._report.status is not None
         times = [kill.due(self._rung, self._rung_at, self._limits.grace_seconds, exited=exited)]
         if self._rung is Rung.END:
-            times = [self._rung_at + kill.SWEEP_SECONDS]
+            times = [self._rung_at + self._end_seconds]
         elif self._cause is None and not exited:
             times += [self._wall, None if self._report.started else self._setup, self._idle]
         if self._watchdog is not None and not exited:

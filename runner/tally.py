@@ -12,10 +12,11 @@ from shared.reasons import Reason
 
 
 class Tally:
-    """From the cell's init on. `init`: its pid as the host numbers it, once it is known."""
+    """From the cell's init on. `init`: its pid as the host numbers it, once it is known. `apart`: whether the kernel
+    counts the run's processes alone."""
 
-    def __init__(self, limits: Limits, leaf: Leaf | None) -> None:
-        self._limits, self._leaf = limits, leaf
+    def __init__(self, limits: Limits, leaf: Leaf | None, *, apart: bool = True) -> None:
+        self._limits, self._leaf, self._apart = limits, leaf, apart
         self.init = 0
 
     def begin(self, init: int, parent: int) -> None:
@@ -36,7 +37,8 @@ class Tally:
     def watchdog(self) -> Watchdog:
         """What looks at it from time to time."""
         sample = TreeMeter(self.init).sample if self._leaf is None else self._leaf.sample
-        return Watchdog(self._limits, sample, counts_memory=self._leaf is None)
+        processes = None if self._apart or self._leaf is not None else self._limits.processes
+        return Watchdog(self._limits, sample, counts_memory=self._leaf is None, processes=processes)
 
     def kill(self) -> None:
         """End it by its cgroup, where it has one."""

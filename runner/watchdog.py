@@ -29,10 +29,14 @@ class Breach(NamedTuple):
 
 
 class Watchdog:
-    """`sample` is asked with the memory up to which it need not be exact. Times are time.monotonic's."""
+    """`sample` is asked with the memory up to which it need not be exact; `processes`: how many there may be, where
+    the kernel does not count them. Times are time.monotonic's."""
 
-    def __init__(self, limits: Limits, sample: Callable[[int], Sample], *, counts_memory: bool) -> None:
+    def __init__(
+        self, limits: Limits, sample: Callable[[int], Sample], *, counts_memory: bool, processes: int | None = None
+    ) -> None:
         self._limits, self._sample, self._counts_memory = limits, sample, counts_memory
+        self._processes = processes
         self.used = Used()
         self.due = 0.0
 
@@ -48,13 +52,16 @@ class Watchdog:
             processes=max(self.used.processes, found.processes),
             cpu_seconds=max(self.used.cpu_seconds, found.cpu_seconds),
         )
-        return breach(found, self._limits, self._counts_memory)
+        return breach(found, self._limits, self._counts_memory, self._processes)
 
 
-def breach(found: Sample, limits: Limits, counts_memory: bool) -> Breach | None:
+def breach(found: Sample, limits: Limits, counts_memory: bool, processes: int | None = None) -> Breach | None:
     """The limit that this sample passes. Memory first, and at once: it is what other runs would lack."""
     if counts_memory and found.memory > limits.memory_bytes:
         return Breach(out_of_memory(limits, found.memory), Rung.KILL)
+    if processes is not None and found.processes > processes:
+        sentence = f"The agent had {found.processes} processes and threads; {processes} is the limit."
+        return Breach(Cause(Reason.PROCESS_LIMIT, sentence), Rung.KILL)
     if limits.cpu_seconds is not None and found.cpu_seconds >= limits.cpu_seconds:
         sentence = f"The agent and its processes used {found.cpu_seconds:.1f} s of {limits.cpu_seconds} s of CPU time."
         return Breach(Cause(Reason.CPU_LIMIT, sentence), Rung.TERM)

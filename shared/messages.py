@@ -17,6 +17,8 @@ VERSION = 1
 Strictness = dict[str, object]
 STRICT: Strictness = {"extra": "forbid", "strict": True}
 
+Isolation = Literal["required", "best-effort", "none"]
+"""The whole cell or no run; without namespaces where none are to be had; limits and nothing else."""
 Network = Literal["none", "allow", "public", "host"]
 """Nothing; the hosts that are named; these and every public address; whatever the host has."""
 PROXIED: tuple[Network, ...] = ("allow", "public")
@@ -71,6 +73,7 @@ class Cell:
 
     __pydantic_config__: ClassVar[Strictness] = STRICT
 
+    isolation: Isolation = "required"
     network: Network = "none"
     allow_hosts: tuple[str, ...] = ()
     """As `hostrule` reads them; only with `allow` and `public`."""
@@ -171,12 +174,14 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One layer that really confined the agent, and in which version or measure."""
+    """One layer that confined the agent, and in which version or measure."""
 
     __pydantic_config__: ClassVar[Strictness] = STRICT
 
     name: str
     detail: str = ""
+    held: bool = True
+    """False: it did not, and `detail` says why or what took its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

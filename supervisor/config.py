@@ -188,6 +188,10 @@ class Config(BaseModel):
         bool,
         Field(description="Whether jobs may ask for the host's own network, in which nothing confines them."),
     ] = False
+    permit_no_isolation: Annotated[
+        bool,
+        Field(description="Whether jobs may ask for no isolation (`none`): their agents have your rights, no secrets."),
+    ] = False
     upstream_proxy: Annotated[
         str,
         AfterValidator(_proxy),

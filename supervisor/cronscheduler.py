@@ -35,7 +35,7 @@ from supervisor.loop import Turns
 from supervisor.models import CronJob, CronRun, Status
 from supervisor.notify import CronCallback, Notifier
 from supervisor.programs import CELL_PATH
-from supervisor.recovery import kill_runners, recover
+from supervisor.recovery import clear_leavings, kill_runners, recover
 from supervisor.requests import request_for, throw_away_uid
 from supervisor.revision import revise
 from supervisor.runs import RunsStore
@@ -294,7 +294,9 @@ class CronScheduler:
             self._core.reset()
             for damage in (*self.store.quarantine(), *self._core.runs.quarantine()):
                 self.logger.error("%s", damage)
-            kill_runners(self._core.runs.unfinished(), self._host)
+            left_open = list(self._core.runs.unfinished())
+            kill_runners(left_open, self._host)
+            clear_leavings(left_open, self._host)
             for words in recover(self._core, now):
                 self.logger.warning("%s", words)
             self._core.load(now.wall)
@@ -354,7 +356,8 @@ class CronScheduler:
     def _setting(self) -> Setting:
         config = self.config
         path = os.environ.get("PATH") or CELL_PATH
-        return Setting(self.home.root, host_zone().key, config.default_agent, new_id, config.permit_host_network, path)
+        permits = (config.permit_host_network, config.permit_no_isolation)
+        return Setting(self.home.root, host_zone().key, config.default_agent, new_id, *permits, search_path=path)
 
     def _need_time(self) -> None:
         if self._turns is None:

@@ -18,6 +18,7 @@ from supervisor.answerschema import check_schema
 from supervisor.errors import InvalidError
 from supervisor.grants import check_grants, check_set
 from supervisor.home import Home
+from supervisor.isolation import check_isolation
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
 from supervisor.network import check_network
 from supervisor.occurrences import next_occurrence, schedule_of
@@ -49,6 +50,7 @@ class Setting:
     default_agent: str
     new_id: Callable[[], str]
     permit_host_network: bool = False
+    permit_no_isolation: bool = False
     search_path: str = CELL_PATH
     """Where programs are looked for, unless the draft says otherwise."""
 
@@ -68,6 +70,8 @@ def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
         whole["agent"] = "command"
     if draft.get("allow_hosts") and "network" not in draft:
         whole["network"] = "allow"
+    if draft.get("isolation") == "none" and "network" not in draft:
+        whole["network"] = "host"
     try:
         job = CronJob.model_validate(whole)
     except ValidationError as error:
@@ -94,7 +98,8 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     _check_output(job)
     _check_webhooks(job)
     job = _settle_work_dir(job, setting.home)
-    check_network(job, setting.permit_host_network)
+    check_isolation(job, setting.permit_no_isolation)
+    check_network(job, setting.permit_host_network or job.isolation == "none")
     check_grants(job)
     return settled(job)
 

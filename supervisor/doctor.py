@@ -13,7 +13,7 @@ from pathlib import Path
 from shared.messages import AgentSpec, Cell, ExecuteRequest, ExecuteResult
 from shared.reasons import Reason
 from shared.wire import ProtocolError
-from supervisor import cgroup, weights
+from supervisor import cgroup, probes, weights
 from supervisor.config import Config
 from supervisor.cronscheduler import make_executor
 from supervisor.errors import CronwardError
@@ -27,6 +27,8 @@ from supervisor.runs import RunsStore
 
 TRY_SECONDS = 20.0
 DELEGATED = "systemd-run --user --scope -p Delegate=yes -- cronward supervise"
+KERNEL = "a kernel that has it (for Landlock: 5.19 or newer, with landlock in the boot parameter lsm=)"
+UNHELD = "run no agents here: install cronward and bubblewrap again, and report it if that does not help"
 OUR_NAMES = ("supervisor", "runner", "shared")
 
 
@@ -105,21 +107,27 @@ def _stores(home: Home) -> Iterator[Finding]:
 
 
 def _cell(home: Home, config: Config) -> Iterator[Finding]:
-    """A real attempt, by a real runner, of a program that does nothing."""
+    """A real attempt, by a real runner, of a program that does nothing; then of what an agent would do against it."""
     try:
         with tempfile.TemporaryDirectory(prefix="cronward-doctor-") as folder:
-            result = make_executor(home.root if home.root.exists() else Path(folder)).execute(
-                trial(Path(folder), config)
-            )
+            execute = make_executor(home.root if home.root.exists() else Path(folder)).execute
+            wanted = trial(Path(folder), config)
+            result = execute(wanted)
+            if result.reason is not Reason.OK:
+                yield Finding("cell", False, result.error or result.reason.value, _repair(result))
+                return
+            version = next((layer.detail for layer in result.layers if layer.name == "bubblewrap"), "")
+            yield Finding("cell", True, f"an agent can be confined here, by bubblewrap {version}")
+            yield from map(_of_layer, probes.of_layers(execute, wanted))
     except (SpawnError, ProtocolError, OSError) as error:
         yield Finding("cell", False, str(error), "see docs/security.md")
-        return
-    if result.reason is not Reason.OK:
-        yield Finding("cell", False, result.error or result.reason.value, _repair(result))
-        return
-    yield Finding("cell", True, "an agent can be confined here")
-    for layer in result.layers:
-        yield Finding(f"layer: {layer.name}", True, layer.detail)
+
+
+def _of_layer(probe: probes.Probe) -> Finding:
+    without = f"Without it an agent could {probes.WITHOUT[probe.layer]}."
+    if probe.held is None:
+        return Finding(f"layer: {probe.layer}", False, f"{probe.detail}. {without}", KERNEL, required=False)
+    return Finding(f"layer: {probe.layer}", probe.held, f"{probe.detail}. {without}", "" if probe.held else UNHELD)
 
 
 def _whole_run(home: Home, config: Config) -> Iterator[Finding]:

@@ -52,6 +52,8 @@ def grants_of(job: CronJob) -> list[Grant]:
 def check_grants(job: CronJob) -> None:
     """Raise InvalidError unless each of the job's grants is NAME or NAME=VARIABLE, each of these once. What follows a
     `=` is never repeated: who misunderstood wrote the value there."""
+    if job.secrets and job.isolation == "none":
+        raise InvalidError("A job without isolation gets no secrets: nothing keeps them. Take one of the two away.")
     if len(job.secrets) > MOST_GRANTS:
         raise InvalidError(f"{len(job.secrets)} secrets are granted; at most {MOST_GRANTS} can be.")
     found = grants_of(job)

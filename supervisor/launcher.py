@@ -23,6 +23,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from shared.masking import recorded
 from shared.messages import ExecuteRequest, ExecuteResult, RunnerMessage, Stop
 from shared.reasons import Reason
 from shared.wire import MAX_LINE, LineSplitter, ProtocolError, encode
+from supervisor import leavings
 from supervisor.cgroup import Cgroup, CgroupError, Leaf
 
 RUNNER = Path(__file__).resolve().parent.parent / "runner" / "__main__.py"
@@ -218,6 +220,9 @@ class Runner:
             self._loop.call_later(again, self._settle, min(again * 2, _SWEEP_SELDOM))
             return
         result = None if self._fault else self._result
+        if result is None and self.request.cell.isolation != "required":
+            about = (self.request.run_id, self.request.attempt, leavings.of_this_user)
+            threading.Thread(target=leavings.remove, args=about, daemon=True).start()  # it may be large
         self._tell(Gone(self.request.run_id, self.request.attempt, result, self._fault))
 
 

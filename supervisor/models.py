@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.messages import Layer, Network, ProgramFile, Traffic, Usage
+from shared.messages import Isolation, Layer, Network, ProgramFile, Traffic, Usage
 from shared.reasons import Reason
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -191,6 +191,8 @@ class CronJob(_Record):
     program: Program | None = None
     """As it lay when the job was last added or edited. It is looked up anew before each attempt."""
 
+    isolation: Isolation = "required"
+    """Whether it may run where the whole cell cannot be had. `none` only where the configuration permits it."""
     network: Network = "none"
     """What its cell can reach. `host` only where the configuration permits it."""
     allow_hosts: tuple[Annotated[str, StringConstraints(max_length=320)], ...] = ()

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from shared.reasons import Reason
-from supervisor import attempts
+from supervisor import attempts, leavings
 from supervisor.clock import Moment
 from supervisor.errors import InvalidError
 from supervisor.host import Host
@@ -112,6 +112,13 @@ def kill_runners(runs: Iterable[CronRun], host: Host) -> None:
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(found, timeout=DIE_WITHIN)
+
+
+def clear_leavings(runs: Iterable[CronRun], host: Host) -> None:
+    """Remove the private directories that these runs' runners could not, killed with a former supervisor."""
+    for run in runs:
+        if run.status is not Status.QUEUED and run.host == host.name:
+            leavings.remove(run.id, run.attempt, leavings.of_this_user)
 
 
 def _runs(process: psutil.Process, ids: Set[str]) -> bool:

@@ -12,6 +12,7 @@ from shared.messages import Cell, ExecuteRequest, RunAs, Secret
 from supervisor.agents import resolve
 from supervisor.config import Config
 from supervisor.errors import InvalidError
+from supervisor.isolation import check_isolation
 from supervisor.models import CronJob, CronRun, OutputFormat
 from supervisor.network import ca_bundle, check_network
 
@@ -30,7 +31,8 @@ def request_for(
     `log_dir` exists; `seconds_left` is what remains of the run's wall time.
     """
     _check_work_dir(job.work_dir)
-    check_network(job, config.permit_host_network)
+    check_isolation(job, config.permit_no_isolation)
+    check_network(job, config.permit_host_network or job.isolation == "none")
     agent = resolve(job, config)
     binds, env = ca_bundle(agent, config.ca_bundle) if job.network != "none" else (agent.binds, agent.env)
     about = {"CRONWARD_JOB_ID": job.id, "CRONWARD_RUN_ID": run.id, "CRONWARD_ATTEMPT": str(run.attempt)}
@@ -43,6 +45,7 @@ def request_for(
         prompt=job.prompt,
         agent=replace(agent, binds=binds, env={**env, **about}),
         cell=Cell(
+            isolation=job.isolation,
             network=job.network,
             allow_hosts=job.allow_hosts,
             network_bytes=config.network_bytes,

@@ -1,8 +1,9 @@
 """What a killed runner leaves behind: found among our own children, killed, reaped.
 
 The supervisor is a child subreaper, so whatever outlives a runner becomes its child (prctl(2), PR_SET_CHILD_SUBREAPER).
-A runner leads a session; `bwrap` shares it, and the init of a cell lives in a PID namespace of its own. Children that
-are neither (another runner, a notifier) are never touched.
+A runner leads a session; `bwrap` shares it, and the init of a cell lives in a PID namespace of its own. Where a run has
+no namespace its processes have one filter of system calls more than we have, which nobody can take off; for `none`
+too, where it denies nothing. Children that are none of this (another runner, a notifier) are never touched.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import signal
 from pathlib import Path
+
+from shared import kinship
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -29,9 +31,9 @@ def sweep(session: int) -> bool:
     Also when all of it was reaped at once: its own children became ours after we had looked.
     """
     left = [pid for pid in _children() if _belongs(pid, session)]
+    if left:
+        kinship.kill(lambda: [each for pid in left for each in (pid, *kinship.below(pid))])
     for pid in left:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
     return bool(left)
@@ -50,11 +52,12 @@ def _belongs(pid: int, session: int) -> bool:
     with contextlib.suppress(OSError):
         if os.getsid(pid) == session:
             return True
-        return _depth(str(pid)) > _depth("self")
+        return any(its > our for its, our in zip(_depths(str(pid)), _depths("self"), strict=True))
     return False
 
 
-def _depth(process: str) -> int:
-    """In how many PID namespaces, as this /proc counts them, a process has a number."""
+def _depths(process: str) -> tuple[int, int]:
+    """In how many PID namespaces, as this /proc counts them, a process has a number; how many filters it has."""
     status = Path(f"/proc/{process}/status").read_text(errors="replace")
-    return next((len(line.split()) - 1 for line in status.splitlines() if line.startswith("NSpid:")), 0)
+    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    return len(fields.get("NSpid", "").split()), int(fields.get("Seccomp_filters", "0"))

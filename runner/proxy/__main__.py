@@ -30,11 +30,13 @@ def main() -> NoReturn:
     import asyncio
 
     from runner.proxy import serving
+    from runner.proxy.peers import Peers
 
     listener = receive()
     if listener is not None:
+        peers = None if told["only"] is None else Peers(told["only"])
         confine.close_doors()
-        asyncio.run(serving.serve(told, listener, LOG, CONTROL))
+        asyncio.run(serving.serve(told, listener, peers, LOG, CONTROL))
     os._exit(0)  # a look-up that hangs in its thread would hold us
 
 

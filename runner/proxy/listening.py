@@ -11,6 +11,7 @@ from dataclasses import replace
 from runner.proxy.connection import Connection, Patience
 from runner.proxy.dial import Dialler
 from runner.proxy.ledger import MOST_CONNECTIONS, Entry, Ledger
+from runner.proxy.peers import Peers
 from runner.proxy.request import HEAD_MOST
 
 AT_ONCE = 128
@@ -29,9 +30,10 @@ class Listening:
         patience: Patience = Patience(),  # noqa: B008 - it cannot change
         at_once: int = AT_ONCE,
         most: int = MOST_CONNECTIONS,
+        peers: Peers | None = None,
     ) -> None:
         self._dialler, self._ledger, self._patience = dialler, ledger, patience
-        self._at_once, self._most = at_once, most
+        self._at_once, self._most, self._peers = at_once, most, peers
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -46,6 +48,9 @@ class Listening:
             await asyncio.wait(self._tasks, timeout=ENDING_SECONDS)
 
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._peers is not None and not self._admits(self._peers, writer):
+            writer.transport.abort()  # not the run's: it is neither counted nor logged
+            return
         entry = self._ledger.open()
         why = "too many connections at once" if len(self._tasks) >= self._at_once else ""
         if self._ledger.count >= self._most:
@@ -59,6 +64,10 @@ class Listening:
         task = asyncio.create_task(self._serve(reader, writer, entry))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _admits(self, peers: Peers, writer: asyncio.StreamWriter) -> bool:
+        port, own = (writer.get_extra_info(name)[1] for name in ("peername", "sockname"))
+        return peers.admit(port, own)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, entry: Entry) -> None:
         begun = time.monotonic()

@@ -25,7 +25,7 @@ NONE, AUTO = "none", "auto"
 def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     """The fields of a job that these options give, and no others."""
     plain = ("name", "agent", "command", "model", "type", "retries", "private", "silent", "dst", "overlap", "catch_up")
-    fields = described({key: getattr(given, key) for key in (*plain, "on_complete", "on_fail")})
+    fields = described({key: getattr(given, key) for key in (*plain, "isolation", "on_complete", "on_fail")})
     if given.cron is not None or given.every is not None or given.at is not None:
         fields |= timing(given.cron, given.every, given.at, given.tz, now)
     elif given.tz is not None:

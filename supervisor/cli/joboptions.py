@@ -50,6 +50,9 @@ class JobOptions:
             help="A secret that it gets, as a file; NAME=VARIABLE: as both. none: take back. Repeatable.",
         ),
     ] = None
+    isolation: Annotated[
+        Text, typer.Option(metavar="HOW", help="The whole cell, or what: required (default), best-effort, none.")
+    ] = None
     type: Annotated[
         Text, typer.Option(metavar="TYPE", help="Limits: light, medium, resource-intensive. Default: light.")
     ] = None

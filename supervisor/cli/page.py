@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from shared.messages import Layer
 from supervisor.cli import policies
 from supervisor.cli.escape import shortened
 from supervisor.cli.place import Place
@@ -118,7 +119,7 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
     if run.program is not None:
         yield "program", f"{run.program.path}, {size(run.program.size)}"
     if run.layers:
-        yield "cell", "\n".join(f"{layer.name}: {layer.detail}" if layer.detail else layer.name for layer in run.layers)
+        yield "cell", "\n".join(map(_layer, run.layers))
     if run.log_dir:
         yield "files", run.log_dir
 
@@ -135,6 +136,11 @@ def when(job: CronJob) -> str:
     if job.at is not None:
         return f"at {stamp(job.at)}"
     return job.cron_expr
+
+
+def _layer(layer: Layer) -> str:
+    name = layer.name if layer.held else f"NOT HELD {layer.name}"
+    return f"{name}: {layer.detail}" if layer.detail else name
 
 
 def _job_row(place: Place, job: CronJob, whole: bool) -> list[Cell | str]:
@@ -204,6 +210,7 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
         yield "program", "\n".join(_program(job.program))
     if job.work_dir:
         yield "works in", job.work_dir
+    yield "cell", job.isolation
     if job.secrets:
         yield "secrets", ", ".join(job.secrets)
     yield "network", f"{job.network}: {', '.join(job.allow_hosts)}" if job.allow_hosts else job.network

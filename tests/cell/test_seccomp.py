@@ -148,7 +148,7 @@ def test_the_layer_is_told_and_the_agent_has_one_filter_more_than_the_runner(log
         started, result = driven.wait_for("started"), driven.result()
     made = seccomp.build(Policy(memory_counted=False), MACHINE)
     assert made is not None
-    layer = {"name": "seccomp filter", "detail": made.summary}
+    layer = {"name": "seccomp filter", "detail": made.summary, "held": True}
     assert layer in started["layers"]
     assert layer in result["layers"]
     assert "\nSeccomp:\t2\n" in result["response"]

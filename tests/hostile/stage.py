@@ -181,7 +181,7 @@ class Stage:
             "state": str(state),
             "control": str(state / "control.sock"),
             "other_log": other_log,
-            "init_file": "/run/cronward/init.py",
+            "init_file": "/run/cronward/init.pyc",
             "victims": {name: victim.pid for name, victim in self.victims.items()},
             "daemons": self.daemons,
             "flood": 8 << 20,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner import layers
+from runner.landlock import Ruleset
 from runner.refusal import RefusalError
 from runner.seccomp import Filter
 from shared.messages import Cell
@@ -50,11 +51,22 @@ def test_silence_proves_nothing() -> None:
 
 def test_the_filter_of_system_calls_is_claimed_only_where_the_agents_process_took_it_on() -> None:
     filtering = Filter(b"program", "2 calls denied")
-    (layer,) = layers.filtered(("seccomp",), filtering)
+    (layer,) = layers.taken(("seccomp",), filtering, None)
     assert (layer.name, layer.detail) == ("seccomp filter", "2 calls denied")
     with pytest.raises(RefusalError, match="filter of system calls") as refused:
-        layers.filtered((), filtering)
+        layers.taken((), filtering, None)
     assert refused.value.reason is Reason.SANDBOX_UNAVAILABLE
+
+
+def test_where_there_are_rules_for_landlock_it_must_hold() -> None:
+    filtering, rules = Filter(b"", ""), Ruleset(7, [])
+    assert [layer.name for layer in layers.taken(("landlock", "seccomp"), filtering, rules)] == [
+        "landlock",
+        "seccomp filter",
+    ]
+    for said in (("seccomp",), ("landlock",), ()):
+        with pytest.raises(RefusalError, match="missing"):
+            layers.taken(said, filtering, rules)
 
 
 def test_only_what_was_seen_is_claimed() -> None:

@@ -74,3 +74,13 @@ def test_looks_are_a_period_apart_and_a_dear_one_is_rested_from() -> None:
     now[0], cost = dog.due, 0.2
     dog.look(lambda: now[0])
     assert dog.due == pytest.approx(100.0 + PERIOD + 0.2 * (1 + REST))
+
+
+def test_processes_are_a_limit_only_where_nothing_else_counts_them() -> None:
+    found = Sample(memory=0, processes=11, cpu_seconds=0.0)
+    limit = limits(processes=10)
+    assert breach(found, limit, True) is None
+    assert breach(found, limit, True, 11) is None
+    passed = breach(found, limit, True, 10)
+    assert passed is not None
+    assert (passed.cause.reason, passed.rung) == (Reason.PROCESS_LIMIT, Rung.KILL)

@@ -11,11 +11,14 @@ from supervisor.grants import DROPS, KEEPS, after_edit, changed, check_grants, d
 from supervisor.models import CronJob
 from tests.fakes import NOON, make_job
 
-NOT_YET = {"work_mode", "read_paths", "write_paths", "git_write", "isolation", "run_as", "gate", "check"}
+NOT_YET = {"work_mode", "read_paths", "write_paths", "git_write", "run_as", "gate", "check"}
 CHANGES: dict[str, Any] = {
-    **dict.fromkeys(("agent", "command", "model", "prompt", "session_key", "output_schema", "work_dir"), "other"),
+    **dict.fromkeys(
+        ("agent", "command", "search_path", "model", "prompt", "session_key", "output_schema", "work_dir"), "other"
+    ),
     **dict.fromkeys(("on_complete", "on_fail"), "http://other.example/"),
     "network": "public",
+    "isolation": "best-effort",
     "allow_hosts": ("a.example",),
 }
 

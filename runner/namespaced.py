@@ -1,0 +1,73 @@
+"""The whole cell, as an attempt uses it: bubblewrap makes it, init proves it, two filters stand behind it."""
+
+from __future__ import annotations
+
+import os
+
+from runner import cell, host
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runner.landlock import Ruleset
+    from runner.seccomp import Filter
+    from shared.messages import ExecuteRequest, Layer
+
+
+class Namespaced:
+    """Raises RefusalError where request and host do not fit together."""
+
+    apart = True
+
+    def __init__(self, request: ExecuteRequest, state: str) -> None:
+        self._request, self._host = request, host.look(request)
+        cell.check(request, self._host, state)
+        self.arguments, self.files = cell.arguments(request, self._host), cell.files(request, self._host.init)
+        self.rules: Ruleset | None = None
+        self._ours: dict[str, str] = {}
+        self._landlock = 0
+
+    def descriptors(self, inside: int) -> list[int]:
+        """What init is to inherit of the way out: the door, through which it sends a listener made in the cell."""
+        return [inside]
+
+    def filter(self, machine: str, *, memory_counted: bool) -> Filter | None:
+        """The filter of system calls for the agent; None where there is none for this machine. Asked for while
+        bubblewrap builds the cell, so all else that is not needed for that is looked up here too."""
+        from runner import kernel, landlock, layers, seccomp
+        from runner.denied import Policy
+
+        self._ours, self._landlock = host.namespaces(layers.NAMESPACES), kernel.landlock_version()
+        self.rules = landlock.in_cell(self.arguments, self._landlock)
+
+        # In the host's network its abstract sockets are in reach, so there are none at all.
+        return seccomp.build(Policy(memory_counted, unix_sockets=self._request.cell.network != "host"), machine)
+
+    def init(self, pid: int) -> tuple[int, int]:
+        """The pid of init, and that of its parent. `pid`: what was spawned."""
+        from runner import kill
+
+        return next(iter(kill.children(pid)), 0), pid
+
+    def held(self, hello: dict[str, str], *, dropped: bool) -> tuple[Layer, ...]:
+        """What holds by init's word. Raises RefusalError where that is not enough."""
+        from runner import landlock, layers
+
+        layers.check(hello, self._ours, self._request.cell.network)
+        uid = os.geteuid() if dropped else None
+        found = layers.held(hello, self._ours, self._host.bwrap_version, uid, self._request)
+        if self.rules is None:
+            found += (Layer(name="landlock", detail=landlock.absent(self._landlock), held=False),)
+        return found
+
+    def config(self, program: bytes) -> bytes:
+        """What init is told. `program`: the filter of system calls."""
+        return cell.config(self._request, self._host, program, self.rules)
+
+    def taken(self, said: tuple[str, ...], filtering: Filter) -> tuple[Layer, ...]:
+        """What holds of what the agent's process took on itself."""
+        from runner import layers
+
+        return layers.taken(said, filtering, self.rules)
+
+    def clear(self) -> None:
+        """Nothing: all that was made for it was in memory, and gone with it."""

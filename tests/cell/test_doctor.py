@@ -1,0 +1,97 @@
+"""`cronward doctor`: each layer is tried in a real cell, and what is missing is not called safe."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from runner import host, kernel
+from shared.messages import ExecuteRequest, ExecuteResult, Layer
+from shared.reasons import Reason
+from supervisor import probes
+from supervisor.config import Config
+from supervisor.doctor import examine
+from supervisor.home import Home
+from tests.driver import request, run_as
+from tests.house import house
+from tests.lacks import need
+
+INSIDE = {"user namespace", "pid namespace", "mount namespace", "network namespace", "ipc namespace", "uts namespace"}
+INSIDE |= {"no new privileges", "no capabilities", "rlimits", "landlock", "seccomp filter"}
+
+
+@need("cell")
+def test_each_layer_is_tried_and_what_it_keeps_an_agent_from_is_said(tmp_path: Path) -> None:
+    with house(tmp_path) as home:
+        done = home.cronward("doctor", "--json")
+    findings = {found["name"].removeprefix("layer: "): found for found in json.loads(done.stdout)}
+    assert probes.WITHOUT.keys() <= findings.keys()
+    assert probes.WITHOUT.keys() == INSIDE | {"memory limit", "kill", "proxy"}
+    bad = [found for name, found in findings.items() if name in probes.WITHOUT and not found["ok"]]
+    assert [found["name"] for found in bad] == ([] if kernel.landlock_version() >= 2 else ["layer: landlock"])
+    assert all("Without it an agent could" in findings[name]["detail"] for name in probes.WITHOUT)
+    assert done.returncode == 0
+
+
+def test_the_same_acts_come_through_where_there_is_no_cell() -> None:
+    """The control: what a probe calls held must not be so by itself."""
+    ids = run_as()
+    user: dict[str, Any] = {"user": ids.uid, "group": ids.gid, "extra_groups": []} if ids else {}
+    with probes._outside() as facts:
+        argv = [host.interpreter().executable, "-I", "-S", "-c", probes.SCRIPT.read_text(), json.dumps(facts)]
+        if ids is not None:
+            argv[0] = "/usr/bin/python3"  # root's own may lie where nobody else may look
+        own = subprocess.Popen(["/usr/bin/sleep", "60"], **user)
+        start = Path(f"/proc/{own.pid}/stat").read_text().rpartition(") ")[2].split()[19]
+        argv[-1] = json.dumps({**facts, "pid": own.pid, "start": start})
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True, cwd="/tmp", **user)
+        own.kill()
+        own.wait()
+    found: dict[str, bool] = json.loads(done.stdout)
+    # Who can write nowhere outside is kept from it by the file's modes; the canary is read all the same.
+    assert [name for name, held in found.items() if held] == []
+    assert found.keys() == INSIDE
+
+
+def test_where_no_cell_can_be_made_runs_are_not_called_safe(tmp_path: Path) -> None:
+    with house(tmp_path, CRONWARD_BWRAP="/nonexistent/bwrap") as home:
+        done = home.cronward("doctor")
+    assert done.returncode == 1
+    assert "Install it: apt-get install bubblewrap" in done.stdout
+
+
+def test_a_layer_that_an_act_came_through_is_named_and_fails(tmp_path: Path) -> None:
+    answers = dict.fromkeys(INSIDE, True) | {"mount namespace": False}
+
+    def execute(asked: ExecuteRequest) -> ExecuteResult:
+        missing = Layer(name="landlock", detail="not offered by this kernel", held=False)
+        about = {"run_id": asked.run_id, "attempt": 1}
+        if asked.limits.memory_bytes < 1 << 30 or asked.cell.network == "allow":
+            return ExecuteResult(**about, reason=Reason.OK)  # type: ignore[arg-type]
+        return ExecuteResult(**about, reason=Reason.OK, response=json.dumps(answers), layers=(missing,))  # type: ignore[arg-type]
+
+    found = {probe.layer: probe.held for probe in probes.of_layers(execute, request(tmp_path, "true"))}
+    assert found.pop("landlock") is None
+    assert {name for name, held in found.items() if not held} == {"mount namespace", "memory limit", "kill", "proxy"}
+
+
+@need("cell")
+def test_a_bubblewrap_that_shows_too_much_is_found_out(tmp_path: Path) -> None:
+    """One that leaves the agent in the host's /tmp, where the canary lies, and Landlock is told of it too."""
+    wrapper = tmp_path / "bwrap"
+    wrapper.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && exec /usr/bin/bwrap --version\n'
+        'for word; do shift; [ "$word" = --chdir ] && set -- "$@" --bind /tmp /tmp\n'
+        'set -- "$@" "$word"; done\nexec /usr/bin/bwrap "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    for path in (tmp_path, tmp_path.parent):
+        if path.stat().st_uid == os.geteuid() and os.geteuid() != 0:
+            path.chmod(0o755)
+    findings = examine(Home(tmp_path / "home"), Config(bwrap=str(wrapper)))
+    held = {found.name: found.ok for found in findings}
+    assert held["layer: mount namespace"] is False
+    assert held["layer: pid namespace"] is True
