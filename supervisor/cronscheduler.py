@@ -348,7 +348,8 @@ class CronScheduler:
 
     def _setting(self) -> Setting:
         config = self.config
-        return Setting(self.home.root, host_zone().key, config.default_agent, new_id, config.permit_host_network)
+        permitted = (config.permit_host_network, config.maxima)
+        return Setting(self.home.root, host_zone().key, config.default_agent, new_id, *permitted)
 
     def _need_time(self) -> None:
         if self._turns is None:

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ from pydantic import ValidationError
 from supervisor.agents import check_agent
 from supervisor.answerschema import check_schema
 from supervisor.errors import InvalidError
+from supervisor.limits import Maxima
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
 from supervisor.network import check_network
 from supervisor.occurrences import next_occurrence, schedule_of
+from supervisor.permitted import check_limits, check_run_as
 from supervisor.schedule import parse
 from supervisor.sentences import sentence
 from supervisor.webhook import WebhookError, check_url
@@ -29,7 +31,7 @@ JobDraft = dict[str, Any]
 LAST_YEAR = 9998
 """Later instants have no wall time in some zone."""
 OURS = ("created_at", "changed_at", "anchor", "last_run", "last_error", "next_run", "run_count")
-_LINES = ("name", "command", "work_dir", "model", "created_by", "session_key", "pause_reason")
+_LINES = ("name", "command", "work_dir", "model", "created_by", "session_key", "pause_reason", "run_as")
 # A prompt is text. NUL ends C strings; other controls are terminal escapes or a binary file given by mistake.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -45,6 +47,7 @@ class Setting:
     default_agent: str
     new_id: Callable[[], str]
     permit_host_network: bool = False
+    maxima: Maxima = field(default_factory=Maxima)
 
 
 def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
@@ -81,6 +84,8 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     job = _settle_work_dir(job, setting.home)
     check_agent(job)
     check_network(job, setting.permit_host_network)
+    check_limits(job, setting.maxima)
+    check_run_as(job)
     return job
 
 
@@ -130,20 +135,20 @@ def _check_texts(job: CronJob) -> None:
     found = _CONTROL.search(job.prompt)
     if found:
         raise InvalidError(f"The prompt holds the control character {found.group()!r}; it has to be plain text.")
-    for field in ("prompt", "output_schema", *_LINES):
-        _check_plain(field, getattr(job, field))
-    for field in _LINES:
-        found = _UNPRINTABLE.search(getattr(job, field))
+    for name in ("prompt", "output_schema", *_LINES):
+        _check_plain(name, getattr(job, name))
+    for name in _LINES:
+        found = _UNPRINTABLE.search(getattr(job, name))
         if found:
-            raise InvalidError(f"The field {field} holds the character {found.group()!r}; it has to be printable.")
+            raise InvalidError(f"The field {name} holds the character {found.group()!r}; it has to be printable.")
 
 
-def _check_plain(field: str, text: str) -> None:
+def _check_plain(name: str, text: str) -> None:
     """JSON can carry half of a surrogate pair; no file and no pipe can."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidError(f"The field {field} is not valid Unicode text.") from None
+        raise InvalidError(f"The field {name} is not valid Unicode text.") from None
 
 
 def _check_output(job: CronJob) -> None:
@@ -158,12 +163,12 @@ def _check_output(job: CronJob) -> None:
 
 
 def _check_webhooks(job: CronJob) -> None:
-    for field in ("on_complete", "on_fail"):
-        if url := getattr(job, field):
+    for name in ("on_complete", "on_fail"):
+        if url := getattr(job, name):
             try:
                 check_url(url)
             except WebhookError as error:
-                raise InvalidError(f"The field {field} cannot be used. {error}") from None
+                raise InvalidError(f"The field {name} cannot be used. {error}") from None
 
 
 def _settle_work_dir(job: CronJob, home: Path) -> CronJob:

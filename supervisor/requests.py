@@ -14,6 +14,7 @@ from supervisor.config import Config
 from supervisor.errors import InvalidError
 from supervisor.models import CronJob, CronRun, OutputFormat
 from supervisor.network import ca_bundle, check_network
+from supervisor.permitted import check_limits
 
 
 def request_for(
@@ -25,6 +26,7 @@ def request_for(
     """
     _check_work_dir(job.work_dir)
     check_network(job, config.permit_host_network)
+    check_limits(job, config.maxima)
     agent = resolve(job, config)
     binds, env = ca_bundle(agent, config.ca_bundle) if job.network != "none" else (agent.binds, agent.env)
     about = {"CRONWARD_JOB_ID": job.id, "CRONWARD_RUN_ID": run.id, "CRONWARD_ATTEMPT": str(run.attempt)}
@@ -45,7 +47,7 @@ def request_for(
             run_as=run_as,
             bwrap=config.bwrap,
         ),
-        limits=config.limits_for(job.type, seconds_left, job.idle_timeout_secs),
+        limits=config.limits_for(job.type, seconds_left, job.idle_timeout_secs, job.limits),
         output_format=job.output_format.value,
         output_schema=job.output_schema,
         response_bytes=config.response_bytes,

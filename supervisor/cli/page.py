@@ -111,6 +111,8 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
         used = run.usage
         most = f"at most {size(used.peak_memory_bytes)} in {used.processes_peak} processes and threads"
         yield "used", f"{used.cpu_seconds:.1f} s of CPU, {most}, {size(used.peak_rss_bytes)} in one"
+        if used.peak_disk_bytes:
+            yield "wrote", f"{size(used.peak_disk_bytes)} more on disk, at most, than there were before"
     if run.traffic is not None:
         went = run.traffic
         count = f"{went.connections} connection{'s' * (went.connections != 1)}, {went.denied} of them denied"
@@ -207,6 +209,7 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
         else "no retries"
     )
     yield "limits", f"{job.type.value}, {span(job.timeout_seconds)} in all, {retrying}"
+    yield from policies.limits(job)
     yield from policies.late(job)
     yield from policies.life(job)
     yield from policies.told(job)
