@@ -75,6 +75,7 @@ class Attempt:
         outlet = self._outlet()
         spawned = spawn(cell.arguments(request, found), cell.files(request), [outlet.inside] if outlet else [])
         # While bubblewrap builds the cell, on another core.
+        from runner.census import open_places
         from runner.relay import Relay
         from runner.tally import Tally
 
@@ -83,7 +84,8 @@ class Attempt:
         filtering = self._filter()
         ours = host.namespaces(layers.NAMESPACES)
 
-        tally = Tally(request.limits, self._leaf)
+        places = open_places(cell.writable(request, found))
+        tally = Tally(request.limits, self._leaf, places)
 
         def admit(hello: dict[str, str]) -> bytes:
             layers.check(hello, ours, request.cell.network)
@@ -91,7 +93,7 @@ class Attempt:
             tally.begin(next(iter(kill.children(spawned.pid)), 0), spawned.pid)
             uid = os.geteuid() if self._dropped else None
             self._layers = layers.held(hello, ours, found.bwrap_version, uid, request)
-            self._layers += layers.counted(request.limits, by_cgroup=self._leaf is not None)
+            self._layers += layers.counted(request.limits, by_cgroup=self._leaf is not None, on_disk=bool(places))
             return cell.config(request, found, filtering.program)
 
         def announce(said: tuple[str, ...]) -> Watchdog:

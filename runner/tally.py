@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from runner.ending import Ending
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+from runner.ending import Cause, Ending
+from runner.growth import Growth, crowded
 from runner.leaf import Leaf
 from runner.meter import TreeMeter
 from runner.refusal import RefusalError
@@ -12,11 +16,14 @@ from shared.reasons import Reason
 
 
 class Tally:
-    """From the cell's init on. `init`: its pid as the host numbers it, once it is known."""
+    """From the cell's init on. `init`: its pid as the host numbers it, once it is known. `places`: open directories
+    that the agent may write to."""
 
-    def __init__(self, limits: Limits, leaf: Leaf | None) -> None:
+    def __init__(self, limits: Limits, leaf: Leaf | None, places: Sequence[int] = ()) -> None:
         self._limits, self._leaf = limits, leaf
         self.init = 0
+        self._growth = Growth(places, limits, lambda: TreeMeter(self.init).pids() if self.init else ())
+        self._growth.begin(monotonic)
 
     def begin(self, init: int, parent: int) -> None:
         """Before the agent is started: from now on all that comes from init counts. Raises RefusalError.
@@ -36,7 +43,10 @@ class Tally:
     def watchdog(self) -> Watchdog:
         """What looks at it from time to time."""
         sample = TreeMeter(self.init).sample if self._leaf is None else self._leaf.sample
-        return Watchdog(self._limits, sample, counts_memory=self._leaf is None)
+        return Watchdog(self._limits, sample, counts_memory=self._leaf is None, disk=self._look)
+
+    def _look(self, clock: Callable[[], float]) -> Cause | None:
+        return self._growth.look(clock) or crowded(self.init, self._limits)
 
     def kill(self) -> None:
         """End it by its cgroup, where it has one."""
@@ -45,9 +55,10 @@ class Tally:
 
     def settle(self, ending: Ending) -> Ending:
         """With the kernel's own counts, and its reason where it was the kernel that ended the cell."""
-        if self._leaf is None:
-            return ending
         cause = ending.cause
-        if cause is None and ending.report.status is None:
+        if self._leaf is not None and cause is None and ending.report.status is None:
             cause = self._leaf.out_of_memory(self._limits)
-        return ending._replace(used=self._leaf.used(ending.used), cause=cause)
+        # Counted where an agent ran: also what it wrote in its last moment.
+        full = self._growth.settle(monotonic) if ending.report.started else None
+        used = ending.used if self._leaf is None else self._leaf.used(ending.used)
+        return ending._replace(used=used._replace(disk=self._growth.peak), cause=cause or full)

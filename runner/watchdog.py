@@ -29,10 +29,18 @@ class Breach(NamedTuple):
 
 
 class Watchdog:
-    """`sample` is asked with the memory up to which it need not be exact. Times are time.monotonic's."""
+    """`sample` is asked with the memory up to which it need not be exact; `disk`, at each look, for a limit of what is
+    written that is passed. Times are time.monotonic's."""
 
-    def __init__(self, limits: Limits, sample: Callable[[int], Sample], *, counts_memory: bool) -> None:
-        self._limits, self._sample, self._counts_memory = limits, sample, counts_memory
+    def __init__(
+        self,
+        limits: Limits,
+        sample: Callable[[int], Sample],
+        *,
+        counts_memory: bool,
+        disk: Callable[[Callable[[], float]], Cause | None] = lambda _clock: None,
+    ) -> None:
+        self._limits, self._sample, self._counts_memory, self._disk = limits, sample, counts_memory, disk
         self.used = Used()
         self.due = 0.0
 
@@ -48,7 +56,9 @@ class Watchdog:
             processes=max(self.used.processes, found.processes),
             cpu_seconds=max(self.used.cpu_seconds, found.cpu_seconds),
         )
-        return breach(found, self._limits, self._counts_memory)
+        full = self._disk(clock)
+        # At once too: what it goes on writing is what the others lack.
+        return breach(found, self._limits, self._counts_memory) or (Breach(full, Rung.KILL) if full else None)
 
 
 def breach(found: Sample, limits: Limits, counts_memory: bool) -> Breach | None:

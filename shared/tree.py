@@ -80,11 +80,13 @@ class Found(NamedTuple):
 
 class Tree:
     """All that is below `top`, an open directory. Iterate once; break off whenever you like and call `close`. A folder
-    is given before what is in it. `unread` names folders that were not gone through, not all if there are many."""
+    is given before what is in it. `unread` names folders that were not gone through, not all if there are many; where
+    it is `cut` we lost our way, or there are too many folders, and who knows how much was not."""
 
     def __init__(self, top: int) -> None:
         self.unread: list[str] = []
         self.unread_count = 0
+        self.cut = False
         self._at = Cursor(top)
         # For each level the folders that are still to be entered.
         self._waiting: list[list[str]] = []
@@ -117,6 +119,7 @@ class Tree:
             try:
                 self._at.leave()
             except OSError:
+                self.cut = True
                 self._pass_by("")
                 return
 
@@ -140,7 +143,9 @@ class Tree:
             self._pass_by("")
 
     def _remember(self, seen: Found) -> None:
-        if seen.stat.st_dev != self._at.device or self._remembered >= MOST_WAITING:
+        many = self._remembered >= MOST_WAITING
+        self.cut = self.cut or many
+        if many or seen.stat.st_dev != self._at.device:
             self._pass_by(seen.name)
             return
         self._remembered += 1

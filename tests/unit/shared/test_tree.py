@@ -42,7 +42,7 @@ def test_everything_is_seen_once_and_links_are_not_followed(tmp_path: Path) -> N
     with opened(top) as found:
         seen = paths(found)
         assert sorted(seen) == sorted(["a", "a/b", "a/b/file", "a/link", "up", "fifo", "odd\n\udcff name"])
-        assert (found.unread, found.unread_count) == ([], 0)
+        assert (found.unread, found.unread_count, found.cut) == ([], 0, False)
         assert seen.index("a") < seen.index("a/b") < seen.index("a/b/file")
 
 
@@ -82,7 +82,7 @@ def test_a_folder_that_is_moved_out_leads_nowhere(tmp_path: Path) -> None:
             if each.name == "file":
                 (top / "a").rename(tmp_path / "elsewhere" / "a")
         assert "secret" not in seen
-        assert found.unread_count == 1
+        assert (found.unread_count, found.cut) == (1, True)
 
 
 def test_what_is_remembered_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_what_is_remembered_is_bounded(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(tree, "MOST_WAITING", 4)
     with opened(tmp_path) as found:
         assert sum(1 for _ in found) == 14
-        assert (found.unread_count, len(found.unread)) == (6, 6)
+        assert (found.unread_count, len(found.unread), found.cut) == (6, 6, True)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="Root may enter everything.")
