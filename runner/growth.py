@@ -10,27 +10,37 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
+from runner.census import ENTRY, Census
 from runner.ending import Cause
 from runner.sizes import size
+from shared.messages import Limits
 from shared.reasons import Reason
-
-if TYPE_CHECKING:
-    from runner.census import Census
-    from shared.messages import Limits
 
 # Of each look, which comes every 100 ms: 4 % of a CPU, and half of one while the limit may be passed already.
 SLICE, HURRY = 0.004, 0.05
 # While bubblewrap builds the cell there is nothing else to do, so a small directory is counted before the agent starts.
 FIRST, LAST = 0.01, 0.1
-# What others free hides what the run writes, so it is counted now and then whatever the file system says.
-SELDOM, REST = 30.0, 50
+# What others free hides what the run writes, so it is counted now and then whatever the file system says: at most once
+# a second, and for at most a fiftieth of the time.
+SELDOM, REST = 1.0, 50
 STEP_LEAST, STEPS = 1 << 20, 64
 # The cell's own, in memory.
 PRIVATE = ("/tmp", "/dev/shm", "/home/agent")
 FILES_LEAST = 10_000
 CLOCK_REALTIME_COARSE = 5  # by which the kernel dates changes
+
+
+class Free(NamedTuple):
+    """What file systems have left: bytes, and files that could still be made."""
+
+    size: int
+    files: int
+
+    def fallen(self, before: Free) -> int:
+        """By how many bytes, a file counting as a census counts one."""
+        return max(before.size - self.size, (before.files - self.files) * ENTRY)
 
 
 class Growth:
@@ -40,7 +50,7 @@ class Growth:
     def __init__(self, places: Sequence[int], limits: Limits, pids: Callable[[], Iterable[int]]) -> None:
         self._places, self._limits, self._pids = places, limits, pids
         self._since = time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
-        self._free_at_start = self._free_at_count = self._free()
+        self._at_start = self._at_count = self._free()
         self._count: Census | None = None
         self._before: int | None = None
         self._due, self._cost = 0.0, 0.0
@@ -83,7 +93,7 @@ class Growth:
     def _limit(self, clock: Callable[[], float]) -> Cause | None:
         if self._limits.disk_bytes is None:
             return None
-        fallen = self._free_at_count - self._free()
+        fallen = self._free().fallen(self._at_count)
         if self._count is None and fallen < self._step and clock() < self._due:
             return None
         hurried = self._before is None or self._now + fallen > self._limits.disk_bytes
@@ -91,11 +101,9 @@ class Growth:
         return self._passed()
 
     def _go_on(self, clock: Callable[[], float], seconds: float) -> None:
-        from runner.census import Census
-
         if self._count is None:
             self._count, self._cost = Census(self._places, self._since), 0.0
-            self._free_at_count = self._free()
+            self._at_count = self._free()
         count, began = self._count, clock()
         done = count.go_on(lambda: clock() - began > seconds)
         if done:
@@ -111,7 +119,7 @@ class Growth:
         """What a count has found so far. One that is not done knows too little, never too much."""
         grown = count.new if self._before is None else count.total - self._before
         if done and count.hidden:  # all that the file system lost, then
-            grown = max(grown, self._free_at_start - self._free())
+            grown = max(grown, self._free().fallen(self._at_start))
         self._now = max(0, grown) if done else max(self._now, grown)
         self.peak = max(self.peak, self._now)
 
@@ -122,10 +130,10 @@ class Growth:
         sentence = f"The run wrote {size(self._now)} more to disk than there was before; {size(limit)} is the limit."
         return Cause(Reason.DISK_LIMIT, f"{sentence} Give the job a larger one (--disk), or make it write less.")
 
-    def _free(self) -> int:
+    def _free(self) -> Free:
         """Of all file systems that are written to, each once."""
-        found = {os.fstat(place).st_dev: os.fstatvfs(place) for place in self._places}
-        return sum(each.f_bfree * each.f_frsize for each in found.values())
+        found = {os.fstat(place).st_dev: os.fstatvfs(place) for place in self._places}.values()
+        return Free(sum(each.f_bfree * each.f_frsize for each in found), sum(each.f_ffree for each in found))
 
 
 def crowded(init: int, limits: Limits, proc: str = "/proc") -> Cause | None:
