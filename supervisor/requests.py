@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pwd
 from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
@@ -57,17 +58,23 @@ def request_for(
 
 
 def throw_away_uid(job_id: str, config: Config, taken: frozenset[int]) -> RunAs:
-    """A uid of the job's own out of the configured range, for a supervisor run by root.
-
-    Stable for a job, so that what it wrote stays its own; `taken` are those of live runs of other jobs, because two
-    jobs that share a uid at the same time could signal each other's runners. Raises InvalidError when none is left.
-    """
+    """A uid of the job's own out of the configured range, for a supervisor run by root: none of `taken`, and nobody's
+    on this host. Raises InvalidError when none is left."""
     start = crc32(job_id.encode())
     offsets = ((start + step) % config.uid_count for step in range(config.uid_count))
-    uid = next((uid for uid in (config.uid_base + offset for offset in offsets) if uid not in taken), None)
+    uids = (config.uid_base + offset for offset in offsets)
+    uid = next((uid for uid in uids if uid not in taken and not _is_somebodys(uid)), None)
     if uid is None:
         raise InvalidError(f"All {config.uid_count} user ids for runs are in use; configure more of them (uid_count).")
     return RunAs(uid=uid, gid=uid)
+
+
+def _is_somebodys(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def _check_work_dir(work_dir: str) -> None:
