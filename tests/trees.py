@@ -22,7 +22,7 @@ def deepen(folder: Path, levels: int, name: str = "d") -> None:
 
 def litter(folder: Path, outside: Path) -> None:
     """One of everything that has hurt a program that removes or reads. `outside` is what links lead to."""
-    deepen(folder, 1300, "d" * 200)
+    deepen(folder, 1300, "deep")
     os.mkfifo(folder / "fifo")
     (folder / "link to a file").symlink_to(outside / "file")
     (folder / "link to a folder").symlink_to(outside)
