@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 from shared.tree import FOLDER
@@ -41,3 +42,10 @@ def litter(folder: Path, outside: Path) -> None:
         (closed / "file").touch(mode=0o400)
         closed.chmod(mode)
         closed.parent.chmod(mode)
+
+
+def clear(folder: Path) -> None:
+    """Remove what a test made there, whatever became of our own way to remove it: pytest's fails at such a depth."""
+    for path in folder.iterdir():
+        subprocess.run(["chmod", "-R", "u+rwX", str(path)], capture_output=True, check=False)
+        subprocess.run(["rm", "-rf", str(path)], capture_output=True, check=False)

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from runner.host import interpreter
-from shared.tree import FOLDER
-from supervisor.removal import remove
 from tests.driver import execute, limits, marker, request, survivors
 from tests.lacks import need
+from tests.trees import clear
 
 pytestmark = need("cell")
 PYTHON = interpreter().executable
@@ -48,12 +47,9 @@ BOMBS = {
 
 
 @pytest.fixture(autouse=True)
-def removed(tmp_path: Path, work_dir: Path) -> Iterator[None]:
-    """A tree so deep is more than pytest's own cleaning up can take."""
+def removed(tmp_path: Path) -> Iterator[None]:
     yield
-    top = os.open(tmp_path, FOLDER)
-    assert remove(top, "private").why == ""
-    os.close(top)
+    clear(tmp_path)
 
 
 def run(log_dir: Path, work_dir: Path, script: str, *args: str, **changes: Any) -> dict[str, Any]:

@@ -16,11 +16,10 @@ from shared.tree import FOLDER
 from supervisor import reclaim as room
 from supervisor.config import Config
 from supervisor.reclaim import Reclaim, give, open_plainly, reclaim
-from supervisor.removal import remove
 from supervisor.uids import Uids
 from tests.fakes import make_job
 from tests.lacks import need
-from tests.trees import litter
+from tests.trees import clear, litter
 
 pytestmark = need("root")
 UID = 1_900_000_777
@@ -46,9 +45,7 @@ def work(tmp_path: Path) -> Iterator[Path]:
     (made / "shared").touch()
     os.chown(made / "shared", 12345, UID)
     yield made
-    top = os.open(tmp_path, FOLDER)
-    assert remove(top, "work").why == ""
-    os.close(top)
+    clear(tmp_path)
 
 
 def owners(folder: Path) -> set[tuple[int, int]]:

@@ -11,7 +11,7 @@ import pytest
 
 from shared.tree import FOLDER, Tree
 from supervisor.removal import empty, remove
-from tests.trees import deepen, litter
+from tests.trees import clear, deepen, litter
 
 
 @pytest.fixture
@@ -19,6 +19,7 @@ def top(tmp_path: Path) -> Iterator[int]:
     descriptor = os.open(tmp_path, FOLDER)
     yield descriptor
     os.close(descriptor)
+    clear(tmp_path)
 
 
 def outside(tmp_path: Path) -> Path:

@@ -68,6 +68,21 @@ def test_a_folder_that_becomes_a_link_is_not_followed(tmp_path: Path) -> None:
         assert (seen, found.unread) == (["a"], ["a"])
 
 
+def test_a_folder_that_becomes_a_link_to_one_beside_it_is_not_followed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    with opened(tmp_path) as found:
+        seen = []
+        for each in found:
+            if found.path(each.name).count("/") == 0 and len(seen) == 1:  # both are listed, neither is entered
+                (tmp_path / "a" / "file").unlink()
+                (tmp_path / "a").rmdir()
+                (tmp_path / "a").symlink_to("b")
+            seen.append(found.path(each.name))
+        assert sorted(seen) == ["a", "b", "b/file"]
+
+
 def test_a_folder_that_is_moved_out_leads_nowhere(tmp_path: Path) -> None:
     """From there `..` is another place than the one that we came from."""
     top = tmp_path / "top"
