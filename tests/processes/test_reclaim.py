@@ -6,7 +6,6 @@ import logging
 import os
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from supervisor import reclaim as room
 from supervisor.config import Config
 from supervisor.reclaim import Reclaim, give, open_plainly, reclaim
 from supervisor.uids import Uids
+from tests.driver import eventually
 from tests.fakes import make_job
 from tests.lacks import need
 from tests.trees import clear, litter
@@ -136,8 +136,7 @@ def test_an_id_is_free_again_only_when_all_it_left_is_given_back(
     monkeypatch.undo()
     again = Reclaim(Uids(tmp_path / "uids.json"), logging.getLogger("test"))
     again.look(lambda _job: False)
-    until = time.monotonic() + 20
-    while (place / "file").stat().st_uid == first.uid and time.monotonic() < until:
-        time.sleep(0.01)
-    again.close(20)
+    eventually(lambda: "first" not in (tmp_path / "uids.json").read_text(), within=20)
+    again.close()
+    assert (place / "file").stat().st_uid != first.uid
     assert Uids(tmp_path / "uids.json").give(make_job(id="second"), config) == first
