@@ -91,19 +91,21 @@ class Attempt:
         from runner import layers
 
         # While bubblewrap builds the cell, on another core.
+        from runner.census import open_places
         from runner.relay import Relay
         from runner.tally import Tally
 
         if outlet is not None:
             outlet.start(files.network)
         filtering = self._filter(confined)
-        tally = Tally(request.limits, self._leaf, apart=confined.apart)
+        places = open_places(confined.writable)
+        tally = Tally(request.limits, self._leaf, places, apart=confined.apart)
 
         def admit(hello: dict[str, str]) -> bytes:
             self._layers = confined.held(hello, dropped=self._dropped)
             # Not --info-fd: bubblewrap dies of writing there to a runner that is gone, and its inner half never ends.
             tally.begin(*confined.init(spawned.pid))
-            self._layers += layers.counted(request.limits, by_cgroup=self._leaf is not None)
+            self._layers += layers.counted(request.limits, by_cgroup=self._leaf is not None, on_disk=bool(places))
             return confined.config(filtering.program)
 
         def announce(said: tuple[str, ...]) -> Watchdog:

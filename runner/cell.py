@@ -230,12 +230,24 @@ def _interpreter(interpreter: Interpreter) -> list[str]:
     return [*shown, *hidden]
 
 
-def _granted(request: ExecuteRequest, host: Host) -> list[str]:
-    binds = list(request.agent.binds)
+def binds(request: ExecuteRequest, host: Host) -> list[Bind]:
+    """What of the host is shown beside the system."""
+    found = list(request.agent.binds)
     if request.cell.work_dir is not None:
         path = request.cell.work_dir
-        binds.append(Bind(source=host.real[path], target=path, writable=host.work_dir is Access.WRITE))
-    return [part for bind in binds for part in ("--bind" if bind.writable else "--ro-bind", bind.source, bind.target)]
+        found.append(Bind(source=host.real[path], target=path, writable=host.work_dir is Access.WRITE))
+    return found
+
+
+def writable(request: ExecuteRequest, host: Host) -> list[str]:
+    """Where on the host's disks the agent can write, without those that lie in another one."""
+    paths = sorted({host.real.get(bind.source, bind.source) for bind in binds(request, host) if bind.writable})
+    return [path for path in paths if not any(_holds(outer, path) for outer in paths if outer != path)]
+
+
+def _granted(request: ExecuteRequest, host: Host) -> list[str]:
+    shown = binds(request, host)
+    return [part for bind in shown for part in ("--bind" if bind.writable else "--ro-bind", bind.source, bind.target)]
 
 
 def _placed(request: ExecuteRequest) -> list[str]:

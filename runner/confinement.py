@@ -18,11 +18,13 @@ else:
 class Confinement(Protocol):
     """What an attempt asks of it, in this order. Each may raise RefusalError; `clear` when nothing lives any more.
 
-    `apart`: whether the run has a user namespace, in which the kernel counts its processes alone."""
+    `writable`: the directories of the host that it may write to. `apart`: whether the run has a user namespace, in
+    which the kernel counts its processes alone."""
 
     apart: bool
     arguments: list[str]
     files: list[bytes]
+    writable: list[str]
     rules: Ruleset | None
 
     def descriptors(self, inside: int) -> list[int]:

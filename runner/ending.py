@@ -16,12 +16,13 @@ class Cause(NamedTuple):
 
 class Used(NamedTuple):
     """The most that was measured of the whole tree: bytes, processes with their threads, seconds. `refused`: how often
-    the kernel's counter refused a further process; None where there is no such counter."""
+    the kernel's counter refused a further process; None where there is no such counter. `disk`: bytes of growth."""
 
     memory: int = 0
     processes: int = 0
     cpu_seconds: float = 0.0
     refused: int | None = None
+    disk: int = 0
 
 
 class Ending(NamedTuple):

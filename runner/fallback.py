@@ -46,6 +46,7 @@ class Fallback:
         self._scratch = made(request)
         self._request = moved(request, self._host, self._scratch)
         self.arguments, self.files = arguments(), list[bytes]()
+        self.writable = [*cell.writable(request, self._host), self._scratch.path]
         self._port = self._listen() if request.cell.network == "public" else 0
         self.rules: Ruleset | None = self._rules()
 
@@ -111,7 +112,7 @@ class Fallback:
         if self._version < landlock.SCOPES:
             words = f"Landlock of version {self._version} cannot keep them from other processes of this user"
             yield Layer(name="signals", detail=words, held=False)
-        yield Layer(name="size of tmp", detail="its home and temporary files are on disk, unlimited", held=False)
+        yield Layer(name="size of tmp", detail="its home and temporary files are on disk", held=False)
 
     def _layers(self) -> Iterator[Layer]:
         limits = self._request.limits
@@ -152,7 +153,8 @@ class Fallback:
         proxy = dict.fromkeys(cell.PROXY_VARIABLES, f"http://127.0.0.1:{self._port}") if self._port else {}
         # A file that is there and may not be read is an error to git; one that is not there is none.
         git = {} if self.rules is None else {"GIT_CONFIG_NOSYSTEM": "1"}
-        return {"HOME": self._scratch.home, "TMPDIR": self._scratch.tmp, "PWD": cwd, **proxy, **git}
+        secrets = {"CRONWARD_SECRETS": self._scratch.root + cell.SECRETS} if self._request.secrets else {}
+        return {"HOME": self._scratch.home, "TMPDIR": self._scratch.tmp, "PWD": cwd, **proxy, **git, **secrets}
 
     def clear(self) -> None:
         """Remove its directories. Nothing of the tree lives."""
@@ -207,6 +209,10 @@ def moved(request: ExecuteRequest, found: host.Host, place: scratch.Scratch) -> 
         if bind.target != bind.source:
             paths[bind.target] = place.place(bind.target)
             os.symlink(found.real[bind.source], paths[bind.target])
+    for secret in request.secrets:
+        path = place.place(f"{cell.SECRETS}/{secret.name}")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400), "wb") as held:
+            held.write(secret.value.encode("utf-8", "surrogateescape"))
     for target, text in agent.files.items():
         below_home = target.startswith(f"{cell.HOME}/")
         paths[target] = place.home + target[len(cell.HOME) :] if below_home else place.place(target)

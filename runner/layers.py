@@ -100,14 +100,17 @@ def taken(said: Collection[str], filtering: Filter, rules: Ruleset | None) -> tu
     return (Layer(name="landlock", detail=rules.summary), *found) if rules is not None else found
 
 
-def counted(limits: Limits, *, by_cgroup: bool) -> tuple[Layer, ...]:
-    """What bounds the run as a whole, and by whom."""
+def counted(limits: Limits, *, by_cgroup: bool, on_disk: bool = False) -> tuple[Layer, ...]:
+    """What bounds the run as a whole, and by whom. `on_disk`: whether there is a directory that it can write to."""
     who = "cgroup v2" if by_cgroup else f"watchdog, every {PERIOD * 1000:g} ms"
     layers = [Layer(name="memory limit", detail=f"{size(limits.memory_bytes)}, {who}")]
     if limits.cpu_seconds is not None:
         layers.append(Layer(name="CPU time limit", detail=f"{limits.cpu_seconds} s in all, watchdog"))
     if limits.cpu_percent is not None and by_cgroup:
         layers.append(Layer(name="CPU share", detail=f"{limits.cpu_percent} % of a core, cgroup v2"))
+    if limits.disk_bytes is not None and on_disk:
+        layers.append(Layer(name="disk limit", detail=f"{size(limits.disk_bytes)} more than there was, watchdog"))
+    layers.append(Layer(name="output limit", detail=f"{size(limits.output_bytes)}, cut by the runner"))
     return tuple(layers)
 
 

@@ -64,6 +64,7 @@ class Leaf:
             processes=max(seen.processes, self._number("pids.peak")),
             cpu_seconds=max(seen.cpu_seconds, self._cpu_seconds()),
             refused=parse_keyed(self._text("pids.events")).get("max", 0),
+            disk=seen.disk,
         )
 
     def out_of_memory(self, limits: Limits) -> Cause | None:

@@ -58,6 +58,10 @@ class TreeMeter:
             memory = self._exact(inner)
         return Sample(memory, sum(stat.threads for stat in stats.values()), self._cpu(stats))
 
+    def pids(self) -> list[int]:
+        """Of all its processes now, init apart."""
+        return [pid for pid in self._walk() if pid != self._init]
+
     def parent(self) -> int:
         """Init's parent; 0 where init is not to be seen."""
         stat = self._stat(self._init)

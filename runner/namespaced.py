@@ -22,6 +22,7 @@ class Namespaced:
         self._request, self._host = request, host.look(request)
         cell.check(request, self._host, state)
         self.arguments, self.files = cell.arguments(request, self._host), cell.files(request, self._host.init)
+        self.writable = cell.writable(request, self._host)
         self.rules: Ruleset | None = None
         self._ours: dict[str, str] = {}
         self._landlock = 0

@@ -237,6 +237,7 @@ def result(
         # What was over before anybody looked had at least its largest process.
         peak_memory_bytes=max(ending.used.memory, report.max_rss_kib * 1024),
         processes_peak=max(ending.used.processes, report.left + INIT_AND_AGENT),
+        peak_disk_bytes=ending.used.disk,
     )
     return ExecuteResult(
         run_id=request.run_id,

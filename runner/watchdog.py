@@ -30,12 +30,19 @@ class Breach(NamedTuple):
 
 class Watchdog:
     """`sample` is asked with the memory up to which it need not be exact; `processes`: how many there may be, where
-    the kernel does not count them. Times are time.monotonic's."""
+    the kernel does not count them; `disk` is asked at each look for a limit of what is written that is passed. Times
+    are time.monotonic's."""
 
     def __init__(
-        self, limits: Limits, sample: Callable[[int], Sample], *, counts_memory: bool, processes: int | None = None
+        self,
+        limits: Limits,
+        sample: Callable[[int], Sample],
+        *,
+        counts_memory: bool,
+        processes: int | None = None,
+        disk: Callable[[Callable[[], float]], Cause | None] = lambda _clock: None,
     ) -> None:
-        self._limits, self._sample, self._counts_memory = limits, sample, counts_memory
+        self._limits, self._sample, self._counts_memory, self._disk = limits, sample, counts_memory, disk
         self._processes = processes
         self.used = Used()
         self.due = 0.0
@@ -52,7 +59,10 @@ class Watchdog:
             processes=max(self.used.processes, found.processes),
             cpu_seconds=max(self.used.cpu_seconds, found.cpu_seconds),
         )
-        return breach(found, self._limits, self._counts_memory, self._processes)
+        passed = breach(found, self._limits, self._counts_memory, self._processes)
+        full = self._disk(clock)
+        # At once too: what it goes on writing is what the others lack.
+        return passed or (Breach(full, Rung.KILL) if full else None)
 
 
 def breach(found: Sample, limits: Limits, counts_memory: bool, processes: int | None = None) -> Breach | None:

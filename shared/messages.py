@@ -55,6 +55,10 @@ class Limits:
     idle_seconds: float | None = None
     cpu_percent: int | None = None
     """Of one core, for the whole run. Only a cgroup can hold it."""
+    disk_bytes: int | None = None
+    """By how much its writable paths on disk may grow, all together."""
+    disk_floor_bytes: int = 0
+    """Free space below which it ends, on any file system that it writes to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +222,7 @@ class Progress:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What an attempt used, as measured. `peak_rss_bytes` is the largest single process, `peak_memory_bytes` all of
-    them together, `processes_peak` with their threads."""
+    them together, `processes_peak` with their threads, `peak_disk_bytes` by how much its writable paths had grown."""
 
     __pydantic_config__: ClassVar[Strictness] = STRICT
 
@@ -228,6 +232,7 @@ class Usage:
     output_bytes: int
     peak_memory_bytes: int = 0
     processes_peak: int = 0
+    peak_disk_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

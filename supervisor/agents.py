@@ -16,6 +16,7 @@ from supervisor import programs, trust, weights
 from supervisor.config import Config
 from supervisor.errors import InvalidError
 from supervisor.models import CronJob, OutputFormat, Program
+from supervisor.permitted import named_ids
 from supervisor.writable import writable_paths
 
 NAMES = ("local", "command")
@@ -86,7 +87,7 @@ def _program(job: CronJob, name: str) -> Program:
         work_dir=job.work_dir,
         writable=writable_paths(job),
         homes=trust.homes(os.environ),
-        trusted=trust.owners(),
+        trusted=trust.owners() | ({named_ids(job.run_as).uid} if job.run_as else set()),
     )
     return programs.resolve(name, sight)
 

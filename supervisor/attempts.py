@@ -94,6 +94,7 @@ def _sum(before: Usage | None, now: Usage | None) -> Usage | None:
         output_bytes=before.output_bytes + now.output_bytes,
         peak_memory_bytes=max(before.peak_memory_bytes, now.peak_memory_bytes),
         processes_peak=max(before.processes_peak, now.processes_peak),
+        peak_disk_bytes=max(before.peak_disk_bytes, now.peak_disk_bytes),
     )
 
 

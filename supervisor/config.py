@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from shared.messages import Limits
 from supervisor.errors import InvalidError, StoreError
 from supervisor.home import user_home
+from supervisor.limits import JobLimits, Maxima, OwnLimits, TypeLimits
 from supervisor.models import Identifier, JobType
 from supervisor.sentences import sentence
 from supervisor.sizes import LARGEST, SIZE, Bytes, format_size
@@ -53,71 +54,7 @@ def _proxy(url: str) -> str:
 
 Seconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
 AbsolutePath = Annotated[str, Field(max_length=4096), AfterValidator(_absolute)]
-
-
-Memory = Annotated[Bytes, Field(description="Memory of the whole run, all its processes together.")]
-Processes = Annotated[int, Field(ge=8, le=1 << 20, description="Processes and threads at one time.")]
-OpenFiles = Annotated[int, Field(ge=64, le=1 << 20, description="Open files of each process.")]
-FileSize = Annotated[Bytes, Field(description="The largest file that it may write.")]
-Tmp = Annotated[Bytes, Field(description="Its private /tmp.")]
-Output = Annotated[Bytes, Field(description="What it may write to its standard output and error.")]
-CpuSeconds = Annotated[
-    int, Field(ge=0, le=7 * 86400, description="CPU time of the whole run, in seconds. 0: no limit.")
-]
-CpuPercent = Annotated[
-    int,
-    Field(ge=0, le=102400, description="CPU share of the whole run, in percent of one core; needs a cgroup. 0: any."),
-]
-IdleSeconds = Annotated[
-    int,
-    Field(ge=0, le=7 * 86400, description="Seconds that it may write nothing. A job may say otherwise. 0: for ever."),
-]
-AtOnce = Annotated[
-    int, Field(ge=0, le=1024, description="How many runs of this type may go on at once. 0: up to max_concurrent.")
-]
-
-
-class JobLimits(BaseModel):
-    """What one run may use, and how many of its kind may run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    memory: Memory = 1 << 30
-    processes: Processes = 128
-    open_files: OpenFiles = 1024
-    file_size: FileSize = 1 << 30
-    tmp: Tmp = 256 << 20
-    output: Output = 64 << 20
-    cpu_seconds: CpuSeconds = 0
-    cpu_percent: CpuPercent = 0
-    idle_seconds: IdleSeconds = 0
-    at_once: AtOnce = 0
-
-
-class MediumLimits(JobLimits):
-    """For agents with tools of their own."""
-
-    memory: Memory = 2 << 30
-    processes: Processes = 512
-    at_once: AtOnce = 2
-
-
-class LargeLimits(JobLimits):
-    """For agents that build and test."""
-
-    memory: Memory = 4 << 30
-    processes: Processes = 2048
-    at_once: AtOnce = 1
-
-
-class TypeLimits(BaseModel):
-    """The limits of each type of job."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    light: JobLimits = JobLimits()
-    medium: MediumLimits = MediumLimits()
-    resource_intensive: LargeLimits = Field(default=LargeLimits(), alias="resource-intensive")
+TABLES = ("limits", "maxima")
 
 
 class Config(BaseModel):
@@ -169,6 +106,15 @@ class Config(BaseModel):
         SIZE,
         Field(ge=0, le=LARGEST, description="Memory that the host must have left for a run to start. 0: any."),
     ] = 512 << 20
+    disk_floor: Annotated[
+        int,
+        SIZE,
+        Field(
+            ge=0,
+            le=LARGEST,
+            description="Free space that disks must keep: below, no run starts, and those writing there end. 0: any.",
+        ),
+    ] = 512 << 20
     max_memory_pressure: Annotated[
         int,
         Field(
@@ -205,6 +151,7 @@ class Config(BaseModel):
         bool, Field(description="Whether the home may lie on a network file system, where locks may not hold.")
     ] = False
     limits: TypeLimits = TypeLimits()
+    maxima: Maxima = Maxima()
 
     @model_validator(mode="after")
     def _uids_exist(self) -> Self:
@@ -229,22 +176,27 @@ class Config(BaseModel):
         """How many runs of this type may go on at once. None: as many as of all."""
         return self.of_type(job_type).at_once or None
 
-    def limits_for(self, job_type: JobType, wall_seconds: float, idle_seconds: int | None = None) -> Limits:
+    def limits_for(
+        self, job_type: JobType, wall_seconds: float, idle_seconds: int | None = None, own: OwnLimits | None = None
+    ) -> Limits:
         """What one attempt of such a job may use, as its runner is told. `idle_seconds` None: as the type has it."""
-        of_type = self.of_type(job_type)
+        own = own or OwnLimits()
+        allowed = own.over(self.of_type(job_type))
         return Limits(
-            memory_bytes=of_type.memory,
-            processes=of_type.processes,
-            open_files=of_type.open_files,
-            file_bytes=of_type.file_size,
-            tmp_bytes=of_type.tmp,
-            output_bytes=of_type.output,
-            cpu_seconds=of_type.cpu_seconds or None,
+            memory_bytes=allowed.memory,
+            processes=allowed.processes,
+            open_files=allowed.open_files,
+            file_bytes=allowed.file_size,
+            tmp_bytes=allowed.tmp,
+            output_bytes=allowed.output,
+            cpu_seconds=allowed.cpu_seconds or None,
             wall_seconds=wall_seconds,
-            setup_seconds=self.setup_seconds,
+            setup_seconds=own.setup_seconds or self.setup_seconds,
             grace_seconds=self.grace_seconds,
-            idle_seconds=(of_type.idle_seconds if idle_seconds is None else idle_seconds) or None,
-            cpu_percent=of_type.cpu_percent or None,
+            idle_seconds=(allowed.idle_seconds if idle_seconds is None else idle_seconds) or None,
+            cpu_percent=allowed.cpu_percent or None,
+            disk_bytes=allowed.disk or None,
+            disk_floor_bytes=self.disk_floor,
         )
 
 
@@ -283,6 +235,8 @@ def render_example() -> str:
     ]
     for number, job_type in enumerate(JobType):
         lines += ["", f"[limits.{job_type.value}]", *_rendered(Config().of_type(job_type), described=number == 0)]
+    lines += ["", "# The most that a job may ask for instead of what its type has.", "[maxima]"]
+    lines += _rendered(Maxima(), described=True)
     return "\n".join(lines) + "\n"
 
 
@@ -318,7 +272,7 @@ def _parse(file: Path, data: bytes) -> dict[str, Any]:
 
 
 def _variables(environ: Mapping[str, str]) -> dict[str, Any]:
-    texts = {name: environ.get(PREFIX + name.upper()) for name in Config.model_fields if name != "limits"}
+    texts = {name: environ.get(PREFIX + name.upper()) for name in Config.model_fields if name not in TABLES}
     given = {name: text for name, text in texts.items() if text is not None}
     try:
         read = Config.model_validate_strings(given)
@@ -329,7 +283,7 @@ def _variables(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _rendered(model: BaseModel, *, described: bool) -> Iterator[str]:
     for name, field in type(model).model_fields.items():
-        if name == "limits":
+        if name in TABLES:
             continue
         if described:
             yield from ("", f"# {field.description}")

@@ -10,38 +10,33 @@ import asyncio
 import contextlib
 import logging
 import os
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 from shared.messages import ExecuteRequest
 from supervisor import edits, pressure
-from supervisor.bytecode import compile_package
-from supervisor.cgroup import Cgroup
 from supervisor.clock import Clock, Moment, SystemClock
 from supervisor.config import Config
 from supervisor.definition import JobDraft, Setting, check_reason, define
-from supervisor.errors import CronwardError, NotFoundError, RefusedError, StoreError, UnreachableError
-from supervisor.grants import secrets_for
+from supervisor.errors import CronwardError, NotFoundError, RefusedError, UnreachableError
 from supervisor.host import Host
 from supervisor.hostzone import host_zone
+from supervisor.identity import Identity
 from supervisor.jobs import CronStore, new_id
 from supervisor.launcher import Executor, News
 from supervisor.lock import HomeLock
 from supervisor.loop import Turns
 from supervisor.models import CronJob, CronRun, Status
 from supervisor.notify import CronCallback, Notifier
+from supervisor.preparation import make_executor, prepare
 from supervisor.programs import CELL_PATH
 from supervisor.recovery import clear_leavings, kill_runners, recover
-from supervisor.requests import request_for, throw_away_uid
 from supervisor.revision import revise
 from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler, Wake
 from supervisor.secretdesk import SecretDesk
-from supervisor.secrets import SecretStore
 from supervisor.shown import with_runs
 
 LOCK_WAIT = 5.0
@@ -79,6 +74,7 @@ class CronScheduler:
         self._host = Host.here()
         self._mutex = threading.RLock()
         self._notifier = Notifier(callbacks, self.logger)
+        self._identity = Identity(self.home, self.logger)
         self._core = Scheduler(
             store,
             runs or RunsStore(self.home, keep=config.history),
@@ -86,8 +82,9 @@ class CronScheduler:
             self._host,
             new_id=new_id,
             prepare=self._prepare,
-            told_end=self._notifier.tell,
-            host_busy=lambda: pressure.busy(pressure.read(), self.config),
+            told_end=self._told_end,
+            host_busy=self._host_busy,
+            short_of_disk=lambda place: pressure.short_of_disk(place, self.config),
             logger=self.logger,
         )
         self._load = load
@@ -146,6 +143,7 @@ class CronScheduler:
             job = self.store.find(ref)
             shown_last = self._shown(job, now)
             edits.remove(self._core, job, now)
+            self._reclaim()
             return shown_last
 
     def set_runs_store(self, runs: RunsStore) -> None:
@@ -280,12 +278,14 @@ class CronScheduler:
             self._take_up()
             self._turns = Turns(self._tick, self.clock, self._loop)
             self._turns.soon()
+            self._reclaim()
             try:
                 yield self._drained
             finally:
                 turns, self._turns = self._turns, None
                 turns.close()
                 self._notifier.close()
+                self._identity.close()
 
     def _take_up(self) -> None:
         """Where a former supervisor left off."""
@@ -357,30 +357,26 @@ class CronScheduler:
         config = self.config
         path = os.environ.get("PATH") or CELL_PATH
         permits = (config.permit_host_network, config.permit_no_isolation)
-        return Setting(self.home.root, host_zone().key, config.default_agent, new_id, *permits, search_path=path)
+        return Setting(self.home.root, host_zone().key, config.default_agent, new_id, *permits, path, config.maxima)
 
     def _need_time(self) -> None:
         if self._turns is None:
             raise UnreachableError("Nothing keeps time in this home; start it with `cronward supervise`.")
 
+    def _host_busy(self) -> str:
+        busy = pressure.busy(pressure.read(), self.config)
+        return busy or pressure.short_of_disk(str(self.home.root), self.config)
+
     def _shown(self, job: CronJob, now: Moment) -> CronJob:
         return with_runs(job, self._core.runs, now.wall)
 
-    def _prepare(self, job: CronJob, run: CronRun, seconds_left: float, taken: frozenset[int]) -> ExecuteRequest:
-        log_dir = self.home.log_dir(run.id, run.attempt)
-        try:
-            log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            run_as = throw_away_uid(job.id, self.config, taken) if os.geteuid() == 0 else None
-            # As they are now: an attempt gets the value that was set last.
-            secrets = secrets_for(job, SecretStore(self.home))
-            return request_for(job, run, self.config, log_dir, seconds_left, run_as, secrets)
-        except OSError as error:
-            raise StoreError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error
+    def _prepare(self, job: CronJob, run: CronRun, seconds_left: float) -> ExecuteRequest:
+        return prepare(self.home, self._identity, self.config, job, run, seconds_left)
 
+    def _told_end(self, job: CronJob, run: CronRun) -> None:
+        self._notifier.tell(job, run)
+        self._reclaim()
 
-def make_executor(
-    home: Path, sweep: Callable[[int], bool] = lambda _session: False, cgroup: Cgroup | None = None
-) -> Executor:
-    """An executor whose runners find their modules compiled, whatever the environment says about bytecode."""
-    pycache = compile_package(("runner", "shared"), home / "pycache")
-    return Executor(sys.executable, pycache, sweep=sweep, cgroup=cgroup)
+    def _reclaim(self) -> None:
+        if self._turns is not None:
+            self._identity.reclaim(self.store, {live.job.id for live in self._core.live})

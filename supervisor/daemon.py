@@ -15,12 +15,13 @@ from supervisor import __version__, cgroup, strays
 from supervisor.cgroup import Cgroup, CgroupError
 from supervisor.config import Config, load_config
 from supervisor.control import Server
-from supervisor.cronscheduler import CronScheduler, make_executor
+from supervisor.cronscheduler import CronScheduler
 from supervisor.errors import CronwardError, RefusedError
 from supervisor.home import Home
 from supervisor.jobs import CronStore
 from supervisor.lock import remove_info, write_info
 from supervisor.mounted import file_system_of, is_network
+from supervisor.preparation import make_executor
 from supervisor.runs import RunsStore
 
 log = logging.getLogger("cronward")

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from supervisor.errors import InvalidError
 from supervisor.grants import check_grants, check_set
 from supervisor.home import Home
 from supervisor.isolation import check_isolation
+from supervisor.limits import Maxima
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
 from supervisor.network import check_network
 from supervisor.occurrences import next_occurrence, schedule_of
+from supervisor.permitted import check_limits, check_run_as
 from supervisor.programs import CELL_PATH
 from supervisor.schedule import parse
 from supervisor.secrets import SecretStore
@@ -34,7 +36,7 @@ JobDraft = dict[str, Any]
 LAST_YEAR = 9998
 """Later instants have no wall time in some zone."""
 OURS = ("created_at", "changed_at", "anchor", "program", "last_run", "last_error", "next_run", "run_count")
-_LINES = ("name", "command", "search_path", "work_dir", "model", "created_by", "session_key", "pause_reason")
+_LINES = ("name", "command", "search_path", "work_dir", "model", "created_by", "session_key", "pause_reason", "run_as")
 # A prompt is text. NUL ends C strings; other controls are terminal escapes or a binary file given by mistake.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -53,6 +55,7 @@ class Setting:
     permit_no_isolation: bool = False
     search_path: str = CELL_PATH
     """Where programs are looked for, unless the draft says otherwise."""
+    maxima: Maxima = field(default_factory=Maxima)
 
 
 def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
@@ -101,6 +104,8 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     check_isolation(job, setting.permit_no_isolation)
     check_network(job, setting.permit_host_network or job.isolation == "none")
     check_grants(job)
+    check_limits(job, setting.maxima)
+    check_run_as(job)
     return settled(job)
 
 
@@ -150,20 +155,20 @@ def _check_texts(job: CronJob) -> None:
     found = _CONTROL.search(job.prompt)
     if found:
         raise InvalidError(f"The prompt holds the control character {found.group()!r}; it has to be plain text.")
-    for field in ("prompt", "output_schema", *_LINES):
-        _check_plain(field, getattr(job, field))
-    for field in _LINES:
-        found = _UNPRINTABLE.search(getattr(job, field))
+    for name in ("prompt", "output_schema", *_LINES):
+        _check_plain(name, getattr(job, name))
+    for name in _LINES:
+        found = _UNPRINTABLE.search(getattr(job, name))
         if found:
-            raise InvalidError(f"The field {field} holds the character {found.group()!r}; it has to be printable.")
+            raise InvalidError(f"The field {name} holds the character {found.group()!r}; it has to be printable.")
 
 
-def _check_plain(field: str, text: str) -> None:
+def _check_plain(name: str, text: str) -> None:
     """JSON can carry half of a surrogate pair; no file and no pipe can."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidError(f"The field {field} is not valid Unicode text.") from None
+        raise InvalidError(f"The field {name} is not valid Unicode text.") from None
 
 
 def _check_output(job: CronJob) -> None:
@@ -178,12 +183,12 @@ def _check_output(job: CronJob) -> None:
 
 
 def _check_webhooks(job: CronJob) -> None:
-    for field in ("on_complete", "on_fail"):
-        if url := getattr(job, field):
+    for name in ("on_complete", "on_fail"):
+        if url := getattr(job, name):
             try:
                 check_url(url)
             except WebhookError as error:
-                raise InvalidError(f"The field {field} cannot be used. {error}") from None
+                raise InvalidError(f"The field {name} cannot be used. {error}") from None
 
 
 def _settle_work_dir(job: CronJob, home: Path) -> CronJob:

@@ -15,13 +15,13 @@ from shared.reasons import Reason
 from shared.wire import ProtocolError
 from supervisor import cgroup, probes, weights
 from supervisor.config import Config
-from supervisor.cronscheduler import make_executor
 from supervisor.errors import CronwardError
 from supervisor.home import Home
 from supervisor.jobs import CronStore
 from supervisor.launcher import SpawnError
 from supervisor.lock import read_info
 from supervisor.models import JobType
+from supervisor.preparation import make_executor
 from supervisor.requests import throw_away_uid
 from supervisor.runs import RunsStore
 

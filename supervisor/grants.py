@@ -30,7 +30,16 @@ KEEPS = frozenset(
         *("id", "name", "created_by", "created_at", "changed_at", "anchor", "private"),
         *("cron_expr", "at", "timezone", "dst", "jitter_secs", "grace_secs", "catch_up", "overlap"),
         *("start", "until", "max_runs", "enabled", "pause_reason", "disable_after"),
-        *("type", "timeout_mins", "timeout_secs", "idle_timeout_secs", "retries", "retry_delay", "output_format"),
+        *(
+            "type",
+            "timeout_mins",
+            "timeout_secs",
+            "idle_timeout_secs",
+            "retries",
+            "retry_delay",
+            "output_format",
+            "limits",
+        ),
         *("silent", "notify_on", "secrets", "program", "last_run", "last_error", "next_run", "run_count"),
     }
 )

@@ -73,6 +73,11 @@ class Home:
         return self.root / "damaged"
 
     @property
+    def uids(self) -> Path:
+        """Under root: which job has which throw-away user id."""
+        return self.root / "uids.json"
+
+    @property
     def socket(self) -> Path:
         """The control socket: in the home, or where its path is too long for one, in the runtime directory."""
         inside = self.root / "control.sock"

@@ -46,7 +46,7 @@ class Spawn(Protocol):
 class Prepare(Protocol):
     """Makes the request of a run's current attempt and its directory. Raises InvalidError or StoreError."""
 
-    def __call__(self, job: CronJob, run: CronRun, seconds_left: float, taken: frozenset[int]) -> ExecuteRequest: ...
+    def __call__(self, job: CronJob, run: CronRun, seconds_left: float) -> ExecuteRequest: ...
 
 
 @dataclass(slots=True)
@@ -201,12 +201,7 @@ class LiveRuns:
     def _attempt(self, live: LiveRun, run: CronRun, now: Moment) -> None:
         """Claim, then spawn. Raises InvalidError or StoreError before anything is claimed."""
         assert self.spawn is not None
-        taken = frozenset(
-            other.request.cell.run_as.uid
-            for other in self
-            if other.request is not None and other.request.cell.run_as is not None and other.job.id != live.job.id
-        )
-        request = self.prepare(live.job, run, max(live.deadline - now.mono, 1.0), taken)
+        request = self.prepare(live.job, run, max(live.deadline - now.mono, 1.0))
         run = run.noted(log_dir=request.log_dir, program=request.agent.program, retry_at=None)
         claimed = run.moved(Status.RUNNING) if run.status is Status.QUEUED else run
         self.runs.record(claimed)

@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from shared.messages import Isolation, Layer, Network, ProgramFile, Traffic, Usage
 from shared.reasons import Reason
+from supervisor.limits import OwnLimits
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 FORMAT_VERSION = 1
@@ -200,7 +201,12 @@ class CronJob(_Record):
     secrets: tuple[Annotated[str, StringConstraints(max_length=129)], ...] = ()
     """Granted to it: NAME, or NAME=VARIABLE for the agent's variable of that name as well."""
 
+    run_as: Annotated[str, StringConstraints(max_length=129)] = ""
+    """`USER` or `USER:GROUP` of the host, for a supervisor run by root. Empty: a user id of the job's own."""
+
     type: JobType = JobType.LIGHT
+    limits: OwnLimits = OwnLimits()
+    """What it asks for instead of what its type has."""
     timeout_mins: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 30
     timeout_secs: Annotated[int, Field(ge=1, le=7 * 24 * 3600)] | None = None
     """Where set, rules over `timeout_mins`: for timeouts that are no whole minutes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,16 +30,32 @@ class Pressure:
 
 @dataclass(slots=True)
 class Room:
-    """Whether one more run may start. Asked before each, for each changes the answer; but once busy it stays so until
-    `busy`, which says why, is emptied again."""
+    """Whether one more run may start. Asked before each, for each changes the answer; but a host that was busy once
+    stays so for the turn."""
 
     ask: Callable[[], str]
+    short_of_disk: Callable[[str], str] = lambda _place: ""
+    """Why nothing may start that writes there; empty where it may."""
     busy: str = ""
+    short: bool = False
 
-    def look(self) -> str:
-        """Why there is none; empty where there is."""
+    def begin_turn(self) -> None:
+        """Nothing has been asked yet."""
+        self.busy, self.short = "", False
+
+    def look(self, place: str = "") -> str:
+        """Why there is none for a run that writes to `place`; empty where there is."""
         self.busy = self.busy or self.ask()
-        return self.busy
+        if self.busy or not place:
+            return self.busy
+        found = self.short_of_disk(place)
+        self.short = self.short or bool(found)
+        return found
+
+    @property
+    def ask_again(self) -> bool:
+        """Whether something waits for what nobody tells the end of."""
+        return self.short or bool(self.busy)
 
 
 def busy(found: Pressure, config: Config) -> str:
@@ -54,6 +71,22 @@ def busy(found: Pressure, config: Config) -> str:
         if most and share is not None and share > most:
             return f"the host is busy: processes wait for {what} {share:g} % of the time, {most} % is the most"
     return ""
+
+
+def short_of_disk(place: str, config: Config) -> str:
+    """Why nothing should start that writes to this directory, in words; empty where it may. What cannot be asked, as
+    one that is gone, keeps nothing waiting: the attempt says what is wrong with it."""
+    if not config.disk_floor:
+        return ""
+    try:
+        found = os.statvfs(place)
+    except OSError:
+        return ""
+    left = found.f_bavail * found.f_frsize
+    if left >= config.disk_floor:
+        return ""
+    told = f"{format_size(left >> 20 << 20)} of disk are left where {ascii(place)[1:-1][:200]} lies"
+    return f"the host is busy: {told}, {format_size(config.disk_floor)} must stay"
 
 
 def read(proc: Path = Path("/proc")) -> Pressure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pwd
 from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
@@ -15,6 +16,7 @@ from supervisor.errors import InvalidError
 from supervisor.isolation import check_isolation
 from supervisor.models import CronJob, CronRun, OutputFormat
 from supervisor.network import ca_bundle, check_network
+from supervisor.permitted import check_limits
 
 
 def request_for(
@@ -33,6 +35,7 @@ def request_for(
     _check_work_dir(job.work_dir)
     check_isolation(job, config.permit_no_isolation)
     check_network(job, config.permit_host_network or job.isolation == "none")
+    check_limits(job, config.maxima)
     agent = resolve(job, config)
     binds, env = ca_bundle(agent, config.ca_bundle) if job.network != "none" else (agent.binds, agent.env)
     about = {"CRONWARD_JOB_ID": job.id, "CRONWARD_RUN_ID": run.id, "CRONWARD_ATTEMPT": str(run.attempt)}
@@ -54,7 +57,7 @@ def request_for(
             run_as=run_as,
             bwrap=config.bwrap,
         ),
-        limits=config.limits_for(job.type, seconds_left, job.idle_timeout_secs),
+        limits=config.limits_for(job.type, seconds_left, job.idle_timeout_secs, job.limits),
         output_format=job.output_format.value,
         output_schema=job.output_schema,
         response_bytes=config.response_bytes,
@@ -65,17 +68,23 @@ def request_for(
 
 
 def throw_away_uid(job_id: str, config: Config, taken: frozenset[int]) -> RunAs:
-    """A uid of the job's own out of the configured range, for a supervisor run by root.
-
-    Stable for a job, so that what it wrote stays its own; `taken` are those of live runs of other jobs, because two
-    jobs that share a uid at the same time could signal each other's runners. Raises InvalidError when none is left.
-    """
+    """A uid of the job's own out of the configured range, for a supervisor run by root: none of `taken`, and nobody's
+    on this host. Raises InvalidError when none is left."""
     start = crc32(job_id.encode())
     offsets = ((start + step) % config.uid_count for step in range(config.uid_count))
-    uid = next((uid for uid in (config.uid_base + offset for offset in offsets) if uid not in taken), None)
+    uids = (config.uid_base + offset for offset in offsets)
+    uid = next((uid for uid in uids if uid not in taken and not _is_somebodys(uid)), None)
     if uid is None:
         raise InvalidError(f"All {config.uid_count} user ids for runs are in use; configure more of them (uid_count).")
     return RunAs(uid=uid, gid=uid)
+
+
+def _is_somebodys(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def _check_work_dir(work_dir: str) -> None:

@@ -41,7 +41,7 @@ def revise(
         if key in _ELSEWHERE:
             raise InvalidError(f"The field {key!r} {_ELSEWHERE[key]}; leave it out of an edit.")
     try:
-        revised = CronJob.model_validate({**dict(job), **_completed(changes)})
+        revised = CronJob.model_validate({**dict(job), **_completed(changes), **_limits(job, changes)})
     except ValidationError as error:
         raise InvalidError(sentence(error, "job", CronJob)) from None
     if any(getattr(revised, key) != getattr(job, key) for key in TIMING):
@@ -94,6 +94,11 @@ def _completed(changes: JobDraft) -> JobDraft:
     if changes.get("timeout_mins") is not None:
         found.setdefault("timeout_secs", None)
     return found
+
+
+def _limits(job: CronJob, changes: JobDraft) -> JobDraft:
+    """Its own limits are changed one by one: the others stay."""
+    return {"limits": job.limits.merged(changes["limits"])} if "limits" in changes else {}
 
 
 def _anchor(before: CronJob, after: CronJob, now: datetime) -> dict[str, datetime]:

@@ -58,6 +58,7 @@ class Scheduler:
         spawn: Spawn | None = None,
         told_end: Callable[[CronJob, CronRun], None] = lambda _job, _run: None,
         host_busy: Callable[[], str] = lambda: "",
+        short_of_disk: Callable[[str], str] = lambda _place: "",
         logger: logging.Logger | None = None,
     ) -> None:
         self.jobs, self.runs, self.config = jobs, runs, config
@@ -72,13 +73,14 @@ class Scheduler:
         self._drain_is_over = False
         self._unstored = False
         self._new_id, self._host, self._told_end = new_id, host, told_end
-        self._room, self._step_back = Room(host_busy), StepBack()
+        self._room, self._step_back = Room(host_busy, short_of_disk), StepBack()
 
     # ---- one turn
 
     def tick(self, now: Moment) -> Wake:
         """What happened -> what is over time -> what may start -> what is due. Returns when to come again."""
-        self._unstored, self._room.busy = False, ""
+        self._unstored = False
+        self._room.begin_turn()
         self._hear(now)
         if self._step_back.happened(now):
             self.load(now.wall)
@@ -253,7 +255,7 @@ class Scheduler:
             cap_of_type=self.config.at_once(job.type),
             same_job=self.live.of_job(job.id),
             same_job_waiting=self.waiting.count(job.id),
-            host_busy=self._room.look() if self._has_slot(job) else "",
+            host_busy=self._room.look(job.work_dir) if self._has_slot(job) else "",
         )
         return admit(job, load, waiting.expires is not None and now.wall > waiting.expires, waiting.verdict)
 
@@ -263,7 +265,7 @@ class Scheduler:
         return free and (cap is None or self.live.holding(job.type) < cap)
 
     def _may_retry(self, live: LiveRun) -> bool:
-        return not self.draining and self._has_slot(live.job) and not self._room.look()
+        return not self.draining and self._has_slot(live.job) and not self._room.look(live.job.work_dir)
 
     def _end_drain(self, now: Moment) -> None:
         if not self.draining:
@@ -277,7 +279,7 @@ class Scheduler:
         monos = [self.live.next_wake(now.mono)]
         if self._unstored:
             monos.append(now.mono + SAVE_AGAIN)
-        if self._room.busy:  # nothing tells when that is over
+        if self._room.ask_again:  # nothing tells when that is over
             monos.append(now.mono + HOST_AGAIN)
         if self.draining and self._drained_by > now.mono:
             monos.append(self._drained_by)

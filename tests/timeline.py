@@ -238,7 +238,7 @@ class Timeline:
 
     # ---- the seams
 
-    def _prepare(self, job: CronJob, run: CronRun, seconds_left: float, taken: frozenset[int]) -> ExecuteRequest:
+    def _prepare(self, job: CronJob, run: CronRun, seconds_left: float) -> ExecuteRequest:
         if self.bad_definition:
             raise InvalidError(self.bad_definition)
         if self.no_directory:

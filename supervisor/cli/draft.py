@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from supervisor.cli.asked import AUTO, duration_seconds, limits
 from supervisor.cli.instant import parse_instant
 from supervisor.duration import parse_duration
 from supervisor.errors import InvalidError
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
     from supervisor.cli.joboptions import JobOptions
 
 
-NONE, AUTO = "none", "auto"
-"""What is given to have no such bound, or the usual one."""
+NONE = "none"
+"""What is given to have no such bound."""
 
 
 def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     """The fields of a job that these options give, and no others."""
-    plain = ("name", "agent", "command", "model", "type", "retries", "private", "silent", "dst", "overlap", "catch_up")
-    fields = described({key: getattr(given, key) for key in (*plain, "isolation", "on_complete", "on_fail")})
+    plain = ("name", "agent", "command", "model", "type", "run_as", "retries", "private", "silent")
+    policies = ("isolation", "dst", "overlap", "catch_up", "on_complete", "on_fail")
+    fields = described({key: getattr(given, key) for key in (*plain, *policies)})
     if given.cron is not None or given.every is not None or given.at is not None:
         fields |= timing(given.cron, given.every, given.at, given.tz, now)
     elif given.tz is not None:
@@ -38,6 +40,7 @@ def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     fields |= reach(given.network, given.allow_host or ())
     if given.secret:
         fields["secrets"] = [] if given.secret == [NONE] else list(given.secret)
+    fields |= {"limits": own} if (own := limits(given)) else {}
     return fields | output(given.output_format, given.output_schema) | _late(given) | _life(given, now) | _told(given)
 
 
@@ -146,15 +149,6 @@ def output(form: str | None, schema: str | None) -> dict[str, Any]:
 def duration_nanoseconds(text: str) -> int:
     """A duration in the original's unit."""
     return _whole(text, timedelta(microseconds=1)) * 1000
-
-
-def duration_seconds(text: str, least: int = 1) -> int:
-    """A duration in whole seconds, refusing fractions of one."""
-    seconds = _whole(text, timedelta(seconds=1))
-    if timedelta(seconds=seconds) != parse_duration(text) or seconds < least:
-        above = " above zero" * (least > 0)
-        raise InvalidError(f"The duration {text!r} is no whole number of seconds{above}: write it like 30m or 90s.")
-    return seconds
 
 
 def full_path(path: str) -> str:

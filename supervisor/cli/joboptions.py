@@ -24,6 +24,7 @@ def _option(panel: str, metavar: str, words: str) -> OptionInfo:
 
 
 _LATE, _LIFE, _TOLD = "Late and overlapping", "Its life", "Who is told"
+_OWN = "Limits other than its type's (auto: as its type has it)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,20 @@ class JobOptions:
         Text, typer.Option(metavar="SCHEMA", help="A JSON Schema, or @FILE; implies structured.")
     ] = None
     private: Annotated[Flag, typer.Option(help="Show other users of the host no name of it in ps.")] = None
+
+    memory: Annotated[Text, _option(_OWN, "SIZE", "Of all its processes together, like 2GiB.")] = None
+    processes: Annotated[Text, _option(_OWN, "N", "Processes and threads at one time.")] = None
+    cpu_time: Annotated[Text, _option(_OWN, "DURATION", "Of all its processes together; 0s: no limit.")] = None
+    cpu_share: Annotated[Text, _option(_OWN, "PERCENT", "Of one core; needs a cgroup; 0: any.")] = None
+    disk: Annotated[Text, _option(_OWN, "SIZE", "By how much it may grow where it writes on disk; 0: any.")] = None
+    tmp: Annotated[Text, _option(_OWN, "SIZE", "Its private /tmp, /dev/shm and home, each.")] = None
+    file_size: Annotated[Text, _option(_OWN, "SIZE", "The largest file that it may write.")] = None
+    open_files: Annotated[Text, _option(_OWN, "N", "Open files of each process.")] = None
+    output: Annotated[Text, _option(_OWN, "SIZE", "What it may write to its standard output and error.")] = None
+    setup_timeout: Annotated[Text, _option(_OWN, "DURATION", "In which its cell must stand.")] = None
+    run_as: Annotated[
+        Text, _option(_OWN, "USER[:GROUP]", "Under root only: whose rights it has; '': a user id of its own.")
+    ] = None
 
     overlap: Annotated[
         Text, _option(_LATE, "POLICY", "While its last run goes on: skip (default), queue, replace, allow.")

@@ -13,7 +13,7 @@ from supervisor.cli.render import Cell, Column, Style, on_terminal, say, show_fa
 from supervisor.cli.times import lasted, relative, size, span, stamp
 from supervisor.describe import describe
 from supervisor.duration import format_duration
-from supervisor.errors import StoreError
+from supervisor.errors import CronwardError, StoreError
 from supervisor.models import NEVER, CronJob, CronRun, Program, Status
 from supervisor.occurrences import schedule_of
 from supervisor.shown import with_runs
@@ -92,8 +92,18 @@ def show_runs(place: Place, runs: Sequence[CronRun]) -> None:
         Column("TRIES", right=True, needs=100),
         Column("ANSWER OR ERROR", shrinks=True, needs=90),
     )
-    whole = not on_terminal()
-    show_table(columns, [_run_row(place, run, whole) for run in runs])
+    whole, why = not on_terminal(), _waiting_for(place, runs)
+    show_table(columns, [_run_row(place, run, whole, why.get(run.id, "")) for run in runs])
+
+
+def _waiting_for(place: Place, runs: Sequence[CronRun]) -> dict[str, str]:
+    """What those in the queue wait for, which only the supervisor knows, where one answers."""
+    if not any(run.status is Status.QUEUED for run in runs):
+        return {}
+    try:
+        return {waiting["run_id"]: f"waits: {waiting['why']}" for waiting in place.client.status()["queue"]}
+    except CronwardError:
+        return {}
 
 
 def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
@@ -112,6 +122,8 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
         used = run.usage
         most = f"at most {size(used.peak_memory_bytes)} in {used.processes_peak} processes and threads"
         yield "used", f"{used.cpu_seconds:.1f} s of CPU, {most}, {size(used.peak_rss_bytes)} in one"
+        if used.peak_disk_bytes:
+            yield "wrote", f"{size(used.peak_disk_bytes)} more on disk, at most, than there were before"
     if run.traffic is not None:
         went = run.traffic
         count = f"{went.connections} connection{'s' * (went.connections != 1)}, {went.denied} of them denied"
@@ -179,7 +191,7 @@ def _ended(found: Summary) -> datetime:
     return found.last_run if found.last_end == NEVER else found.last_end
 
 
-def _run_row(place: Place, run: CronRun, whole: bool) -> list[Cell | str]:
+def _run_row(place: Place, run: CronRun, whole: bool, why: str) -> list[Cell | str]:
     ended = run.finished_at != NEVER
     return [
         run.id if whole else run.id[:8],
@@ -188,7 +200,7 @@ def _run_row(place: Place, run: CronRun, whole: bool) -> list[Cell | str]:
         stamp(run.scheduled_at) if whole else relative(run.scheduled_at, place.now),
         lasted(run.duration) if ended and run.duration else "-",
         str(run.attempt),
-        shortened(run.error or run.response, 200 if whole else _PROMPT_CHARS),
+        shortened(why or run.error or run.response, 200 if whole else _PROMPT_CHARS),
     ]
 
 
@@ -220,6 +232,7 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
         else "no retries"
     )
     yield "limits", f"{job.type.value}, {span(job.timeout_seconds)} in all, {retrying}"
+    yield from policies.limits(job)
     yield from policies.late(job)
     yield from policies.life(job)
     yield from policies.told(job)

@@ -7,9 +7,21 @@ from datetime import timedelta
 
 from supervisor.cli.times import stamp
 from supervisor.duration import format_duration
+from supervisor.limits import SIZES
 from supervisor.models import CatchUp, CronJob, Overlap
+from supervisor.sizes import format_size
 
 Facts = Iterator[tuple[str, str]]
+
+
+def limits(job: CronJob) -> Facts:
+    """What it asks for instead of what its type has, and as whom it runs."""
+    own = job.limits.given()
+    if own:
+        shown = (f"{name} {format_size(value) if name in SIZES else value}" for name, value in own.items())
+        yield "own limits", ", ".join(shown)
+    if job.run_as:
+        yield "runs as", job.run_as
 
 
 def late(job: CronJob) -> Facts:

@@ -101,10 +101,19 @@ def test_an_old_bubblewrap_is_refused(log_dir: Path, tmp_path: Path) -> None:
     assert "0.6.1" in result["error"]
 
 
-def test_a_cell_that_never_stands_ends_at_its_deadline(log_dir: Path, tmp_path: Path) -> None:
-    bwrap = fake_bwrap(tmp_path / "bwrap", "sleep 20")
-    result = execute(request(log_dir, "true", cell=cell(bwrap=bwrap), limits=limits(setup_seconds=0.5)))
-    assert result["reason"] == "timeout_setup"
+def test_a_cell_that_never_stands_ends_at_its_deadline_with_all_that_it_started(log_dir: Path, tmp_path: Path) -> None:
+    mark = marker()
+    deaf = f"setsid sh -c \"trap '' TERM; sleep {mark}2\""
+    script = f"trap '' TERM INT HUP; setsid setsid sleep {mark}1 & {deaf} & sleep {mark}3"
+    bwrap = fake_bwrap(tmp_path / "bwrap", script)
+    hanging = request(log_dir, "true", cell=cell(bwrap=bwrap), limits=limits(setup_seconds=1.0))
+    with Driven(hanging) as driven:
+        eventually(lambda: len(survivors(mark)) >= 3, within=10)
+        result = driven.result()
+        assert survivors(mark) == []
+    assert (result["reason"], result["usage"]) == ("timeout_setup", None)
+    assert "within 1 s" in result["error"]
+    assert result["duration"] < 10e9
 
 
 def test_a_wrapper_that_confines_nothing_gets_no_agent(log_dir: Path, tmp_path: Path) -> None:

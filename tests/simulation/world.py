@@ -259,7 +259,7 @@ class World:
 
     # ---- the seams of the core
 
-    def _prepare(self, job: CronJob, run: CronRun, seconds_left: float, taken: frozenset[int]) -> ExecuteRequest:
+    def _prepare(self, job: CronJob, run: CronRun, seconds_left: float) -> ExecuteRequest:
         if self.rng.random() < 0.01:
             raise InvalidError("The work directory is gone.")
         limits = self.config.limits_for(JobType(job.type), seconds_left)

@@ -80,12 +80,19 @@ def test_only_what_was_seen_is_claimed() -> None:
 
 
 def test_the_record_says_who_bounds_the_run_as_a_whole() -> None:
-    asked = limits(memory_bytes=1 << 30, cpu_seconds=9, cpu_percent=50)
+    asked = limits(memory_bytes=1 << 30, cpu_seconds=9, cpu_percent=50, disk_bytes=4 << 30)
     watched = {layer.name: layer.detail for layer in layers.counted(asked, by_cgroup=False)}
-    assert watched == {"memory limit": "1 GiB, watchdog, every 100 ms", "CPU time limit": "9 s in all, watchdog"}
+    assert watched == {
+        "memory limit": "1 GiB, watchdog, every 100 ms",
+        "CPU time limit": "9 s in all, watchdog",
+        "output limit": "8 MiB, cut by the runner",
+    }
     grouped = {layer.name: layer.detail for layer in layers.counted(asked, by_cgroup=True)}
     assert grouped == watched | {"memory limit": "1 GiB, cgroup v2", "CPU share": "50 % of a core, cgroup v2"}
-    assert [layer.name for layer in layers.counted(limits(), by_cgroup=True)] == ["memory limit"]
+    written = {layer.name: layer.detail for layer in layers.counted(asked, by_cgroup=True, on_disk=True)}
+    assert written == grouped | {"disk limit": "4 GiB more than there was, watchdog"}
+    least = layers.counted(limits(), by_cgroup=True, on_disk=True)
+    assert [layer.name for layer in least] == ["memory limit", "output limit"]
 
 
 def test_only_the_hosts_own_network_may_be_where_we_are() -> None:

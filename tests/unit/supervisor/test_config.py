@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from shared.messages import Limits
 from supervisor.config import FILE_BYTES, Config, ConfigError, config_dir, load_config, render_example
 from supervisor.errors import InvalidError
+from supervisor.limits import JobLimits, Maxima
 from supervisor.models import JobType
 
 ROOT = Path(__file__).parents[3]
@@ -75,6 +76,8 @@ def test_the_limits_of_an_attempt_are_those_of_its_type_and_the_settings() -> No
         wall_seconds=60.0,
         setup_seconds=2.0,
         grace_seconds=1.0,
+        disk_bytes=16 << 30,
+        disk_floor_bytes=512 << 20,
     )
     assert config.limits_for(JobType.LIGHT, 60.0).cpu_seconds is None
 
@@ -102,8 +105,9 @@ def test_the_example_sets_every_setting_to_its_default(file: Path) -> None:
 
 
 def test_every_setting_says_what_it_means() -> None:
-    described = [*Config.model_fields.items(), *type(Config().limits.light).model_fields.items()]
-    assert [name for name, field in described if not field.description] == ["limits"]
+    tables = (Config, JobLimits, Maxima)
+    described = [item for table in tables for item in table.model_fields.items()]
+    assert [name for name, field in described if not field.description] == ["limits", "maxima"]
 
 
 def test_one_setting_in_the_file_leaves_the_others(file: Path) -> None:

@@ -11,7 +11,7 @@ from supervisor.grants import DROPS, KEEPS, after_edit, changed, check_grants, d
 from supervisor.models import CronJob
 from tests.fakes import NOON, make_job
 
-NOT_YET = {"work_mode", "read_paths", "write_paths", "git_write", "run_as", "gate", "check"}
+NOT_YET = {"work_mode", "read_paths", "write_paths", "git_write", "gate", "check"}
 CHANGES: dict[str, Any] = {
     **dict.fromkeys(
         ("agent", "command", "search_path", "model", "prompt", "session_key", "output_schema", "work_dir"), "other"
@@ -19,6 +19,7 @@ CHANGES: dict[str, Any] = {
     **dict.fromkeys(("on_complete", "on_fail"), "http://other.example/"),
     "network": "public",
     "isolation": "best-effort",
+    "run_as": "nobody",
     "allow_hosts": ("a.example",),
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.messages import Cell, ExecuteRequest, Layer, Progress, Ready, RunAs, Started
+from shared.messages import ExecuteRequest, Layer, Progress, Ready, Started
 from shared.reasons import Reason
 from supervisor.errors import StoreError
 from supervisor.launcher import Gone, Spoke
@@ -29,9 +29,7 @@ class Bench:
     spawn: FakeSpawn = field(default_factory=FakeSpawn)
     clock: FakeClock = field(default_factory=FakeClock)
     told: list[CronRun] = field(default_factory=list)
-    taken: list[frozenset[int]] = field(default_factory=list)
     left: list[float] = field(default_factory=list)
-    uid: int = 1000
 
     def __post_init__(self) -> None:
         def told_end(_job: CronJob, run: CronRun) -> None:
@@ -39,12 +37,9 @@ class Bench:
 
         self.live = LiveRuns(self.runs, self.spawn, self._prepare, GRACE, told_end, logging.getLogger("test"))
 
-    def _prepare(self, job: CronJob, run: CronRun, seconds_left: float, taken: frozenset[int]) -> ExecuteRequest:
-        self.taken.append(taken)
+    def _prepare(self, job: CronJob, run: CronRun, seconds_left: float) -> ExecuteRequest:
         self.left.append(seconds_left)
-        self.uid += 1
-        cell = Cell(run_as=RunAs(uid=self.uid, gid=self.uid))
-        return make_request(run.id, run.attempt, Path("/nowhere"), job_id=job.id, cell=cell)
+        return make_request(run.id, run.attempt, Path("/nowhere"), job_id=job.id)
 
     def start(self, number: int = 1, **fields: object) -> LiveRun:
         job = make_job(id=f"job-{number}", timeout_secs=60, **fields)
@@ -74,17 +69,6 @@ def bench() -> Iterator[Bench]:
         runs = FullRunsStore(root)
         with HomeLock(runs.home):
             yield Bench(runs)
-
-
-def test_no_two_jobs_share_a_uid_at_the_same_time(bench: Bench) -> None:
-    first, second = bench.start(1), bench.start(2)
-    assert bench.taken == [frozenset(), frozenset({1001})]
-    bench.over(first)
-    bench.start(3)
-    assert bench.taken[-1] == {1002}
-    again = make_run(id="run-2b", job_id=second.job.id)
-    bench.live.start(second.job, again, bench.clock.now())
-    assert bench.taken[-1] == {1003}  # its own is no obstacle
 
 
 def test_slots_are_held_by_attempts_that_live(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.config import Config
-from supervisor.pressure import Pressure, busy, read
+from supervisor.pressure import Pressure, Room, busy, read, short_of_disk
 
 MIB = 1 << 20
 STRICT = Config(min_available_memory=512 * MIB, max_memory_pressure=20, max_cpu_pressure=80)
@@ -44,3 +44,28 @@ def test_what_is_not_there_is_not_known(tmp_path: Path) -> None:
 
 def test_this_host_says_how_much_memory_it_has() -> None:
     assert (read().available or 0) > 1 << 20
+
+
+def test_a_disk_must_keep_some_room_for_whoever_writes_there(tmp_path: Path) -> None:
+    assert short_of_disk(str(tmp_path), Config(disk_floor=0)) == ""
+    assert short_of_disk(str(tmp_path), Config(disk_floor=1)) == ""
+    assert short_of_disk(str(tmp_path / "nothing"), Config(disk_floor=1 << 50)) == ""
+    words = short_of_disk(str(tmp_path), Config(disk_floor=1 << 50))
+    assert words.startswith("the host is busy: ")
+    assert words.endswith(f"of disk are left where {tmp_path} lies, 1024TiB must stay")
+
+
+def test_one_disk_that_is_full_keeps_only_those_waiting_that_write_there() -> None:
+    room = Room(lambda: "", lambda place: "full" if place == "/full" else "")
+    assert [room.look("/full"), room.look("/other"), room.look()] == ["full", "", ""]
+    assert room.ask_again
+    room.begin_turn()
+    assert [room.look(), room.ask_again] == ["", False]
+
+
+def test_a_host_that_was_busy_once_stays_so_for_the_turn() -> None:
+    answers = iter(["busy", ""])
+    room = Room(lambda: next(answers))
+    assert [room.look("/a"), room.look("/b"), room.ask_again] == ["busy", "busy", True]
+    room.begin_turn()
+    assert room.look("/a") == ""

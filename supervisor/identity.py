@@ -1,0 +1,51 @@
+"""Whose rights a run has: those of the user that its job names, else, under root, of a user id of the job's own."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Set
+
+from shared.messages import RunAs
+from supervisor.config import Config
+from supervisor.errors import StoreError
+from supervisor.home import Home
+from supervisor.jobs import CronStore
+from supervisor.models import CronJob
+from supervisor.permitted import named_ids
+from supervisor.reclaim import Reclaim
+from supervisor.uids import Uids
+
+
+class Identity:
+    """The ids of one home's runs, given and taken back."""
+
+    def __init__(self, home: Home, logger: logging.Logger) -> None:
+        self._uids = Uids(home.uids)
+        self._reclaim = Reclaim(self._uids, logger)
+
+    def of(self, job: CronJob, config: Config) -> RunAs | None:
+        """The ids that its next attempt takes on; None: it stays who we are. Raises InvalidError, StoreError."""
+        if job.run_as:
+            return named_ids(job.run_as)
+        return self._uids.give(job, config) if os.geteuid() == 0 else None
+
+    def reclaim(self, jobs: CronStore, live: Set[str]) -> None:
+        """Take back the ids of jobs that are gone and of which nothing is `live`. Returns at once."""
+        if os.geteuid() != 0:
+            return
+        set_aside = {damage.path.name.removesuffix(".json") for damage in jobs.damaged}
+
+        def wanted(job_id: str) -> bool:
+            if job_id in live or job_id in set_aside:
+                return True
+            try:
+                return jobs.get(job_id) is not None
+            except StoreError:
+                return True
+
+        self._reclaim.look(wanted)
+
+    def close(self) -> None:
+        """Break off what is under way; it is done the next time."""
+        self._reclaim.close()

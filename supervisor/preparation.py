@@ -1,0 +1,42 @@
+"""What an attempt needs before it can be spawned: its directory, its request, and an executor that spawns it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from shared.messages import ExecuteRequest
+from supervisor.bytecode import compile_package
+from supervisor.cgroup import Cgroup
+from supervisor.config import Config
+from supervisor.errors import StoreError
+from supervisor.grants import secrets_for
+from supervisor.home import Home
+from supervisor.identity import Identity
+from supervisor.launcher import Executor
+from supervisor.models import CronJob, CronRun
+from supervisor.requests import request_for
+from supervisor.secrets import SecretStore
+
+
+def prepare(
+    home: Home, identity: Identity, config: Config, job: CronJob, run: CronRun, seconds_left: float
+) -> ExecuteRequest:
+    """The request of the run's current attempt, and its directory. Raises InvalidError or StoreError."""
+    log_dir = home.log_dir(run.id, run.attempt)
+    try:
+        log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # As they are now: an attempt gets the value that was set last.
+        secrets = secrets_for(job, SecretStore(home))
+        return request_for(job, run, config, log_dir, seconds_left, identity.of(job, config), secrets)
+    except OSError as error:
+        raise StoreError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error
+
+
+def make_executor(
+    home: Path, sweep: Callable[[int], bool] = lambda _session: False, cgroup: Cgroup | None = None
+) -> Executor:
+    """An executor whose runners find their modules compiled, whatever the environment says about bytecode."""
+    pycache = compile_package(("runner", "shared"), home / "pycache")
+    return Executor(sys.executable, pycache, sweep=sweep, cgroup=cgroup)
