@@ -21,6 +21,10 @@ Network = Literal["none", "allow", "public", "host"]
 PROXIED: tuple[Network, ...] = ("allow", "public")
 """By way of the proxy, which decides, counts and logs."""
 
+WorkMode = Literal["inplace", "read", "branch"]
+"""The work directory itself, writable where its user may write; the same, read-only; a private clone of its repository,
+whose commits are offered as a branch."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
@@ -79,6 +83,7 @@ class Cell:
     """`http://HOST:PORT` of the site's own proxy; empty for none."""
     work_dir: str | None = None
     """Shown at its own path; None: a private scratch directory."""
+    work_mode: WorkMode = "inplace"
     run_as: RunAs | None = None
     bwrap: str = "/usr/bin/bwrap"
     cgroup: str | None = None

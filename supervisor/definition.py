@@ -79,6 +79,8 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     _check_output(job)
     _check_webhooks(job)
     job = _settle_work_dir(job, setting.home)
+    if job.work_mode == "branch":
+        raise InvalidError("The work mode 'branch' is not there yet; use inplace or read.")
     check_agent(job)
     check_network(job, setting.permit_host_network)
     return job

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.messages import Layer, Network, Traffic, Usage
+from shared.messages import Layer, Network, Traffic, Usage, WorkMode
 from shared.reasons import Reason
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -168,6 +168,14 @@ class CronJob(_Record):
     """What its cell can reach. `host` only where the configuration permits it."""
     allow_hosts: tuple[Annotated[str, StringConstraints(max_length=320)], ...] = ()
     """As `hostrule` reads them."""
+
+    work_mode: WorkMode = "inplace"
+    """How the work directory is shown: as `shared.messages.WorkMode` says."""
+    git_write: bool = False
+    """Whether the agent may write to the repositories of its work directory. Else every `.git` is read-only."""
+    read_paths: tuple[str, ...] = ()
+    write_paths: tuple[str, ...] = ()
+    """Further paths of the host that it sees, each at its own place."""
 
     type: JobType = JobType.LIGHT
     timeout_mins: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 30

@@ -42,6 +42,7 @@ def request_for(
             network_bytes=config.network_bytes,
             upstream_proxy=config.upstream_proxy,
             work_dir=job.work_dir or None,
+            work_mode=job.work_mode,
             run_as=run_as,
             bwrap=config.bwrap,
         ),
