@@ -10,6 +10,7 @@ from __future__ import annotations
 from runner.host import INIT, Access, Host, Interpreter
 from runner.refusal import RefusalError
 from shared.messages import PROXIED, Bind, ExecuteRequest, Limits
+from shared.places import overlap, taken
 from shared.reasons import Reason
 
 HOME = "/home/agent"
@@ -31,6 +32,8 @@ FILES = {
     "/etc/group": f"root:x:0:\nagent:x:{UID}:\nnogroup:x:65534:\n",
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
     "/etc/hosts": "127.0.0.1 localhost cell\n::1 localhost\n",
+    # Whoever owns a repository that is shown here, git may read it; and who commits, says that it was an agent.
+    "/etc/gitconfig": "[safe]\n\tdirectory = *\n[user]\n\tname = agent\n\temail = agent@cell.invalid\n",
 }
 ENVIRONMENT = {
     "HOME": HOME,
@@ -48,9 +51,6 @@ OWN_HOSTS = ("localhost", "127.0.0.1")
 # With the host's own network, its resolver as well.
 HOST_NETWORK = ("--share-net", "--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf")
 NAMESPACES = ("--unshare-user", "--disable-userns", "--unshare-all")
-# A path of the host shown on or above one of these would take the place of the cell's own.
-OWN = ("/dev", "/dev/shm", "/etc/passwd", "/home/agent", "/proc", "/run/cronward", "/sys", "/tmp", "/usr", "/var/tmp")
-CLOSED = ("/dev", "/proc", "/run/cronward", "/sys")
 
 
 def check(request: ExecuteRequest, host: Host, state: str) -> None:
@@ -80,6 +80,10 @@ def check(request: ExecuteRequest, host: Host, state: str) -> None:
         _check_target("The file", path)
     if request.cell.work_dir is not None:
         _check_work_dir(request.cell.work_dir, host, state)
+    for bind in host.grants.binds:
+        _check_plain("The path", bind.target)
+        _check_target("The path", bind.target)
+        _check_source("The path", bind.source, state)
 
 
 def _encodable(text: str) -> bool:
@@ -120,27 +124,29 @@ def _check_plain(what: str, path: str) -> None:
 
 
 def _check_target(what: str, target: str) -> None:
-    if any(_holds(target, own) for own in OWN) or any(_holds(closed, target) for closed in CLOSED):
+    if taken(target):
         raise RefusalError(
             Reason.BAD_DEFINITION, f"{what} {target} would take the place of the cell's own. Name one below it."
         )
 
 
 def _check_source(what: str, source: str, state: str) -> None:
-    if _holds(source, state) or _holds(state, source):
+    if overlap(source, state):
         raise RefusalError(
             Reason.BAD_DEFINITION, f"{what} {source} holds cronward's own state, which no agent sees. Choose another."
         )
 
 
-def _holds(outer: str, inner: str) -> bool:
-    return f"{inner.rstrip('/')}/".startswith(f"{outer.rstrip('/')}/")
-
-
 def start_directory(request: ExecuteRequest, host: Host) -> str:
-    """The work directory only where the agent can write there; else a private one."""
+    """The work directory where the agent can write there, or is meant only to read; else a private one."""
     work_dir = request.cell.work_dir
-    return work_dir if work_dir is not None and host.work_dir is Access.WRITE else SCRATCH
+    there = host.work_dir is Access.WRITE or request.cell.work_mode == "read"
+    return work_dir if work_dir is not None and there else SCRATCH
+
+
+def writable_places(request: ExecuteRequest, host: Host) -> list[str]:
+    """Where on the host the agent can write."""
+    return [bind.target for bind in _shown(request, host) if bind.writable]
 
 
 def arguments(request: ExecuteRequest, host: Host) -> list[str]:
@@ -196,11 +202,18 @@ def _interpreter(interpreter: Interpreter) -> list[str]:
 
 
 def _granted(request: ExecuteRequest, host: Host) -> list[str]:
-    binds = list(request.agent.binds)
+    binds = (*request.agent.binds, *_shown(request, host))
+    return [part for bind in binds for part in ("--bind" if bind.writable else "--ro-bind", bind.source, bind.target)]
+
+
+def _shown(request: ExecuteRequest, host: Host) -> list[Bind]:
+    """The user's own, each at its own path: what lies within another comes after it, or would be hidden by it."""
+    binds = list(host.grants.binds)
     if request.cell.work_dir is not None:
         path = request.cell.work_dir
-        binds.append(Bind(source=host.real[path], target=path, writable=host.work_dir is Access.WRITE))
-    return [part for bind in binds for part in ("--bind" if bind.writable else "--ro-bind", bind.source, bind.target)]
+        writable = host.work_dir is Access.WRITE and request.cell.work_mode == "inplace"
+        binds.append(Bind(source=host.real[path], target=path, writable=writable))
+    return sorted(binds, key=lambda bind: bind.target.count("/"))
 
 
 def _placed(request: ExecuteRequest) -> list[str]:
@@ -229,7 +242,9 @@ def door(request: ExecuteRequest) -> int:
 
 def environment(request: ExecuteRequest, cwd: str) -> dict[str, str]:
     """The agent's variables: the cell's own, and over them what the request names."""
-    return {**ENVIRONMENT, **_proxied(request), "PWD": cwd, **request.agent.env}
+    # A `git status` that could not tidy up the index would fail, or complain.
+    git = {} if request.cell.git_write else {"GIT_OPTIONAL_LOCKS": "0"}
+    return {**ENVIRONMENT, **git, **_proxied(request), "PWD": cwd, **request.agent.env}
 
 
 def _proxied(request: ExecuteRequest) -> dict[str, str]:
@@ -271,5 +286,6 @@ def config(request: ExecuteRequest, host: Host, seccomp: bytes = b"") -> bytes:
         *(f"env={name}={value}" for name, value in environment(request, cwd).items()),
         *(f"rlimit={name}:{soft}:{hard}" for name, (soft, hard) in limited.items()),
         *([f"seccomp={seccomp.hex()}"] if seccomp else []),
+        *(f"same={mark.device}:{mark.inode}:{mark.path}" for mark in host.grants.marks),
     ]
     return b"".join(field.encode("utf-8", "surrogateescape") + b"\0" for field in fields) + b"\0"

@@ -6,7 +6,8 @@ import os
 
 from runner import host, mounts
 from runner.refusal import RefusalError
-from shared.messages import ExecuteRequest
+from shared import gitlink
+from shared.messages import Cell, ExecuteRequest
 from shared.reasons import Reason
 
 
@@ -20,8 +21,17 @@ def needed_paths(request: ExecuteRequest) -> list[str]:
         *request.import_paths,
         request.cell.bwrap,
         *(bind.source for bind in request.agent.binds),
-        *([request.cell.work_dir] if request.cell.work_dir else []),
+        *_of_the_users(request.cell),
     ]
+
+
+def _of_the_users(cell: Cell) -> list[str]:
+    """The paths that the job names, and the repository that the work directory's `.git` leads to."""
+    paths = [*cell.read_paths, *cell.write_paths]
+    if cell.work_dir is None:
+        return paths
+    linked = gitlink.linked(os.path.realpath(cell.work_dir), cell.run_as.uid if cell.run_as else 0)
+    return [*paths, cell.work_dir, *([linked.common_dir] if linked else [])]
 
 
 def take_ordinary_ids(request: ExecuteRequest) -> bool:

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from runner.refusal import RefusalError
-from shared.messages import ExecuteRequest
+from shared.messages import Bind, ExecuteRequest
 from shared.reasons import Reason
 
 INIT = "/run/cronward/init.py"
@@ -41,6 +41,24 @@ class Interpreter(NamedTuple):
     hidden: tuple[str, ...]
 
 
+class Mark(NamedTuple):
+    """What a path led to when it was looked at."""
+
+    path: str
+    device: int
+    inode: int
+
+
+class Grants(NamedTuple):
+    """What the cell shows of the user's files beside the work directory. `repositories`: those that are read-only, and
+    the one that the work directory's `.git` leads to; `whole`: whether every writable place was searched to its end."""
+
+    binds: tuple[Bind, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    repositories: tuple[str, ...] = ()
+    whole: bool = True
+
+
 class Host(NamedTuple):
     """`shown` are the system's paths, `links` its symbolic links with their targets, `init` the file of that name."""
 
@@ -52,23 +70,35 @@ class Host(NamedTuple):
     work_dir: Access
     real: Mapping[str, str]
     """Where the paths of the request really lead. A path that is missing here cannot be reached."""
+    grants: Grants = Grants()
 
 
 def look(request: ExecuteRequest) -> Host:
-    """Raises RefusalError where there is no bubblewrap that runs."""
+    """Raises RefusalError where there is no bubblewrap that runs, or a path of the job's cannot be shown."""
     cell = request.cell
     version = ask_version(cell.bwrap)
     shown, links = system()
     granted = [*(bind.source for bind in request.agent.binds), *([cell.work_dir] if cell.work_dir else [])]
+    work_dir = access(cell.work_dir) if cell.work_dir is not None else Access.MISSING
     return Host(
         bwrap_version=version(),
         shown=shown,
         links=links,
         interpreter=interpreter(),
         init=init_file(),
-        work_dir=access(cell.work_dir) if cell.work_dir is not None else Access.MISSING,
+        work_dir=work_dir,
         real={path: os.path.realpath(path) for path in granted if os.access(path, os.R_OK)},
+        grants=grants_of(request, work_dir),
     )
+
+
+def grants_of(request: ExecuteRequest, work_dir: Access) -> Grants:
+    cell = request.cell
+    if not (cell.read_paths or cell.write_paths) and work_dir not in (Access.READ, Access.WRITE):
+        return Grants()
+    from runner import grants
+
+    return grants.look(request, work_dir)
 
 
 def init_file() -> str:

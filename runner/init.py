@@ -7,7 +7,7 @@ exits the kernel kills whatever else lives in the namespace. Descriptor 4 takes 
   runner → init   the config (see `parse_config`), then signal numbers, one a line
   init → runner   hello KEY=VALUE…  what holds in here, as the kernel says it; sent before the config is asked for
                   started LAYER…    the agent's program runs, confined by what its process took on itself
-                  failed STEP ERRNO it could not be started
+                  failed STEP ERRNO it could not be started, or a path that is shown is not the one that was meant
                   exited STATUS LEFT  its wait status, and how many others were alive then
                   usage USER SYSTEM MAXRSS  of all that was reaped: microseconds, microseconds, KiB
 
@@ -36,7 +36,7 @@ else:
 LIFE, REPORT = 3, 4
 PR_SET_DUMPABLE, PR_SET_SECCOMP = 4, 22
 SECCOMP_MODE_FILTER = 2
-EINVAL = 22
+EINVAL, ESTALE = 22, 116
 PROXY_ADDRESS = ("127.0.0.1", 3128)
 BACKLOG = 128
 CONFIG_MOST = 4 << 20
@@ -110,6 +110,20 @@ def read_config() -> dict[str, list[bytes]]:
             os._exit(0)
         data += chunk
     return parse_config(data)
+
+
+def check_paths(entries: list[bytes]) -> None:
+    """`DEVICE:INODE:PATH` each: between the runner's look and bubblewrap's somebody may have put a link in the way."""
+    for entry in entries:
+        device, inode, path = entry.split(b":", 2)
+        try:
+            found = os.stat(path)
+            same = (found.st_dev, found.st_ino) == (int(device), int(inode))
+        except OSError:
+            same = False
+        if not same:
+            say("failed", "path", ESTALE)
+            os._exit(0)
 
 
 def limit(entry: bytes) -> None:
@@ -299,6 +313,7 @@ def main() -> NoReturn:
     hide_memory()
     say_hello()
     config = read_config()
+    check_paths(config.get("same", []))
     if door != REPORT:
         open_door(door)
     wakeup, wakeup_end = os.pipe()

@@ -109,6 +109,9 @@ def not_started(program: str, step: str, number: int) -> Verdict:
     if step == "exec":
         problem = START_FAILURES.get(number, f"could not be started ({os.strerror(number)})")
         return Verdict(Reason.BAD_DEFINITION, f"The program {shown(program)} {problem}.")
+    if step == "path":
+        sentence = "A path that the cell was to show was exchanged for another meanwhile. Look who can write beside it."
+        return Verdict(Reason.SANDBOX_UNAVAILABLE, sentence)
     sentence = f"The agent's process could not be made ready ({step}: {os.strerror(number)})."
     return Verdict(Reason.SANDBOX_UNAVAILABLE, sentence)
 

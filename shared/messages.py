@@ -84,6 +84,11 @@ class Cell:
     work_dir: str | None = None
     """Shown at its own path; None: a private scratch directory."""
     work_mode: WorkMode = "inplace"
+    git_write: bool = False
+    """Whether repositories in writable places may be written to."""
+    read_paths: tuple[str, ...] = ()
+    write_paths: tuple[str, ...] = ()
+    """Shown at their own paths. Real paths: a link in one is refused."""
     run_as: RunAs | None = None
     bwrap: str = "/usr/bin/bwrap"
     cgroup: str | None = None
@@ -124,6 +129,8 @@ class ExecuteRequest:
     output_schema: str = ""
     response_bytes: int = 4096
     """How much of the answer the record keeps; the file `answer` keeps all of it."""
+    run_started: float = 0.0
+    """When the run's first attempt began, in seconds since 1970: what changed since then is the run's doing."""
     log_dir: str
     """An existing directory of the owner's, for this attempt alone."""
     import_paths: tuple[str, ...] = ()
@@ -208,6 +215,32 @@ class Traffic:
     bytes_down: int
 
 
+PlantedWhy = Literal["repository", "tool", "set-id", "link", "special", "sparse", "closed", "executable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plant:
+    """One thing that is new or changed, and may act outside the cell. `path`: cut and escaped where it has to be."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    path: str
+    why: PlantedWhy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planted:
+    """What a run left in the places where it could write. `count` in all, the first of them by name; `seen`: how many
+    entries were looked at; `whole`: whether these were all."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    found: tuple[Plant, ...] = ()
+    count: int = 0
+    seen: int = 0
+    whole: bool = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecuteResult:
     """How one attempt ended: the runner's last line, on disk before it is said. Its tree is gone by then."""
@@ -233,6 +266,8 @@ class ExecuteResult:
     layers: tuple[Layer, ...] = ()
     left_behind: int = 0
     """Processes that were still alive in the cell when the agent itself had ended. They were killed."""
+    planted: Planted | None = None
+    """None: the agent could write nowhere, or nobody looked."""
 
 
 RunnerMessage = Ready | Started | Progress | ExecuteResult
@@ -249,7 +284,7 @@ def request_from(data: dict[str, Any]) -> ExecuteRequest:
             **{
                 **cell,
                 "run_as": RunAs(**cell["run_as"]) if cell["run_as"] else None,
-                "allow_hosts": tuple(cell["allow_hosts"]),
+                **{key: tuple(cell[key]) for key in ("allow_hosts", "read_paths", "write_paths")},
             }
         ),
         "limits": Limits(**data["limits"]),
