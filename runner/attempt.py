@@ -19,7 +19,7 @@ from runner.refusal import RefusalError
 from runner.report import Report
 from runner.spawn import spawn
 from shared import wire
-from shared.messages import PROXIED, ExecuteRequest, Layer, Started
+from shared.messages import PROXIED, ExecuteRequest, Layer, Planted, Started
 from shared.reasons import Reason
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ class Attempt:
         self._layers: tuple[Layer, ...] = ()
         self._leaf: Leaf | None = None
         self._dropped = False
+        self._places: list[str] = []
+        # Of the wall clock before the agent starts, beside a clock that nobody sets.
+        self._began = (time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
 
     def run(self) -> NoReturn:
         sys.excepthook = self._broke
@@ -91,12 +94,14 @@ class Attempt:
             tally.begin(next(iter(kill.children(spawned.pid)), 0), spawned.pid)
             uid = os.geteuid() if self._dropped else None
             self._layers = layers.held(hello, ours, found.bwrap_version, uid, request)
+            self._layers += layers.repositories(found.grants)
             self._layers += layers.counted(request.limits, by_cgroup=self._leaf is not None)
             return cell.config(request, found, filtering.program)
 
         def announce(said: tuple[str, ...]) -> Watchdog:
             self._layers += layers.filtered(said, filtering)
             self._channel.say(asdict(Started(pid=tally.init, layers=self._layers)))
+            self._places = cell.writable_places(request, found)
             return tally.watchdog()
 
         relay = Relay(
@@ -145,7 +150,8 @@ class Attempt:
         if seen is not None:
             verdict = seen.judged(verdict)
         told = output.result(self._request, ending, verdict, self._layers, elapsed)
-        result = asdict(replace(told, traffic=seen.traffic if seen is not None else None))
+        traffic = seen.traffic if seen is not None else None
+        result = asdict(replace(told, traffic=traffic, planted=self._planted(ending)))
         if self._files is not None:
             try:
                 logs.sync(self._files, wire.encode(result))
@@ -154,6 +160,18 @@ class Attempt:
         self._channel.say(result)
         said = self._channel.finish(SAY_SECONDS)
         os._exit(ABANDONED if ending.abandoned else SAID if said else UNSAID)
+
+    def _planted(self, ending: Ending) -> Planted | None:
+        """What is new in the places where the agent could write, if it ever ran."""
+        if not self._places:
+            return None
+        from runner import mounts, planted
+
+        # The supervisor waits a few seconds beyond the grace for a runner that was told to end.
+        seconds = planted.SECONDS if ending.cause is None else planted.SECONDS_IN_HASTE
+        return planted.look(
+            mounts.outermost(self._places), planted.since(self._request.run_started, *self._began), seconds
+        )
 
     def _traffic(self) -> Seen | None:
         if self._files is None or self._files.network < 0:

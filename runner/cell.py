@@ -286,6 +286,6 @@ def config(request: ExecuteRequest, host: Host, seccomp: bytes = b"") -> bytes:
         *(f"env={name}={value}" for name, value in environment(request, cwd).items()),
         *(f"rlimit={name}:{soft}:{hard}" for name, (soft, hard) in limited.items()),
         *([f"seccomp={seccomp.hex()}"] if seccomp else []),
-        *(f"same={mark.device}:{mark.inode}:{mark.path}" for mark in host.grants.marks),
+        *(f"same={mark.device}:{mark.inode}:{'w' * mark.writable}:{mark.path}" for mark in host.grants.marks),
     ]
     return b"".join(field.encode("utf-8", "surrogateescape") + b"\0" for field in fields) + b"\0"

@@ -43,18 +43,20 @@ def look(request: ExecuteRequest, work_dir: Access) -> Grants:
         linked = gitlink.linked(os.path.realpath(cell.work_dir), os.geteuid())
         if linked is not None:
             shown.setdefault(linked.common_dir, cell.git_write)
-    repositories, whole = ((linked.common_dir,) if linked else ()), True
+    repositories, whole = list[str](), True
     if not cell.git_write:
-        found, whole = _repositories([path for path, writable in shown.items() if writable])
-        repositories = (*repositories, *found)
-        for path in found:
+        repositories, whole = _repositories([path for path, writable in shown.items() if writable])
+        for path in repositories:
             _pin(path, shown)
+        if linked is not None and linked.common_dir not in repositories:
+            repositories.append(linked.common_dir)
     binds = (
         Bind(source=os.path.realpath(path), target=path, writable=writable)
         for path, writable in shown.items()
         if path != cell.work_dir
     )
-    return Grants(tuple(binds), tuple(_mark(path) for path in shown), tuple(dict.fromkeys(repositories)), whole)
+    marks = (_mark(path, writable=writable) for path, writable in shown.items())
+    return Grants(tuple(binds), tuple(marks), tuple(repositories), whole)
 
 
 def check_readable(path: str) -> int:
@@ -93,7 +95,7 @@ def _plain(path: str) -> os.stat_result:
         os.close(here)
 
 
-def _repositories(roots: list[str]) -> tuple[tuple[str, ...], bool]:
+def _repositories(roots: list[str]) -> tuple[list[str], bool]:
     """Every `.git` in these places. Raises RefusalError on one that cannot be protected."""
     found: dict[str, None] = {}
     walk = Walk(SEARCH_MOST, SEARCH_SECONDS)
@@ -108,7 +110,7 @@ def _repositories(roots: list[str]) -> tuple[tuple[str, ...], bool]:
                     found.setdefault(os.path.join(root, folder, GIT))
                     if entry.is_symlink():
                         raise _refusal(_LINK.format(os.path.join(root, folder, GIT)))
-    return tuple(found)[:PINNED_MOST], not walk.cut and len(found) <= PINNED_MOST
+    return list(found)[:PINNED_MOST], not walk.cut and len(found) <= PINNED_MOST
 
 
 _LINK = (
@@ -129,12 +131,12 @@ def _pin(path: str, shown: dict[str, bool]) -> None:
         between = os.path.dirname(between)
 
 
-def _mark(path: str) -> Mark:
+def _mark(path: str, *, writable: bool) -> Mark:
     try:
         found = os.stat(path)
     except OSError as error:
         raise _refusal(f"The path {path} is not there any more ({error.strerror}).") from error
-    return Mark(path, found.st_dev, found.st_ino)
+    return Mark(path, found.st_dev, found.st_ino, writable)
 
 
 def _refusal(sentence: str) -> RefusalError:

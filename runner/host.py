@@ -47,11 +47,12 @@ class Mark(NamedTuple):
     path: str
     device: int
     inode: int
+    writable: bool
 
 
 class Grants(NamedTuple):
-    """What the cell shows of the user's files beside the work directory. `repositories`: those that are read-only, and
-    the one that the work directory's `.git` leads to; `whole`: whether every writable place was searched to its end."""
+    """What the cell shows of the user's files beside the work directory. `repositories`: those that are read-only;
+    `whole`: whether every writable place was searched to its end."""
 
     binds: tuple[Bind, ...] = ()
     marks: tuple[Mark, ...] = ()

@@ -113,12 +113,14 @@ def read_config() -> dict[str, list[bytes]]:
 
 
 def check_paths(entries: list[bytes]) -> None:
-    """`DEVICE:INODE:PATH` each: between the runner's look and bubblewrap's somebody may have put a link in the way."""
+    """`DEVICE:INODE:w:PATH` each, without the `w` where nothing may be written. Between the runner's look and
+    bubblewrap's somebody may have put a link in the way."""
     for entry in entries:
-        device, inode, path = entry.split(b":", 2)
+        device, inode, writable, path = entry.split(b":", 3)
         try:
             found = os.stat(path)
             same = (found.st_dev, found.st_ino) == (int(device), int(inode))
+            same = same and bool(writable or os.statvfs(path).f_flag & os.ST_RDONLY)
         except OSError:
             same = False
         if not same:

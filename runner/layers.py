@@ -12,6 +12,7 @@ from shared.messages import Cell, ExecuteRequest, Layer, Limits, Network
 from shared.reasons import Reason
 
 if TYPE_CHECKING:
+    from runner.host import Grants
     from runner.seccomp import Filter
 
 NAMESPACES = {
@@ -85,6 +86,14 @@ def network_words(cell: Cell) -> str:
     if cell.network == "public":
         return f"proxy, public addresses{' and ' if shown else ''}{shown}{more}"
     return f"proxy, allow {shown}{more}" if cell.network == "allow" else ""
+
+
+def repositories(grants: Grants) -> tuple[Layer, ...]:
+    """What keeps the user's repositories as they are. init has seen that they are mounted so."""
+    if not grants.repositories and grants.whole:
+        return ()
+    rest = "" if grants.whole else ", and not everything was searched for more"
+    return (Layer(name="repositories", detail=f"{len(grants.repositories)} read-only{rest}"),)
 
 
 def filtered(said: Collection[str], filtering: Filter) -> tuple[Layer, ...]:

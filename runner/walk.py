@@ -17,11 +17,12 @@ Folder = tuple[str, list[Entry]]
 
 class Walk:
     """At most `most` entries, for at most `seconds`. Afterwards: `seen`, how many there were; `cut`, whether that was
-    not all; `closed`, the directories that could not be entered."""
+    not all; `closed`, the directories that could not be entered. `here`: the descriptor of the one looked at."""
 
     def __init__(self, most: int, seconds: float, clock: Callable[[], float] = monotonic) -> None:
         self.seen, self.cut = 0, False
         self.closed: list[str] = []
+        self.here = -1
         self._most, self._clock, self._until = most, clock, clock() + seconds
 
     def folders(self, root: str, skip: Callable[[str, str], bool] = lambda _folder, _name: False) -> Iterator[Folder]:
@@ -29,7 +30,7 @@ class Walk:
         `stat` until the next one is taken. All of a directory comes before anything below it. `skip`: whether not to
         enter that name in that folder."""
         try:
-            here = os.open(root, FOLDER)
+            here = self.here = os.open(root, FOLDER)
         except OSError:
             self.closed.append("")
             return
@@ -41,23 +42,22 @@ class Walk:
                 inner = [one.name for one in entries if one.is_dir(follow_symlinks=False) and not skip(path, one.name)]
                 waiting.append(inner)
                 marks.append(_identity(here))
-                found = self._next(here, path, waiting, marks)
-                if found is None:
+                inner_path = self._next(here, path, waiting, marks)
+                if inner_path is None:
                     return
-                here, path = found
+                path = inner_path
         finally:
             os.close(here)
+            self.here = -1
 
-    def _next(
-        self, here: int, path: str, waiting: list[list[str]], marks: list[tuple[int, int]]
-    ) -> tuple[int, str] | None:
-        """The next directory, in the place of the descriptor `here`; None at the end."""
+    def _next(self, here: int, path: str, waiting: list[list[str]], marks: list[tuple[int, int]]) -> str | None:
+        """The path of the next directory, which the descriptor `here` then is; None at the end."""
         while not self._over():
             if waiting[-1]:
                 name = waiting[-1].pop()
                 inner = f"{path}/{name}" if path else name
                 if self._enter(here, name):
-                    return here, inner
+                    return inner
                 self.closed.append(inner)
                 continue
             waiting.pop()

@@ -79,6 +79,7 @@ def with_result(run: CronRun, result: ExecuteResult) -> CronRun:
         traffic=_traffic(run.traffic, result.traffic),
         layers=result.layers or run.layers,
         left_behind=run.left_behind + result.left_behind,
+        planted=result.planted or run.planted,
         error=result.error,
     )
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.messages import Layer, Network, Traffic, Usage, WorkMode
+from shared.messages import Layer, Network, Planted, Traffic, Usage, WorkMode
 from shared.reasons import Reason
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -278,6 +278,8 @@ class CronRun(_Record):
     """Of all attempts together; None where there was no proxy."""
     layers: tuple[Layer, ...] = ()
     left_behind: int = 0
+    planted: Planted | None = None
+    """What was new or changed after the last attempt that anybody could look after, and may act outside its cell."""
     log_dir: str = ""
 
     host: str = ""

@@ -12,7 +12,7 @@ from shared.messages import Cell, ExecuteRequest, RunAs
 from supervisor.agents import resolve
 from supervisor.config import Config
 from supervisor.errors import InvalidError
-from supervisor.models import CronJob, CronRun, OutputFormat
+from supervisor.models import NEVER, CronJob, CronRun, OutputFormat
 from supervisor.network import ca_bundle, check_network
 
 
@@ -43,6 +43,9 @@ def request_for(
             upstream_proxy=config.upstream_proxy,
             work_dir=job.work_dir or None,
             work_mode=job.work_mode,
+            git_write=job.git_write,
+            read_paths=job.read_paths,
+            write_paths=job.write_paths,
             run_as=run_as,
             bwrap=config.bwrap,
         ),
@@ -50,6 +53,7 @@ def request_for(
         output_format=job.output_format.value,
         output_schema=job.output_schema,
         response_bytes=config.response_bytes,
+        run_started=run.started_at.timestamp() if run.started_at != NEVER else 0.0,
         log_dir=str(log_dir),
         import_paths=_judging_libraries() if job.output_format is OutputFormat.STRUCTURED else (),
     )
