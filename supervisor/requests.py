@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
@@ -14,6 +13,7 @@ from supervisor.config import Config
 from supervisor.errors import InvalidError
 from supervisor.models import NEVER, CronJob, CronRun, OutputFormat
 from supervisor.network import ca_bundle, check_network
+from supervisor.paths import check_paths
 
 
 def request_for(
@@ -23,7 +23,7 @@ def request_for(
 
     `log_dir` exists; `seconds_left` is what remains of the run's wall time.
     """
-    _check_work_dir(job.work_dir)
+    check_paths(job)
     check_network(job, config.permit_host_network)
     agent = resolve(job, config)
     binds, env = ca_bundle(agent, config.ca_bundle) if job.network != "none" else (agent.binds, agent.env)
@@ -71,13 +71,6 @@ def throw_away_uid(job_id: str, config: Config, taken: frozenset[int]) -> RunAs:
     if uid is None:
         raise InvalidError(f"All {config.uid_count} user ids for runs are in use; configure more of them (uid_count).")
     return RunAs(uid=uid, gid=uid)
-
-
-def _check_work_dir(work_dir: str) -> None:
-    """It was free of links when the job was added; one put there since could lead into cronward's own state."""
-    # Not Path.is_dir: before Python 3.14 that raises where a folder above may not be entered.
-    if work_dir and (os.path.realpath(work_dir) != work_dir or not os.path.isdir(work_dir)):  # noqa: PTH112
-        raise InvalidError(f"The work directory {work_dir[:200]!r} is gone, or a link stands in its path now.")
 
 
 def _judging_libraries() -> tuple[str, ...]:

@@ -25,7 +25,8 @@ NONE, AUTO = "none", "auto"
 def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     """The fields of a job that these options give, and no others."""
     plain = ("name", "agent", "command", "model", "type", "retries", "private", "silent", "dst", "overlap", "catch_up")
-    fields = described({key: getattr(given, key) for key in (*plain, "on_complete", "on_fail")})
+    more = ("on_complete", "on_fail", "work_mode", "git_write")
+    fields = described({key: getattr(given, key) for key in (*plain, *more)}) | _seen(given)
     if given.cron is not None or given.every is not None or given.at is not None:
         fields |= timing(given.cron, given.every, given.at, given.tz, now)
     elif given.tz is not None:
@@ -35,6 +36,15 @@ def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     fields |= bounds(given.work_dir, given.timeout, given.retry_delay, given.idle_timeout)
     fields |= reach(given.network, given.allow_host or ())
     return fields | output(given.output_format, given.output_schema) | _late(given) | _life(given, now) | _told(given)
+
+
+def _seen(given: JobOptions) -> dict[str, Any]:
+    """The further paths, in the place of those that there were."""
+    found: dict[str, Any] = {}
+    for key, paths in (("read_paths", given.read_path), ("write_paths", given.write_path)):
+        if paths:
+            found[key] = [] if paths == [NONE] else [full_path(path, "path") for path in paths]
+    return found
 
 
 def _late(given: JobOptions) -> dict[str, Any]:
@@ -148,10 +158,10 @@ def duration_seconds(text: str, least: int = 1) -> int:
     return seconds
 
 
-def full_path(path: str) -> str:
+def full_path(path: str, what: str = "work directory") -> str:
     """A path as the supervisor understands it too: it works in another directory."""
     if not path:
-        raise InvalidError("The work directory is empty: name a directory, or leave the option out.")
+        raise InvalidError(f"The {what} is empty: name one, or leave the option out.")
     return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - resolving links is the desk's to judge
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from supervisor.cli import policies
+from supervisor.cli import leftovers, policies
 from supervisor.cli.escape import shortened
 from supervisor.cli.place import Place
 from supervisor.cli.render import Cell, Column, Style, on_terminal, say, show_facts, show_table, warn
@@ -78,6 +78,8 @@ def show_job(place: Place, job: CronJob) -> None:
     if runs:
         say("")
         show_runs(place, runs)
+    if left := leftovers.notice(runs):
+        warn(left)
 
 
 def show_runs(place: Place, runs: Sequence[CronRun]) -> None:
@@ -115,6 +117,7 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
         went = run.traffic
         count = f"{went.connections} connection{'s' * (went.connections != 1)}, {went.denied} of them denied"
         yield "network", f"{count}; {size(went.bytes_up)} up, {size(went.bytes_down)} down"
+    yield from leftovers.facts(run)
     if run.layers:
         yield "cell", "\n".join(f"{layer.name}: {layer.detail}" if layer.detail else layer.name for layer in run.layers)
     if run.log_dir:
@@ -198,8 +201,7 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
     yield "agent", " ".join(part for part in (job.agent, job.model) if part)
     if job.command:
         yield "command", job.command
-    if job.work_dir:
-        yield "works in", job.work_dir
+    yield from policies.sees(job)
     yield "network", f"{job.network}: {', '.join(job.allow_hosts)}" if job.allow_hosts else job.network
     retrying = (
         f"{job.retries} retries, the first after {format_duration(timedelta(microseconds=job.retry_delay // 1000))}"

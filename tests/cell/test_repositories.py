@@ -38,18 +38,14 @@ def git(folder: Path, *argv: str) -> str:
 
 
 @pytest.fixture
-def repository(work_dir: Path) -> Path:
-    """One commit of one file. The folders above can be entered, so that git can work there as their owner too."""
-    for above in work_dir.parents:
-        if above == Path("/tmp"):
-            break
-        above.chmod(above.stat().st_mode | 0o711)
-    git(work_dir, "init", "-q")
-    (work_dir / "file").write_text("one\n")
-    own(work_dir / "file")
-    git(work_dir, "add", "file")
-    git(work_dir, "commit", "-qm", "first")
-    return work_dir
+def repository(open_dir: Path) -> Path:
+    """One commit of one file."""
+    git(open_dir, "init", "-q")
+    (open_dir / "file").write_text("one\n")
+    own(open_dir / "file")
+    git(open_dir, "add", "file")
+    git(open_dir, "commit", "-qm", "first")
+    return open_dir
 
 
 def own(*paths: Path) -> None:
@@ -114,8 +110,7 @@ def test_the_same_attacks_do_something_where_it_may_be_written(log_dir: Path, re
     script = "git commit -qam x && echo evil > .git/hooks/post-checkout && mv .git .git.old && echo done"
     result = in_cell(log_dir, f"echo changed > file; {script}", repository, git_write=True)
     assert (result["reason"], result["response"]) == ("ok", "done\n"), result
-    named = {(Path(one["path"]).name, one["why"]) for one in result["planted"]["found"]}
-    assert ("post-checkout", "executable") in named or ("post-checkout", "repository") in named or named
+    assert (repository / ".git.old" / "hooks" / "post-checkout").read_text() == "evil\n"
 
 
 def test_with_the_right_to_write_it_commits_as_an_agent_and_the_record_names_hooks(
@@ -143,6 +138,27 @@ def test_a_linked_worktree_works_read_only(log_dir: Path, repository: Path) -> N
     assert result["response"].endswith("\n.git\n"), result
     assert git(linked, "log", "--format=%s") == "first\n"
     assert (linked / ".git").read_text().startswith("gitdir: ")
+
+
+@need("root")
+def test_a_linked_worktree_works_behind_a_wall_too(log_dir: Path, repository: Path) -> None:
+    linked = worktree(repository)
+    os.chown(repository.parent, 0, 0)
+    repository.parent.chmod(0o700)
+    result = in_cell(log_dir, "git log --format=%s", linked)
+    assert (result["reason"], result["response"]) == ("ok", "first\n"), result
+
+
+def test_a_submodule_alone_works_read_only(log_dir: Path, repository: Path) -> None:
+    (inner := repository.parent / "origin").mkdir()
+    own(inner)
+    git(inner, "init", "-q")
+    git(inner, "commit", "-q", "--allow-empty", "-m", "of the submodule")
+    git(repository, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner), "sub")
+    script = f"git log --format=%s; touch .git/x; git config a.b c; ls -A {repository} {repository}/.git/modules"
+    result = in_cell(log_dir, script, repository / "sub")
+    expected = f"of the submodule\n{repository}:\n.git\nsub\n\n{repository}/.git/modules:\nsub\n"
+    assert (result["reason"], result["response"]) == ("ok", expected), result
 
 
 def test_a_linked_worktree_commits_with_the_right_to_write(log_dir: Path, repository: Path) -> None:
