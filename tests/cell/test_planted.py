@@ -43,6 +43,7 @@ echo x > sub/.claude/hooks/pre; echo x > notes.txt; echo x > run.sh; chmod +x ru
 mkfifo pipe; ln -s /etc/passwd out; ln -s ../../x up; ln -s notes.txt in; ln -s sub/../../y odd
 truncate -s 40M hole; echo x > secret.pth; cp old.sh new.sh; mv package.json sub/package.json
 echo x > "$(printf 'e\\033[31mvil\\377.pth')"; chmod 0 closed
+mkdir listed; : > listed/x; chmod 444 listed
 """
 
 
@@ -64,10 +65,12 @@ def test_what_tools_would_run_is_named_and_the_rest_is_not(log_dir: Path, work_d
         "pipe": "special",
         "hole": "sparse",
         "closed/": "closed",
+        "listed/": "closed",
     }
     planted = result["planted"]
     assert (planted["count"], planted["whole"]) == (len(planted["found"]), True)
-    (work_dir / "closed").chmod(0o755)
+    for name in ("closed", "listed"):
+        (work_dir / name).chmod(0o755)
 
 
 def settle() -> None:

@@ -213,6 +213,27 @@ def test_a_link_in_the_place_of_git_is_refused_unless_nothing_could_swap_it(log_
         assert (result["reason"], result["response"]) == ("ok", "first\n"), result
 
 
+def test_one_that_is_not_mounted_read_only_starts_no_agent(log_dir: Path, repository: Path) -> None:
+    """By a bubblewrap that does not do what it is told, as a broken one might."""
+    wrapper = repository.parent / "bwrap"
+    wrapper.write_text(
+        "#!/usr/bin/python3\nimport os, sys\nargv = ['/usr/bin/bwrap', *sys.argv[1:]]\n"
+        f"at = argv.index('{repository}/.git') - 1 if len(argv) > 2 else 0\n"
+        "argv[at] = '--bind' if at else argv[at]\nos.execv(argv[0], argv)\n"
+    )
+    wrapper.chmod(0o755)
+    result = in_cell(log_dir, "echo ran", repository, bwrap=str(wrapper))
+    assert (result["reason"], result["response"]) == ("sandbox_unavailable", ""), result
+
+
+@need("root")
+def test_one_of_somebody_elses_that_can_be_read_is_read(log_dir: Path, repository: Path) -> None:
+    for path in (repository, *repository.rglob("*")):
+        os.lchown(path, 0, 0)
+    result = in_cell(log_dir, f"cd {repository} && git log --format=%s", repository)
+    assert (result["reason"], result["response"]) == ("ok", "first\n"), result
+
+
 def test_a_repository_that_the_agent_makes_is_named(log_dir: Path, work_dir: Path) -> None:
     result = in_cell(log_dir, "mkdir sub && cd sub && git init -q && git init -q --bare ../shared", work_dir)
     named = {one["path"] for one in result["planted"]["found"] if one["why"] == "repository"}

@@ -55,7 +55,10 @@ def test_a_submodule_is_believed_where_its_configuration_names_it(tree: Path) ->
 def test_a_lie_anywhere_is_not_believed(tree: Path) -> None:
     common, side = tree / "main" / ".git", tree / "side"
     mine = common / "worktrees" / "side"
-    (secret := tree / "secret").mkdir()
+    secret = tree / "secret"  # another repository of the same user's
+    for folder in (secret / "objects", secret / "refs", secret / "worktrees"):
+        folder.mkdir(parents=True)
+    (secret / "HEAD").touch()
     lies = [
         (side / ".git", "gitdir: /etc\n"),
         (side / ".git", f"gitdir: {secret}\n"),
@@ -87,7 +90,15 @@ def test_what_is_no_plain_file_is_not_opened(tree: Path) -> None:
     assert found(tree) is None
     os.mkfifo(path)
     assert found(tree) is None
+    text = f"gitdir: {tree}/main/.git/worktrees/side\n"
+    pipe = os.open(path, os.O_RDWR)
+    os.write(pipe, text.encode())
+    assert found(tree) is None
+    os.close(pipe)
     path.unlink()
-    (tree / "file").write_text(f"gitdir: {tree}/main/.git/worktrees/side\n")
-    path.symlink_to(tree / "file")
+    path.write_text(text)
+    assert found(tree) is not None
+    common = tree / "main" / ".git" / "worktrees" / "side" / "commondir"
+    common.rename(tree / "file")
+    common.symlink_to(tree / "file")
     assert found(tree) is None
