@@ -19,11 +19,15 @@ from runner.refusal import RefusalError
 from runner.report import Report
 from runner.spawn import spawn
 from shared import wire
-from shared.messages import PROXIED, ExecuteRequest, Layer, Planted, Started
+from shared.messages import PROXIED, Branch, ExecuteRequest, Layer, Planted, Started
 from shared.reasons import Reason
 
 if TYPE_CHECKING:
+    from runner.clone import Clone
+    from runner.errand import Errands
+    from runner.host import Host
     from runner.outlet import Outlet
+    from runner.output import Verdict
     from runner.seccomp import Filter
     from runner.traffic import Seen
     from runner.watchdog import Watchdog
@@ -46,6 +50,9 @@ class Attempt:
         self._places: list[str] = []
         # Of the wall clock before the agent starts, beside a clock that nobody sets.
         self._began = (time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
+        self._clone: Clone | None = None
+        self._errands: Errands | None = None
+        self._built: Filter | None = None
 
     def run(self) -> NoReturn:
         sys.excepthook = self._broke
@@ -57,11 +64,12 @@ class Attempt:
             self._files = logs.open_logs(self._request.log_dir, proxied=self._request.cell.network in PROXIED)
             # Root's to write to, so before root is left behind.
             self._leaf = Leaf(self._request.cell.cgroup) if self._request.cell.cgroup else None
-            self._dropped = drop.take_ordinary_ids(self._request)
+            self._clone = self._private_clone()
+            self._dropped = drop.take_ordinary_ids(self._request, self._clone.paths if self._clone else ())
             self._bind_to_supervisor()
             ending = self._relay(self._files)
         except RefusalError as refusal:
-            ending = Ending(Report(), Cause(refusal.reason, refusal.sentence))
+            ending = Ending(Report(), Cause(refusal.reason, refusal.sentence), abandoned=self._channel.ended)
         self._finish(ending)
 
     def _bind_to_supervisor(self) -> None:
@@ -75,6 +83,8 @@ class Attempt:
         request = self._request
         found = host.look(request)
         cell.check(request, found, files.state)
+        if self._clone is not None:
+            request, found = self._cloned(self._clone, found, files.state)
         outlet = self._outlet()
         spawned = spawn(cell.arguments(request, found), cell.files(request), [outlet.inside] if outlet else [])
         # While bubblewrap builds the cell, on another core.
@@ -117,7 +127,51 @@ class Attempt:
         )
         return tally.settle(relay.run(request.prompt.encode("utf-8", "replace")))
 
+    def _private_clone(self) -> Clone | None:
+        """While still root, if that is what we are: afterwards nobody may look where the original lies."""
+        wanted = self._request.cell
+        if wanted.work_mode != "branch":
+            return None
+        from runner.clone import Clone
+
+        if wanted.offer is None or wanted.work_dir is None:
+            raise RefusalError(Reason.BAD_DEFINITION, "The work mode 'branch' needs a work directory. Name one.")
+        return Clone(self._request, wanted.offer, wanted.work_dir)
+
+    def _cloned(self, clone: Clone, found: Host, state: str) -> tuple[ExecuteRequest, Host]:
+        """What the agent's cell is made of then: the clone where the original would be, and a share of the time."""
+        from runner.clone import reserve
+        from runner.errand import Errands
+
+        wanted, limits, began = self._request.cell, self._request.limits, time.monotonic()
+        until = self._ready_at + limits.wall_seconds
+        self._errands = Errands(self._request, found, self._channel, self._leaf, self._filter, until)
+        found = found._replace(real={**found.real, str(wanted.work_dir): clone.make(self._errands, state)})
+        limits = replace(
+            limits,
+            wall_seconds=limits.wall_seconds - reserve(limits.wall_seconds),
+            setup_seconds=limits.setup_seconds + time.monotonic() - began,
+        )
+        # The clone is the agent's own, whatever it may do with repositories.
+        inside = replace(wanted, work_mode="inplace", git_write=True)
+        return replace(self._request, cell=inside, limits=limits), found._replace(work_dir=host.Access.WRITE)
+
+    def _offered(self, ending: Ending, verdict: Verdict) -> tuple[Branch | None, Verdict]:
+        """The commits, taken to the original, unless somebody wants the end. Without them a run is no success."""
+        if self._clone is None or self._errands is None or not self._clone.base:
+            return None, verdict
+        if ending.abandoned or ending.asked is not None or ending.stuck:
+            return Branch(base=self._clone.base, problem="Nothing was offered, because the run was to end."), verdict
+        branch = self._clone.offer(self._errands)
+        if branch.problem and verdict.reason is Reason.OK:
+            verdict = verdict._replace(reason=Reason.CHECK_FAILED, error=branch.problem)
+        return branch, verdict
+
     def _filter(self) -> Filter:
+        self._built = self._built or self._build_filter()
+        return self._built
+
+    def _build_filter(self) -> Filter:
         from runner import seccomp
         from runner.denied import Policy
 
@@ -141,7 +195,6 @@ class Attempt:
 
     def _finish(self, ending: Ending) -> NoReturn:
         """Nothing of the tree is left: judge, keep, say, end."""
-        elapsed = time.monotonic() - self._ready_at
         from runner import output
 
         sys.path += self._request.import_paths
@@ -149,9 +202,11 @@ class Attempt:
         seen = self._traffic()
         if seen is not None:
             verdict = seen.judged(verdict)
+        branch, verdict = self._offered(ending, verdict)
+        elapsed = time.monotonic() - self._ready_at
         told = output.result(self._request, ending, verdict, self._layers, elapsed)
         traffic = seen.traffic if seen is not None else None
-        result = asdict(replace(told, traffic=traffic, planted=self._planted(ending)))
+        result = asdict(replace(told, traffic=traffic, planted=self._planted(ending), branch=branch))
         if self._files is not None:
             try:
                 logs.sync(self._files, wire.encode(result))
@@ -159,6 +214,8 @@ class Attempt:
                 sys.stderr.write(f"cronward runner: the result could not be kept: {error}\n")
         self._channel.say(result)
         said = self._channel.finish(SAY_SECONDS)
+        if self._clone is not None:
+            self._clone.clear()
         os._exit(ABANDONED if ending.abandoned else SAID if said else UNSAID)
 
     def _planted(self, ending: Ending) -> Planted | None:
@@ -185,4 +242,5 @@ class Attempt:
         sys.excepthook = sys.__excepthook__
         sys.excepthook(kind, error, trace)
         kill.sweep()
+        self._errands = None  # whatever broke is not tried again
         self._finish(Ending(Report(), Cause(Reason.RUNNER_BROKE, f"The runner broke ({kind.__name__}: {error}).")))

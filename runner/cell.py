@@ -83,7 +83,7 @@ def check(request: ExecuteRequest, host: Host, state: str) -> None:
     for bind in host.grants.binds:
         _check_plain("The path", bind.target)
         _check_target("The path", bind.target)
-        _check_source("The path", bind.source, state)
+        check_source("The path", bind.source, state)
 
 
 def _encodable(text: str) -> bool:
@@ -102,7 +102,7 @@ def _check_bind(bind: Bind, host: Host, state: str) -> None:
         raise RefusalError(
             Reason.BAD_DEFINITION, f"{bind.source}, which the agent needs, is not there or cannot be read. Grant it."
         )
-    _check_source("The path", host.real[bind.source], state)
+    check_source("The path", host.real[bind.source], state)
 
 
 def _check_work_dir(path: str, host: Host, state: str) -> None:
@@ -115,7 +115,7 @@ def _check_work_dir(path: str, host: Host, state: str) -> None:
             Reason.BAD_DEFINITION,
             f"The work directory {path} cannot be read by the user that runs the agent. Grant it, or choose another.",
         )
-    _check_source("The work directory", host.real[path], state)
+    check_source("The work directory", host.real[path], state)
 
 
 def _check_plain(what: str, path: str) -> None:
@@ -130,7 +130,7 @@ def _check_target(what: str, target: str) -> None:
         )
 
 
-def _check_source(what: str, source: str, state: str) -> None:
+def check_source(what: str, source: str, state: str) -> None:
     if overlap(source, state):
         raise RefusalError(
             Reason.BAD_DEFINITION, f"{what} {source} holds cronward's own state, which no agent sees. Choose another."

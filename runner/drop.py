@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from runner import host, mounts
 from runner.refusal import RefusalError
@@ -34,8 +35,10 @@ def _of_the_users(cell: Cell) -> list[str]:
     return [*paths, cell.work_dir, *([linked.common_dir] if linked else [])]
 
 
-def take_ordinary_ids(request: ExecuteRequest) -> bool:
-    """Whether ids were dropped. Raises RefusalError: bubblewrap never runs as uid 0, for its root is the host's."""
+def take_ordinary_ids(request: ExecuteRequest, more: Sequence[str] = ()) -> bool:
+    """Whether ids were dropped. `more`: further paths that must stay in reach.
+
+    Raises RefusalError: bubblewrap never runs as uid 0, for its root is the host's."""
     run_as = request.cell.run_as
     if os.geteuid() != 0:
         if run_as is not None and (run_as.uid, run_as.gid) != (os.geteuid(), os.getegid()):
@@ -44,7 +47,7 @@ def take_ordinary_ids(request: ExecuteRequest) -> bool:
     if run_as is None or run_as.uid <= 0 or run_as.gid <= 0:
         raise RefusalError(Reason.BAD_DEFINITION, "No agent runs as root. Name an ordinary user and group to run it.")
     try:
-        mounts.stage(needed_paths(request), run_as.uid, run_as.gid)
+        mounts.stage([*needed_paths(request), *more], run_as.uid, run_as.gid)
         os.setgroups([])
         os.setresgid(run_as.gid, run_as.gid, run_as.gid)
         os.setresuid(run_as.uid, run_as.uid, run_as.uid)

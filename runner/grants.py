@@ -38,7 +38,8 @@ def look(request: ExecuteRequest, work_dir: Access) -> Grants:
         check_writable(path, own=cell.run_as is None)
         shown[path] = True
     linked = None
-    if cell.work_dir is not None:
+    # Of a private clone's original nothing is shown.
+    if cell.work_dir is not None and cell.work_mode != "branch":
         shown[cell.work_dir] = work_dir is Access.WRITE and cell.work_mode == "inplace"
         linked = gitlink.linked(os.path.realpath(cell.work_dir), os.geteuid())
         if linked is not None:

@@ -176,9 +176,9 @@ def cut(head: bytes, most: int) -> str:
     return head.decode("utf-8", "replace").encode()[:most].decode("utf-8", "ignore")
 
 
-def last_line(words: bytes) -> str:
+def last_line(words: bytes, most: int = ERROR_MOST) -> str:
     lines = [line for line in words.decode("utf-8", "replace").splitlines() if line.strip()]
-    return shown(lines[-1].strip()) if lines else ""
+    return shown(lines[-1].strip(), most) if lines else ""
 
 
 def shown(text: str, most: int = ERROR_MOST) -> str:

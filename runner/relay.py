@@ -56,6 +56,7 @@ class Relay:
         self._watchdog: Watchdog | None = None
         self._report, self._reports = Report(), wire.LineSplitter(MAX_LINE)
         self._cause: Cause | None = None
+        self._asked: Reason | None = None
         self._output_bytes, self._told_bytes, self._told_at = 0, 0, since
         self._wall, self._setup = since + limits.wall_seconds, since + limits.setup_seconds
         self._rung, self._rung_at = Rung.RUNNING, since
@@ -85,7 +86,7 @@ class Relay:
         stuck = tuple(kill.sweep())
         self._drain()
         used = self._watchdog.used if self._watchdog is not None else Used()
-        return Ending(self._report, self._cause, self._output_bytes, stuck, self._channel.ended, used)
+        return Ending(self._report, self._cause, self._output_bytes, stuck, self._channel.ended, used, self._asked)
 
     # What happens.
 
@@ -144,6 +145,7 @@ class Relay:
         try:
             for line in self._channel.take_lines():
                 order = wire.decode(line)
+                self._asked = self._asked or Reason(order["reason"])
                 self._end(Reason(order["reason"]), "")
         except (wire.ProtocolError, KeyError, ValueError) as error:
             self._end(Reason.RUNNER_BROKE, f"The supervisor broke the protocol ({error}).", Rung.END)

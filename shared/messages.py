@@ -69,6 +69,18 @@ class RunAs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """For the mode `branch`: where the private clone is kept meanwhile, and as what its commits are offered."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    directory: str
+    """An existing, empty directory of the owner's, for this attempt alone. The runner empties it in the end."""
+    branch: str
+    """Without `refs/heads/`; always below `cronward/`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """What confines the agent."""
 
@@ -89,6 +101,8 @@ class Cell:
     read_paths: tuple[str, ...] = ()
     write_paths: tuple[str, ...] = ()
     """Shown at their own paths. Real paths: a link in one is refused."""
+    offer: Offer | None = None
+    """With the mode `branch`, and only with it."""
     run_as: RunAs | None = None
     bwrap: str = "/usr/bin/bwrap"
     cgroup: str | None = None
@@ -242,6 +256,28 @@ class Planted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """What became of the commits in a private clone."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    base: str = ""
+    """The commit that it began with; empty where there was no clone."""
+    name: str = ""
+    """The branch of the original on which they are; empty: none was made."""
+    commits: int = 0
+    """Those that the original did not have."""
+    uncommitted: int = 0
+    """Files and directories that were changed or new and not committed: they are gone."""
+    left_out: int = 0
+    """Commits on other branches of the clone: they are gone too."""
+    rewritten: bool = False
+    """Whether they do not build on `base`."""
+    problem: str = ""
+    """Why commits could not be offered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecuteResult:
     """How one attempt ended: the runner's last line, on disk before it is said. Its tree is gone by then."""
 
@@ -263,6 +299,8 @@ class ExecuteResult:
     usage: Usage | None = None
     traffic: Traffic | None = None
     """None: the cell had no proxy."""
+    branch: Branch | None = None
+    """None: there was no private clone."""
     layers: tuple[Layer, ...] = ()
     left_behind: int = 0
     """Processes that were still alive in the cell when the agent itself had ended. They were killed."""
@@ -283,6 +321,7 @@ def request_from(data: dict[str, Any]) -> ExecuteRequest:
         "cell": Cell(
             **{
                 **cell,
+                "offer": Offer(**cell["offer"]) if cell["offer"] else None,
                 "run_as": RunAs(**cell["run_as"]) if cell["run_as"] else None,
                 **{key: tuple(cell[key]) for key in ("allow_hosts", "read_paths", "write_paths")},
             }
