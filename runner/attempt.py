@@ -83,6 +83,7 @@ class Attempt:
         request = self._request
         found = host.look(request)
         cell.check(request, found, files.state)
+        places = cell.writable_places(request, found)
         if self._clone is not None:
             request, found = self._cloned(self._clone, found, files.state)
         outlet = self._outlet()
@@ -111,7 +112,7 @@ class Attempt:
         def announce(said: tuple[str, ...]) -> Watchdog:
             self._layers += layers.filtered(said, filtering)
             self._channel.say(asdict(Started(pid=tally.init, layers=self._layers)))
-            self._places = cell.writable_places(request, found)
+            self._places = places
             return tally.watchdog()
 
         relay = Relay(
@@ -161,7 +162,7 @@ class Attempt:
         if self._clone is None or self._errands is None or not self._clone.base:
             return None, verdict
         if ending.abandoned or ending.asked is not None or ending.stuck:
-            return Branch(base=self._clone.base, problem="Nothing was offered, because the run was to end."), verdict
+            return self._clone.failed("The run was ended before its commits were offered."), verdict
         branch = self._clone.offer(self._errands)
         if branch.problem and verdict.reason is Reason.OK:
             verdict = verdict._replace(reason=Reason.CHECK_FAILED, error=branch.problem)

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from runner import cell, plumbing
 from runner.errand import OUTPUT_MOST, Errand, Errands, Outcome, own_program, refuse
@@ -78,19 +79,22 @@ class Clone:
                     "Grant it, or choose another work mode.",
                 )
 
+    def failed(self, problem: str) -> Branch:
+        """Nothing was offered, for this reason."""
+        return Branch(original=self._original.work_dir, base=self.base, problem=problem)
+
     def offer(self, errands: Errands) -> Branch:
         """What is committed in the clone, as a branch of the original. Nothing lives in the clone any more."""
-        nothing = Branch(base=self.base)
         try:
-            tip, branch = self._packed(errands, nothing)
+            tip, branch = self._packed(errands)
             return self._taken(errands, tip, branch) if tip != self.base else branch
         except RefusalError as refusal:
-            return Branch(base=self.base, problem=refusal.sentence)
+            return self.failed(refusal.sentence)
         except OSError as error:
-            return Branch(base=self.base, problem=f"The commits could not be moved ({error.strerror}).")
+            return self.failed(f"The commits could not be moved ({error.strerror}).")
 
-    def _packed(self, errands: Errands, branch: Branch) -> tuple[str, Branch]:
-        """The newest commit, and what the clone says of the rest. All of it is hearsay: the clone's own git said it."""
+    def _packed(self, errands: Errands) -> tuple[str, Branch]:
+        """The newest commit, and what is said of the rest. All of it is hearsay: it comes out of the clone."""
         told = {"base": self.base, "ours": f"refs/heads/{self._offer.branch}"}
         shown = Bind(source=self._clone, target=plumbing.CLONE)
         with open(self._pack, "xb") as file:
@@ -103,13 +107,12 @@ class Clone:
         if not HASH.fullmatch(tip) or len(tip) != len(self.base):
             raise RefusalError(outcome.reason, f"The commits could not be read: {why(outcome)}.")
         uncommitted, left_out = number(facts, "uncommitted"), number(facts, "left")
-        return tip, Branch(base=branch.base, uncommitted=uncommitted, left_out=left_out)
+        return tip, replace(self.failed(""), uncommitted=uncommitted, left_out=left_out)
 
     def _taken(self, errands: Errands, tip: str, branch: Branch) -> Branch:
         common, quarantine = self._original.common_dir, f"{self._offer.directory}/quarantine"
         os.mkdir(quarantine, 0o700)
-        folder = branch_folder(common)
-        objects = f"{common}/objects"
+        folder, objects = branch_folder(common), f"{common}/objects"
         told = {"common": common, "tip": tip, "base": self.base, "branch": self._offer.branch}
         shown = (
             Bind(source=common, target=common),
@@ -123,14 +126,8 @@ class Clone:
         name = facts.get("name", "")
         if outcome.reason is not Reason.OK or not re.fullmatch(rf"({re.escape(self._offer.branch)}(-\d)?)?", name):
             raise RefusalError(outcome.reason, f"The commits were not taken into {common}: {why(outcome)}.")
-        return Branch(
-            base=branch.base,
-            name=name,
-            commits=number(facts, "commits"),
-            uncommitted=branch.uncommitted,
-            left_out=branch.left_out,
-            rewritten=bool(number(facts, "rewritten")),
-        )
+        rewritten = bool(number(facts, "rewritten"))
+        return replace(branch, name=name, commits=number(facts, "commits"), rewritten=rewritten)
 
     def clear(self) -> None:
         """Give the disk back. What cannot be removed is left to the supervisor, who looks after us."""

@@ -261,8 +261,10 @@ class Branch:
 
     __pydantic_config__: ClassVar[Strictness] = STRICT
 
-    base: str = ""
-    """The commit that it began with; empty where there was no clone."""
+    original: str
+    """The work directory of which it was a clone."""
+    base: str
+    """The commit that it began with."""
     name: str = ""
     """The branch of the original on which they are; empty: none was made."""
     commits: int = 0

@@ -22,13 +22,14 @@ from supervisor import edits, pressure
 from supervisor.bytecode import compile_package
 from supervisor.cgroup import Cgroup
 from supervisor.clock import Clock, Moment, SystemClock
+from supervisor.clones import Clones, with_offer
 from supervisor.config import Config
 from supervisor.definition import JobDraft, Setting, check_reason, define
 from supervisor.errors import CronwardError, NotFoundError, RefusedError, StoreError, UnreachableError
 from supervisor.host import Host
 from supervisor.hostzone import host_zone
 from supervisor.jobs import CronStore, new_id
-from supervisor.launcher import Executor, News
+from supervisor.launcher import Executor, Gone, News
 from supervisor.lock import HomeLock
 from supervisor.loop import Turns
 from supervisor.models import CronJob, CronRun, Status
@@ -85,6 +86,7 @@ class CronScheduler:
             host_busy=lambda: pressure.busy(pressure.read(), self.config),
             logger=self.logger,
         )
+        self._clones = Clones(self.home, self.logger)
         self._load = load
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: Turns | None = None
@@ -290,6 +292,7 @@ class CronScheduler:
             for damage in (*self.store.quarantine(), *self._core.runs.quarantine()):
                 self.logger.error("%s", damage)
             kill_runners(self._core.runs.unfinished(), self._host)
+            self._clones.clear_all()
             for words in recover(self._core, now):
                 self.logger.warning("%s", words)
             self._core.load(now.wall)
@@ -332,6 +335,8 @@ class CronScheduler:
             return wake
 
     def _tell(self, news: News) -> None:
+        if isinstance(news, Gone):
+            self._clones.clear(news.run_id, news.attempt)
         self._core.inbox.append(news)
         if self._turns is not None:
             self._turns.soon()
@@ -362,7 +367,8 @@ class CronScheduler:
         try:
             log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             run_as = throw_away_uid(job.id, self.config, taken) if os.geteuid() == 0 else None
-            return request_for(job, run, self.config, log_dir, seconds_left, run_as)
+            request = request_for(job, run, self.config, log_dir, seconds_left, run_as)
+            return with_offer(request, job, run, self.home)
         except OSError as error:
             raise StoreError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from supervisor.agents import check_agent
 from supervisor.answerschema import check_schema
+from supervisor.clones import check_clone
 from supervisor.errors import InvalidError
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
 from supervisor.network import check_network
@@ -78,8 +79,7 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     _check_output(job)
     _check_webhooks(job)
     job = settle_paths(job, setting.home)
-    if job.work_mode == "branch":
-        raise InvalidError("The work mode 'branch' is not there yet; use inplace or read.")
+    check_clone(job)
     check_agent(job)
     check_network(job, setting.permit_host_network)
     return job

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.messages import Layer, Network, Planted, Traffic, Usage, WorkMode
+from shared.messages import Branch, Layer, Network, Planted, Traffic, Usage, WorkMode
 from shared.reasons import Reason
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
@@ -276,6 +276,8 @@ class CronRun(_Record):
     usage: Usage | None = None
     traffic: Traffic | None = None
     """Of all attempts together; None where there was no proxy."""
+    branch: Branch | None = None
+    """Of the newest attempt that offered one; None where there was no private clone."""
     layers: tuple[Layer, ...] = ()
     left_behind: int = 0
     planted: Planted | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from supervisor.cli import leftovers, policies
+from supervisor.cli import leftovers, offered, policies
 from supervisor.cli.escape import shortened
 from supervisor.cli.place import Place
 from supervisor.cli.render import Cell, Column, Style, on_terminal, say, show_facts, show_table, warn
@@ -117,6 +117,8 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
         went = run.traffic
         count = f"{went.connections} connection{'s' * (went.connections != 1)}, {went.denied} of them denied"
         yield "network", f"{count}; {size(went.bytes_up)} up, {size(went.bytes_down)} down"
+    if run.branch is not None:
+        yield "branch", offered.words(run.branch)
     yield from leftovers.facts(run)
     if run.layers:
         yield "cell", "\n".join(f"{layer.name}: {layer.detail}" if layer.detail else layer.name for layer in run.layers)
