@@ -95,8 +95,10 @@ class Clone:
 
     def _packed(self, errands: Errands) -> tuple[str, Branch]:
         """The newest commit, and what is said of the rest. All of it is hearsay: it comes out of the clone."""
-        told = {"base": self.base, "ours": f"refs/heads/{self._offer.branch}"}
-        shown = Bind(source=self._clone, target=plumbing.CLONE)
+        # At the agent's own path for it: what it left may hold that path.
+        place = self._original.work_dir
+        told = {"clone": place, "base": self.base, "ours": f"refs/heads/{self._offer.branch}"}
+        shown = Bind(source=self._clone, target=place)
         with open(self._pack, "xb") as file:
             most = self._request.limits.file_bytes
             outcome = errands.run(errand("pack", told, (shown,), (), file.fileno(), most))

@@ -5,7 +5,7 @@ came of it is the last line on standard error: `done KEY=VALUE…`, or `failed` 
 own, which shows what it needs and nothing else:
 
   clone   the original, read-only; an empty directory, writable      → base
-  pack    the clone, read-only; standard output takes the pack       → tip, uncommitted, left
+  pack    the clone, read-only, where the agent saw it; standard output takes the pack → tip, uncommitted, left
   take    the original, read-only but for its objects and the folder of our branches; the pack; a directory for the
           quarantine                                                 → name, commits, rewritten
 
@@ -118,8 +118,7 @@ def clone(told: Mapping[str, str]) -> dict[str, object]:
         )
     if not ask("-C", source, "show-ref", "--verify", "--quiet", OFFERED)[0]:
         raise GitError("it has a branch named cronward, below which no other can be made; rename it")
-    hashes = "sha1" if len(base) == 40 else "sha256"
-    git("init", "--quiet", "--template=", f"--object-format={hashes}", CLONE)
+    new(CLONE, base)
     everything = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*", f"+HEAD:refs/heads/{branch}")
     options = ("--quiet", "--no-tags", "--update-shallow", "--no-write-fetch-head", "--no-recurse-submodules")
     git("-C", CLONE, "fetch", *options, "--no-auto-maintenance", source, *everything)
@@ -127,6 +126,12 @@ def clone(told: Mapping[str, str]) -> dict[str, object]:
     with open(f"{CLONE}/.git/config", "a") as file:
         file.write(CLONE_CONFIG)
     return {"base": git("-C", CLONE, "rev-parse", "HEAD")}
+
+
+def new(place: str, commit: str, *options: str) -> None:
+    """An empty repository whose objects are named as that commit is, with nothing of a template in it."""
+    hashes = "sha1" if len(commit) == 40 else "sha256"
+    git("init", "--quiet", "--template=", f"--object-format={hashes}", *options, place)
 
 
 def borrowed(common: str) -> bool:
@@ -138,25 +143,19 @@ def borrowed(common: str) -> bool:
 
 def pack(told: Mapping[str, str]) -> dict[str, object]:
     """What is new in the clone. HEAD counts, whatever branch it is on, or else the branch that we made."""
-    base, theirs = told["base"], f"--git-dir={CLONE}/.git"
-    if not os.path.isdir(f"{CLONE}/.git/objects"):
+    place, base = told["clone"], told["base"]
+    theirs = f"--git-dir={place}/.git"
+    if not os.path.isdir(f"{place}/.git/objects"):
         raise GitError("the clone has no git directory any more")
     tips = [ask(theirs, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")[1] for name in ("HEAD", told["ours"])]
     tip = next((tip for tip in tips if tip and tip != base), base)
     left = ask(theirs, "rev-list", "--count", "--branches", "--not", "--remotes", tip, base)[1]
     # Their objects, but a configuration of ours.
-    git(
-        "init",
-        "--quiet",
-        "--bare",
-        "--template=",
-        f"--object-format={'sha1' if len(base) == 40 else 'sha256'}",
-        SKELETON,
-    )
-    write(f"{SKELETON}/objects/info/alternates", f"{CLONE}/.git/objects\n")
-    copy_shallow()
+    new(SKELETON, base, "--bare")
+    write(f"{SKELETON}/objects/info/alternates", f"{place}/.git/objects\n")
+    copy_shallow(place)
     ours = f"--git-dir={SKELETON}"
-    found: dict[str, object] = {"tip": tip, "left": left or 0, "uncommitted": uncommitted(ours, tip)}
+    found: dict[str, object] = {"tip": tip, "left": left or 0, "uncommitted": uncommitted(ours, place, tip)}
     if tip != base:
         write(INDEX, f"{tip}\n^{base}\n")
         code = os.waitpid(start((ours, "pack-objects", "--revs", "--thin", "--stdout", "-q"), {}, INDEX, 1), 0)[1]
@@ -165,18 +164,18 @@ def pack(told: Mapping[str, str]) -> dict[str, object]:
     return found
 
 
-def uncommitted(ours: str, tip: str) -> int:
-    tree = (ours, f"--work-tree={CLONE}")
+def uncommitted(ours: str, place: str, tip: str) -> int:
+    tree = (ours, f"--work-tree={place}")
     git(ours, "update-ref", "--no-deref", "HEAD", tip)
     git(*tree, "read-tree", tip)
     said = git(*tree, "status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=all")
     return said.count("\0")
 
 
-def copy_shallow() -> None:
+def copy_shallow(place: str) -> None:
     """Where the history of a shallow clone ends."""
     try:
-        with open(f"{CLONE}/.git/shallow") as file:
+        with open(f"{place}/.git/shallow") as file:
             write(f"{SKELETON}/shallow", file.read(TEXT_MOST))
     except FileNotFoundError:
         return

@@ -1,4 +1,4 @@
-"""The work mode `branch`: the agent has a clone of its own, and its commits are offered as a branch, whatever it did."""
+"""The work mode `branch`: the agent has a clone of its own, and its commits are offered, whatever it did there."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_what_the_agent_commits_is_a_new_branch_and_nothing_else_changes(
     log_dir: Path, original: Path, offer: Offer
 ) -> None:
     before, began = rest(original), branches(original)
-    script = f"pwd; git status --short; git log --format=%s origin/main; {COMMIT}; echo loose > loose; git log --format=%an -1"
+    script = f"pwd; git status -s; git log --format=%s origin/main; {COMMIT}; echo x > loose; git log --format=%an -1"
     result = run(log_dir, original, offer, script)
     assert result["reason"] == "ok", result
     assert result["response"].splitlines() == [str(original), "first", "agent"]
@@ -110,7 +110,7 @@ def test_a_linked_worktree_has_the_branch_in_its_main_repository(log_dir: Path, 
         (f"{COMMIT}; git checkout -q origin/main", {"commits": 1}),
         ("git commit -q --amend -m rewritten", {"commits": 1, "rewritten": True}),
         (f"git checkout -q --orphan alone; {COMMIT}", {"commits": 1, "rewritten": True}),
-        (f"git checkout -q -b b; {COMMIT}; git checkout -q {BRANCH}; git commit -q --allow-empty -m x", {"left_out": 1}),
+        (f"git checkout -qb b; {COMMIT}; git checkout -q {BRANCH}; git commit -q --allow-empty -m x", {"left_out": 1}),
         (f"{COMMIT}; git repack -q -a -d; git pack-refs --all; git gc -q", {"commits": 1}),
         (f"{COMMIT}; exit 3", {"commits": 1}),
         (f"{COMMIT}; git worktree add -q inner; git init -q nested; touch nested/x", {"commits": 1, "uncommitted": 2}),
@@ -172,15 +172,13 @@ HOSTILE = {
     "a module whose address is an option": (
         "printf '[submodule \"x\"]\\n\\tpath = x\\n\\turl = --upload-pack=touch\\n' > .gitmodules; "
         "git add .gitmodules; git commit -q -m evil",
-        "gitmodulesUrl|fsck error",
+        "gitmodulesUrl",
     ),
     "a history with a hole": (
         "git commit -q --allow-empty -m third; git rev-parse HEAD > .git/shallow; "
-        "h=$(git rev-parse HEAD~1 2>/dev/null || git log --format=%P -1); "
         "rm -f .git/objects/$(git --no-replace-objects cat-file commit HEAD | sed -n 's/^parent \\(..\\)/\\1\\//p')",
         "",
     ),
-    "a HEAD that is no commit": ("git hash-object -w file > .git/HEAD; rm -r .git/refs/heads/cronward", ""),
 }  # fmt: skip
 
 
@@ -191,9 +189,8 @@ def test_a_broken_clone_changes_nothing_and_is_no_success(
     before = tree(original)
     result = run(log_dir, original, offer, f"{COMMIT}; {script}; true")
     assert result["branch"]["name"] == ""
-    if result["branch"]["problem"]:
-        assert result["reason"] == "check_failed"
-        assert any(word in result["error"] for word in words.split("|")), result["error"]
+    assert (result["reason"], words in result["error"]) == ("check_failed", True), result
+    assert result["error"] == result["branch"]["problem"]
     assert tree(original) == before
 
 
@@ -225,6 +222,7 @@ PROGRAMS = "; ".join(
         f"{COMMIT}; mkfifo fifo; ln -s /dev/zero zero; ln -s / root; mkdir closed; chmod 0 closed",
         f"{COMMIT}; mkdir .git/hooks; printf '#!/bin/sh\\ntouch /tmp/ran' > .git/hooks/reference-transaction; "
         "chmod +x .git/hooks/*",
+        "git hash-object -w file > .git/HEAD; rm -r .git/refs/heads/cronward",
         f"{COMMIT}; echo /etc > .git/objects/info/alternates",
         f"{COMMIT}; i=0; while [ $i -lt 1200 ]; do mkdir d; cd d; i=$((i+1)); done; touch bottom",
     ],
@@ -235,9 +233,7 @@ def test_what_a_hostile_clone_says_is_not_done(log_dir: Path, original: Path, of
     assert rest(original) == before
     if result["branch"]["name"]:
         assert git(original, "show", f"{BRANCH}:second") == "second"
-        assert result["reason"] == "ok"
-    else:
-        assert (result["reason"], bool(result["branch"]["problem"])) == ("check_failed", True)
+    assert (result["reason"] == "check_failed") == bool(result["branch"]["problem"])
     git(original, "fsck", "--strict", "--no-dangling")
 
 
