@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -60,7 +60,7 @@ class Clone:
         except OSError as error:
             raise RefusalError(Reason.RUNNER_BROKE, f"{self._clone} cannot be made ({error.strerror}).") from error
         clone = Bind(source=self._clone, target=plumbing.CLONE, writable=True)
-        outcome = errands.run(errand("clone", told, (*shown, clone), marks(source, common)))
+        outcome = errands.run(errand("clone", told, (*shown, clone), marks(shown)))
         facts = facts_of(outcome)
         base = facts.get("base", "")
         if not HASH.fullmatch(base):
@@ -116,14 +116,16 @@ class Clone:
         os.mkdir(quarantine, 0o700)
         folder, objects = branch_folder(common), f"{common}/objects"
         told = {"common": common, "tip": tip, "base": self.base, "branch": self._offer.branch}
-        shown = (
+        theirs = (
             Bind(source=common, target=common),
             Bind(source=objects, target=objects, writable=True),
             Bind(source=folder, target=folder, writable=True),
+        )
+        ours = (
             Bind(source=self._pack, target=plumbing.PACK),
             Bind(source=quarantine, target=plumbing.QUARANTINE, writable=True),
         )
-        outcome = errands.run(errand("take", told, shown, marks(common, objects, folder)))
+        outcome = errands.run(errand("take", told, (*theirs, *ours), marks(theirs)))
         facts = facts_of(outcome)
         name = facts.get("name", "")
         if outcome.reason is not Reason.OK or not re.fullmatch(rf"({re.escape(self._offer.branch)}(-\d)?)?", name):
@@ -188,18 +190,18 @@ def opened(path: str) -> int:
     return place
 
 
-def marks(*paths: str) -> tuple[Mark, ...]:
+def marks(shown: Iterable[Bind]) -> tuple[Mark, ...]:
     """What they are now, for the cell's init to compare: bubblewrap takes names, and whoever may write beside one can
     put a link in its place."""
     found = []
-    for path in paths:
+    for bind in shown:
         try:
-            place = opened(path)
+            place = opened(bind.source)
         except OSError as error:
-            raise RefusalError(Reason.BAD_DEFINITION, f"{path} cannot be reached ({error.strerror}).") from error
+            raise RefusalError(Reason.BAD_DEFINITION, f"{bind.source} cannot be reached ({error.strerror}).") from error
         seen = os.fstat(place)
         os.close(place)
-        found.append(Mark(path, seen.st_dev, seen.st_ino))
+        found.append(Mark(bind.target, seen.st_dev, seen.st_ino, bind.writable))
     return tuple(found)
 
 

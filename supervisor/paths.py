@@ -40,7 +40,7 @@ def settle_paths(job: CronJob, home: Path) -> CronJob:
         if path in read:
             raise InvalidError(f"The path {path[:200]!r} is given both to be read and to be written; give it once.")
     if not job.git_write:
-        _check_repositories(write if job.work_mode == "read" else (*write, str(found.get("work_dir", ""))))
+        _check_repositories(write if job.work_mode != "inplace" else (*write, str(found.get("work_dir", ""))))
     return job.model_copy(update={**found, "read_paths": read, "write_paths": write})
 
 
