@@ -68,6 +68,8 @@ def test_what_the_agent_commits_is_a_new_branch_and_nothing_else_changes(
     assert branches(original) | began == branches(original)
     assert rest(original) == before
     git(original, "fsck", "--strict", "--no-dangling")
+    [pack] = (original / ".git/objects/pack").glob("*.pack")
+    assert pack.stat().st_mode & 0o777 == 0o444 & (original / ".git/objects").stat().st_mode
 
 
 def test_the_original_is_not_to_be_seen(log_dir: Path, original: Path, offer: Offer) -> None:
@@ -139,12 +141,17 @@ def test_whatever_the_original_is_like(log_dir: Path, tmp_path: Path, offer: Off
         git(place, "branch", "Ωmega/$(id)/-x")
     if kind == "shallow":
         git(place, "commit", "-q", "--allow-empty", "-m", "more")
-        (place / ".git" / "shallow").write_text(git(place, "rev-parse", "HEAD") + "\n")
+        git(place, "checkout", "-q", "-b", "other")
+        git(place, "commit", "-q", "--allow-empty", "-m", "other")
+        git(place, "checkout", "-q", "main")
+        (place / ".git" / "shallow").write_text(git(place, "rev-parse", "main", "other") + "\n")
         git(place, "reflog", "expire", "--expire=now", "--all")
         git(place, "gc", "-q", "--prune=now")
     owned(place)
-    result = run(log_dir, place, offer, f"git tag; git branch -a; {COMMIT}")
-    assert (result["reason"], result["branch"]["name"], result["branch"]["commits"]) == ("ok", BRANCH, 1), result
+    more = "git merge -q -m merge --allow-unrelated-histories origin/other" if kind == "shallow" else "true"
+    result = run(log_dir, place, offer, f"git tag; git branch -a; {COMMIT}; {more}")
+    commits = 2 if kind == "shallow" else 1
+    assert (result["reason"], result["branch"]["name"], result["branch"]["commits"]) == ("ok", BRANCH, commits), result
     git(place, "fsck", "--strict", "--no-dangling")
     if kind == "shared":
         assert all(path.stat().st_mode & 0o040 for path in (place / ".git" / "objects" / "pack").iterdir())
@@ -282,9 +289,10 @@ def test_nothing_of_a_hostile_original_is_run(log_dir: Path, original: Path, off
     assert canary.exists()
 
 
-def swap(path: Path, target: Path) -> None:
-    path.rename(path.with_name("aside"))
-    path.symlink_to(target)
+def swap(path: Path, aside: Path) -> None:
+    """All is still there, but by way of a link: whoever followed it would find nothing wrong."""
+    path.rename(aside)
+    path.symlink_to(aside)
 
 
 @pytest.mark.parametrize("what", ["objects", "refs/heads", "refs/heads/cronward"])
@@ -300,10 +308,11 @@ def test_a_link_in_the_originals_place_leads_nowhere(
     with Driven(attempt(log_dir, original, offer, script)) as driven:
         driven.wait_for("started")
         eventually(lambda: b"ready" in (log_dir / "stderr").read_bytes(), within=20)
-        swap(original / ".git" / what, outside)
+        swap(original / ".git" / what, outside / "there")
+        before = tree(outside)
         result = driven.result()
     assert (result["reason"], result["branch"]["name"]) == ("check_failed", ""), result
-    assert list(outside.iterdir()) == []
+    assert tree(outside) == before
 
 
 def owned_directory(path: Path) -> Path:
