@@ -142,6 +142,7 @@ def test_whatever_the_original_is_like(log_dir: Path, tmp_path: Path, offer: Off
     if kind == "shallow":
         git(place, "commit", "-q", "--allow-empty", "-m", "more")
         git(place, "checkout", "-q", "-b", "other")
+        git(place, "commit", "-q", "--allow-empty", "-m", "cut off")
         git(place, "commit", "-q", "--allow-empty", "-m", "other")
         git(place, "checkout", "-q", "main")
         (place / ".git" / "shallow").write_text(git(place, "rev-parse", "main", "other") + "\n")
@@ -198,6 +199,27 @@ def test_a_broken_clone_changes_nothing_and_is_no_success(
     assert result["branch"]["name"] == ""
     assert (result["reason"], words in result["error"]) == ("check_failed", True), result
     assert result["error"] == result["branch"]["problem"]
+    assert tree(original) == before
+
+
+def test_a_commit_that_builds_on_what_the_original_only_half_has_is_refused(
+    log_dir: Path, original: Path, offer: Offer
+) -> None:
+    """Its parent is there, so that nothing in the pack itself is missing, but the parent's tree is not."""
+    (original / "lost").write_text("lost")
+    git(original, "add", "lost")
+    lost = git(original, "write-tree")
+    half = git(original, "commit-tree", "-m", "half", lost)
+    (original / ".git" / "objects" / lost[:2] / lost[2:]).unlink()
+    git(original, "reset", "-q", "--hard")
+    before = tree(owned(original))
+    forge = (
+        f"{{ git cat-file commit HEAD | sed 's/^parent .*/parent {half}/'; }} | "
+        "git hash-object -t commit -w --stdin > id; cp id .git/shallow; cp id .git/refs/heads/" + BRANCH
+    )
+    result = run(log_dir, original, offer, f"{COMMIT}; {forge}")
+    assert (result["reason"], result["branch"]["name"]) == ("check_failed", ""), result
+    assert "were not taken" in result["error"]
     assert tree(original) == before
 
 
