@@ -436,6 +436,8 @@ def test_what_cannot_be_cloned_is_a_bad_definition_before_the_agent_starts(
     if words != "cannot be written":
         owned(original)
     result = run(log_dir, original, offer, "echo started >&2")
+    if (objects := original / ".git" / "objects").exists():
+        objects.chmod(0o755)  # for whoever clears away behind the tests
     assert (result["reason"], result["branch"]) == ("bad_definition", None)
     assert words in result["error"]
     assert (log_dir / "stderr").read_bytes() == b""
