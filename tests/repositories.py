@@ -1,12 +1,17 @@
-"""Repositories for tests, made and asked with git, as their owner would."""
+"""Repositories for tests, made and asked with git, as their owner would, and attempts that work on clones of them."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
-from tests.driver import run_as
+from shared.messages import Cell, ExecuteRequest, Offer
+from tests.driver import execute, request, run_as
+
+BRANCH = "cronward/nightly/run-1"
+COMMIT = "echo second > second && git add second && git commit -q -m second"
 
 ENVIRON = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -58,3 +63,26 @@ def tree(place: Path) -> dict[str, bytes | str]:
         for path in sorted(place.rglob("*"))
         if path.is_symlink() or path.is_file()
     }
+
+
+def attempt(log_dir: Path, place: Path, offer: Offer, script: str, **changes: Any) -> ExecuteRequest:
+    cell = Cell(run_as=run_as(), work_dir=str(place), work_mode="branch", offer=offer)
+    return request(log_dir, "sh", "-c", script, cell=cell, **changes)
+
+
+def run(log_dir: Path, place: Path, offer: Offer, script: str, **changes: Any) -> dict[str, Any]:
+    result = execute(attempt(log_dir, place, offer, script, **changes))
+    assert list(Path(offer.directory).iterdir()) == [], "the clone was left over"
+    return result
+
+
+def rest(place: Path) -> dict[str, Any]:
+    """All of a repository but its objects and our branches."""
+    kept = tree(place).items()
+    return {path: held for path, held in kept if "/objects/" not in path and "refs/heads/cronward" not in path}
+
+
+def swap(path: Path, aside: Path) -> None:
+    """All is still there, but by way of a link: whoever followed it would find nothing wrong."""
+    path.rename(aside)
+    path.symlink_to(aside)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.messages import Offer
 from tests.driver import run_as
+from tests.repositories import BRANCH, repository
 
 
 @pytest.fixture
@@ -47,3 +49,15 @@ def open_dir() -> Iterator[Path]:
     yield path
     # Deeper trees than Python can remove.
     subprocess.run(["rm", "-rf", str(above)], check=True)
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    return repository(tmp_path / "private" / "original")
+
+
+@pytest.fixture
+def offer(tmp_path: Path) -> Offer:
+    directory = tmp_path / "clones" / "run-1.1"
+    directory.mkdir(parents=True, mode=0o700)
+    return Offer(directory=str(directory), branch=BRANCH)
