@@ -22,16 +22,19 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from runner.channel import Channel
+    from runner.clone import Clone
     from runner.confinement import Confinement
     from runner.ending import Ending
+    from runner.errand import Errands
     from runner.hiding import Hiding
     from runner.leaf import Leaf
     from runner.logs import Logs
     from runner.outlet import Outlet
+    from runner.output import Verdict
     from runner.seccomp import Filter
     from runner.traffic import Seen
     from runner.watchdog import Watchdog
-    from shared.messages import ExecuteRequest, Layer
+    from shared.messages import Branch, ExecuteRequest, Layer, Planted
 
 # Exit codes; 3 is __main__'s. The result tells everything, these only whether there is one.
 SAID, ABANDONED, UNSAID = 0, 4, 5
@@ -50,6 +53,11 @@ class Attempt:
         self._confined: Confinement | None = None
         self._dropped = False
         self._hiding = self._hide() if request.secrets else None
+        self._places: list[str] = []
+        # Of the wall clock before the agent starts, beside a clock that nobody sets.
+        self._began = (time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
+        self._clone: Clone | None = None
+        self._errands: Errands | None = None
 
     def run(self) -> NoReturn:
         sys.excepthook = self._broke
@@ -61,11 +69,12 @@ class Attempt:
             self._files = logs.open_logs(self._request.log_dir, proxied=self._request.cell.network in PROXIED)
             # Root's to write to, so before root is left behind.
             self._leaf = self._open_leaf(self._request.cell.cgroup)
-            self._dropped = drop.take_ordinary_ids(self._request)
+            self._clone = self._private_clone()
+            self._dropped = drop.take_ordinary_ids(self._request, self._clone.paths if self._clone else ())
             self._bind_to_supervisor()
             ending = self._relay(self._files)
         except RefusalError as refusal:
-            ending = _refused(refusal.reason, refusal.sentence)
+            ending = _refused(refusal.reason, refusal.sentence, abandoned=self._channel.ended)
         self._finish(ending)
 
     def _open_leaf(self, path: str | None) -> Leaf | None:
@@ -85,6 +94,10 @@ class Attempt:
     def _relay(self, files: Logs) -> Ending:
         request = self._request
         confined = self._confined = confine(request, files.state)
+        written = confined.writable
+        if self._clone is not None:
+            request, confined = self._cloned(self._clone, confined, files.state)
+            self._confined = confined
         outlet = self._outlet(confined)
         more = confined.descriptors(outlet.inside) if outlet else []
         spawned = spawn(confined.arguments, confined.files, more)
@@ -111,6 +124,7 @@ class Attempt:
         def announce(said: tuple[str, ...]) -> Watchdog:
             self._layers += confined.taken(said, filtering)
             self._channel.say(asdict(Started(pid=tally.init, layers=self._layers)))
+            self._places = written
             return tally.watchdog()
 
         relay = Relay(
@@ -133,6 +147,51 @@ class Attempt:
 
         return Hiding(self._request)
 
+    def _private_clone(self) -> Clone | None:
+        """While still root, if that is what we are: afterwards nobody may look where the original lies."""
+        wanted = self._request.cell
+        if wanted.work_mode != "branch":
+            return None
+        from runner.clone import Clone
+
+        if wanted.offer is None or wanted.work_dir is None:
+            raise RefusalError(Reason.BAD_DEFINITION, "The work mode 'branch' needs a work directory. Name one.")
+        return Clone(self._request, wanted.offer, wanted.work_dir)
+
+    def _cloned(self, clone: Clone, outside: Confinement, state: str) -> tuple[ExecuteRequest, Confinement]:
+        """What the agent's cell is made of then: the clone where the original would be, and a share of the time."""
+        from runner.clone import reserve
+        from runner.errand import Errands
+        from runner.host import Access
+        from runner.namespaced import Namespaced
+
+        assert isinstance(outside, Namespaced)  # see `confine`
+        found = outside.host
+        wanted, limits, began = self._request.cell, self._request.limits, time.monotonic()
+        until = self._ready_at + limits.wall_seconds
+        self._errands = Errands(self._request, found, self._channel, self._leaf, lambda: self._filter(outside), until)
+        found = found._replace(real={**found.real, str(wanted.work_dir): clone.make(self._errands, state)})
+        limits = replace(
+            limits,
+            wall_seconds=limits.wall_seconds - reserve(limits.wall_seconds),
+            setup_seconds=limits.setup_seconds + time.monotonic() - began,
+        )
+        # The clone is the agent's own, whatever it may do with repositories.
+        inside = replace(wanted, work_mode="inplace", git_write=True)
+        request = replace(self._request, cell=inside, limits=limits)
+        return request, Namespaced(request, state, found._replace(work_dir=Access.WRITE))
+
+    def _offered(self, ending: Ending, verdict: Verdict) -> tuple[Branch | None, Verdict]:
+        """The commits, taken to the original, unless somebody wants the end. Without them a run is no success."""
+        if self._clone is None or self._errands is None or not self._clone.base:
+            return None, verdict
+        if ending.abandoned or ending.asked is not None or ending.stuck:
+            return self._clone.failed("The run was ended before its commits were offered."), verdict
+        branch = self._clone.offer(self._errands)
+        if branch.problem and verdict.reason is Reason.OK:
+            verdict = verdict._replace(reason=Reason.CHECK_FAILED, error=branch.problem)
+        return branch, verdict
+
     def _filter(self, confined: Confinement) -> Filter:
         machine = os.uname().machine
         filtering = confined.filter(machine, memory_counted=self._leaf is not None)
@@ -153,7 +212,6 @@ class Attempt:
 
     def _finish(self, ending: Ending) -> NoReturn:
         """Nothing of the tree is left: judge, keep, say, end."""
-        elapsed = time.monotonic() - self._ready_at
         from runner import output
 
         sys.path += self._request.import_paths
@@ -165,8 +223,11 @@ class Attempt:
             verdict = verdict._replace(error=self._hiding.mask.text(verdict.error))
         if self._confined is not None:
             self._confined.clear()
+        branch, verdict = self._offered(ending, verdict)
+        elapsed = time.monotonic() - self._ready_at
         told = output.result(self._request, ending, verdict, self._layers, elapsed)
-        result = asdict(replace(told, traffic=seen.traffic if seen is not None else None))
+        traffic = seen.traffic if seen is not None else None
+        result = asdict(replace(told, traffic=traffic, planted=self._planted(ending), branch=branch))
         if self._files is not None:
             try:
                 logs.sync(self._files, wire.encode(result))
@@ -174,7 +235,21 @@ class Attempt:
                 sys.stderr.write(f"cronward runner: the result could not be kept: {error}\n")
         self._channel.say(result)
         said = self._channel.finish(SAY_SECONDS)
+        if self._clone is not None:
+            self._clone.clear()
         os._exit(ABANDONED if ending.abandoned else SAID if said else UNSAID)
+
+    def _planted(self, ending: Ending) -> Planted | None:
+        """What is new in the places where the agent could write, if it ever ran."""
+        if not self._places:
+            return None
+        from runner import mounts, planted
+
+        # The supervisor waits a few seconds beyond the grace for a runner that was told to end.
+        seconds = planted.SECONDS if ending.cause is None else planted.SECONDS_IN_HASTE
+        return planted.look(
+            mounts.outermost(self._places), planted.since(self._request.run_started, *self._began), seconds
+        )
 
     def _traffic(self) -> Seen | None:
         if self._files is None or self._files.network < 0:
@@ -192,11 +267,12 @@ class Attempt:
         from runner import kill
 
         kill.sweep(apart=self._confined is None or self._confined.apart)
+        self._errands = None  # whatever broke is not tried again
         self._finish(_refused(Reason.RUNNER_BROKE, f"The runner broke ({kind.__name__}: {error})."))
 
 
-def _refused(reason: Reason, sentence: str) -> Ending:
+def _refused(reason: Reason, sentence: str, *, abandoned: bool = False) -> Ending:
     from runner.ending import Cause, Ending
     from runner.report import Report
 
-    return Ending(Report(), Cause(reason, sentence))
+    return Ending(Report(), Cause(reason, sentence), abandoned=abandoned)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from runner.host import INIT, Access, Host, Interpreter
 from runner.refusal import Reason, RefusalError
 from shared.messages import PROXIED, Bind, ExecuteRequest, Limits
+from shared.places import holds, overlap, taken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ FILES = {
     "/etc/group": f"root:x:0:\nagent:x:{UID}:\nnogroup:x:65534:\n",
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
     "/etc/hosts": "127.0.0.1 localhost cell\n::1 localhost\n",
+    # Whoever owns a repository that is shown here, git may read it; and who commits, says that it was an agent.
+    "/etc/gitconfig": "[safe]\n\tdirectory = *\n[user]\n\tname = agent\n\temail = agent@cell.invalid\n",
 }
 ENVIRONMENT = {
     "HOME": HOME,
@@ -55,9 +58,6 @@ OWN_HOSTS = ("localhost", "127.0.0.1")
 # With the host's own network, its resolver as well.
 HOST_NETWORK = ("--share-net", "--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf")
 NAMESPACES = ("--unshare-user", "--disable-userns", "--unshare-all")
-# A path of the host shown on or above one of these would take the place of the cell's own.
-OWN = ("/dev", "/dev/shm", "/etc/passwd", "/home/agent", "/proc", "/run/cronward", "/sys", "/tmp", "/usr", "/var/tmp")
-CLOSED = ("/dev", "/proc", "/run/cronward", "/sys")
 
 
 def check(request: ExecuteRequest, host: Host, state: str) -> None:
@@ -90,6 +90,10 @@ def check(request: ExecuteRequest, host: Host, state: str) -> None:
     _check_secrets(request)
     if request.cell.work_dir is not None:
         _check_work_dir(request.cell.work_dir, host, state)
+    for bind in host.grants.binds:
+        _check_plain("The path", bind.target)
+        _check_target("The path", bind.target)
+        check_source("The path", bind.source, state)
 
 
 def _check_link(link: str, said: str) -> None:
@@ -126,7 +130,7 @@ def _check_bind(bind: Bind, host: Host, state: str) -> None:
         raise RefusalError(
             Reason.BAD_DEFINITION, f"{bind.source}, which the agent needs, is not there or cannot be read. Grant it."
         )
-    _check_source("The path", host.real[bind.source], state)
+    check_source("The path", host.real[bind.source], state)
 
 
 def _check_work_dir(path: str, host: Host, state: str) -> None:
@@ -139,7 +143,7 @@ def _check_work_dir(path: str, host: Host, state: str) -> None:
             Reason.BAD_DEFINITION,
             f"The work directory {path} cannot be read by the user that runs the agent. Grant it, or choose another.",
         )
-    _check_source("The work directory", host.real[path], state)
+    check_source("The work directory", host.real[path], state)
 
 
 def _check_plain(what: str, path: str) -> None:
@@ -148,27 +152,30 @@ def _check_plain(what: str, path: str) -> None:
 
 
 def _check_target(what: str, target: str) -> None:
-    if any(_holds(target, own) for own in OWN) or any(_holds(closed, target) for closed in CLOSED):
+    if taken(target):
         raise RefusalError(
             Reason.BAD_DEFINITION, f"{what} {target} would take the place of the cell's own. Name one below it."
         )
 
 
-def _check_source(what: str, source: str, state: str) -> None:
-    if _holds(source, state) or _holds(state, source):
+def check_source(what: str, source: str, state: str) -> None:
+    if overlap(source, state):
         raise RefusalError(
             Reason.BAD_DEFINITION, f"{what} {source} holds cronward's own state, which no agent sees. Choose another."
         )
 
 
-def _holds(outer: str, inner: str) -> bool:
-    return f"{inner.rstrip('/')}/".startswith(f"{outer.rstrip('/')}/")
-
-
 def start_directory(request: ExecuteRequest, host: Host) -> str:
-    """The work directory only where the agent can write there; else a private one."""
+    """The work directory where the agent can write there, or is meant only to read; else a private one."""
     work_dir = request.cell.work_dir
-    return work_dir if work_dir is not None and host.work_dir is Access.WRITE else SCRATCH
+    there = host.work_dir is Access.WRITE or request.cell.work_mode == "read"
+    return work_dir if work_dir is not None and there else SCRATCH
+
+
+def writable(request: ExecuteRequest, host: Host) -> list[str]:
+    """Where on the host's disks the agent can write, without those that lie in another one."""
+    paths = sorted({host.real.get(bind.source, bind.source) for bind in binds(request, host) if bind.writable})
+    return [path for path in paths if not any(holds(outer, path) for outer in paths if outer != path)]
 
 
 def arguments(request: ExecuteRequest, host: Host) -> list[str]:
@@ -230,24 +237,24 @@ def _interpreter(interpreter: Interpreter) -> list[str]:
     return [*shown, *hidden]
 
 
-def binds(request: ExecuteRequest, host: Host) -> list[Bind]:
-    """What of the host is shown beside the system."""
-    found = list(request.agent.binds)
-    if request.cell.work_dir is not None:
-        path = request.cell.work_dir
-        found.append(Bind(source=host.real[path], target=path, writable=host.work_dir is Access.WRITE))
-    return found
-
-
-def writable(request: ExecuteRequest, host: Host) -> list[str]:
-    """Where on the host's disks the agent can write, without those that lie in another one."""
-    paths = sorted({host.real.get(bind.source, bind.source) for bind in binds(request, host) if bind.writable})
-    return [path for path in paths if not any(_holds(outer, path) for outer in paths if outer != path)]
-
-
 def _granted(request: ExecuteRequest, host: Host) -> list[str]:
     shown = binds(request, host)
     return [part for bind in shown for part in ("--bind" if bind.writable else "--ro-bind", bind.source, bind.target)]
+
+
+def binds(request: ExecuteRequest, host: Host) -> list[Bind]:
+    """What of the host is shown beside the system."""
+    return [*request.agent.binds, *_shown(request, host)]
+
+
+def _shown(request: ExecuteRequest, host: Host) -> list[Bind]:
+    """The user's own, each at its own path: what lies within another comes after it, or would be hidden by it."""
+    found = list(host.grants.binds)
+    if request.cell.work_dir is not None:
+        path = request.cell.work_dir
+        writable = host.work_dir is Access.WRITE and request.cell.work_mode == "inplace"
+        found.append(Bind(source=host.real[path], target=path, writable=writable))
+    return sorted(found, key=lambda bind: bind.target.count("/"))
 
 
 def _placed(request: ExecuteRequest) -> list[str]:
@@ -263,7 +270,7 @@ def _placed(request: ExecuteRequest) -> list[str]:
 def _closed(request: ExecuteRequest, interpreter: Interpreter) -> list[str]:
     # An agent whose program is made of the same interpreter has all of it shown, over what was hidden.
     granted = [bind.target for bind in request.agent.binds]
-    hidden = [path for path in interpreter.hidden if not any(_holds(target, path) for target in granted)]
+    hidden = [path for path in interpreter.hidden if not any(holds(target, path) for target in granted)]
     return [part for path in (*hidden, "/") for part in ("--remount-ro", path)]
 
 
@@ -298,7 +305,9 @@ def environment(request: ExecuteRequest, cwd: str) -> dict[str, str]:
     """The agent's variables: the cell's own, and over them what the request names."""
     secrets = {secret.variable: secret.value for secret in request.secrets if secret.variable}
     where = {"CRONWARD_SECRETS": SECRETS} if request.secrets else {}
-    return {**ENVIRONMENT, **_proxied(request), "PWD": cwd, **request.agent.env, **where, **secrets}
+    # A `git status` that could not tidy up the index would fail, or complain.
+    git = {} if request.cell.git_write else {"GIT_OPTIONAL_LOCKS": "0"}
+    return {**ENVIRONMENT, **git, **_proxied(request), "PWD": cwd, **request.agent.env, **where, **secrets}
 
 
 def _proxied(request: ExecuteRequest) -> dict[str, str]:
@@ -341,6 +350,7 @@ def config(request: ExecuteRequest, host: Host, seccomp: bytes = b"", rules: Rul
         *(f"rlimit={name}:{soft}:{hard}" for name, (soft, hard) in limited.items()),
         *(rules.fields() if rules is not None else []),
         *([f"seccomp={seccomp.hex()}"] if seccomp else []),
+        *(f"same={mark.device}:{mark.inode}:{'w' * mark.writable}:{mark.path}" for mark in host.grants.marks),
     ]
     return encoded(fields)
 

@@ -51,7 +51,7 @@ class Confinement(Protocol):
 
 def confine(request: ExecuteRequest, state: str) -> Confinement:
     """`state`: the real path of cronward's own files. Raises RefusalError where the job needs more than there is."""
-    if request.cell.isolation == "required":
+    if request.cell.isolation == "required" or request.cell.work_mode == "branch":
         return Namespaced(request, state)
     from runner import namespaces
     from runner.fallback import Fallback, Unconfined

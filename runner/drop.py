@@ -8,6 +8,12 @@ from runner import host
 from runner.refusal import Reason, RefusalError
 from shared.messages import ExecuteRequest
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shared.messages import Cell
+
 
 def needed_paths(request: ExecuteRequest) -> list[str]:
     """All that must stay in reach: the interpreter, ourselves, the libraries, and what the cell shows."""
@@ -19,12 +25,25 @@ def needed_paths(request: ExecuteRequest) -> list[str]:
         *request.import_paths,
         request.cell.bwrap,
         *(bind.source for bind in request.agent.binds),
-        *([request.cell.work_dir] if request.cell.work_dir else []),
+        *_of_the_users(request.cell),
     ]
 
 
-def take_ordinary_ids(request: ExecuteRequest) -> bool:
-    """Whether ids were dropped. Raises RefusalError: bubblewrap never runs as uid 0, for its root is the host's."""
+def _of_the_users(cell: Cell) -> list[str]:
+    """The paths that the job names, and the repository that the work directory's `.git` leads to."""
+    paths = [*cell.read_paths, *cell.write_paths]
+    if cell.work_dir is None:
+        return paths
+    from shared import gitlink
+
+    linked = gitlink.linked(os.path.realpath(cell.work_dir), cell.run_as.uid if cell.run_as else 0)
+    return [*paths, cell.work_dir, *([linked.common_dir] if linked else [])]
+
+
+def take_ordinary_ids(request: ExecuteRequest, more: Sequence[str] = ()) -> bool:
+    """Whether ids were dropped. `more`: further paths that must stay in reach.
+
+    Raises RefusalError: bubblewrap never runs as uid 0, for its root is the host's."""
     run_as = request.cell.run_as
     if os.geteuid() != 0:
         if run_as is not None and (run_as.uid, run_as.gid) != (os.geteuid(), os.getegid()):
@@ -35,7 +54,7 @@ def take_ordinary_ids(request: ExecuteRequest) -> bool:
     from runner import mounts
 
     try:
-        mounts.stage(needed_paths(request), run_as.uid, run_as.gid)
+        mounts.stage([*needed_paths(request), *more], run_as.uid, run_as.gid)
         os.setgroups([])
         os.setresgid(run_as.gid, run_as.gid, run_as.gid)
         os.setresuid(run_as.uid, run_as.uid, run_as.uid)

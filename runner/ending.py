@@ -27,7 +27,7 @@ class Used(NamedTuple):
 
 class Ending(NamedTuple):
     """What is known when nothing is left of the tree. `stuck`: pids that could not be killed. `abandoned`: the
-    supervisor is gone."""
+    supervisor is gone. `asked`: why it was told to end, also where it had ended by itself before."""
 
     report: Report
     cause: Cause | None = None
@@ -35,3 +35,4 @@ class Ending(NamedTuple):
     stuck: tuple[int, ...] = ()
     abandoned: bool = False
     used: Used = Used()
+    asked: Reason | None = None

@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from shared.messages import Bind
+
 INIT = "/run/cronward/init.pyc"
 ROOTS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # Of /etc only what programs need to run, to show time and names, and to check certificates; no key, no password.
@@ -52,6 +54,25 @@ class Interpreter(NamedTuple):
     hidden: tuple[str, ...]
 
 
+class Mark(NamedTuple):
+    """What a path led to when it was looked at."""
+
+    path: str
+    device: int
+    inode: int
+    writable: bool
+
+
+class Grants(NamedTuple):
+    """What the cell shows of the user's files beside the work directory. `repositories`: those that are read-only;
+    `whole`: whether every writable place was searched to its end."""
+
+    binds: tuple[Bind, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    repositories: tuple[str, ...] = ()
+    whole: bool = True
+
+
 class Host(NamedTuple):
     """`shown` are the system's paths, `links` its symbolic links with their targets, `init` its bytecode."""
 
@@ -63,22 +84,26 @@ class Host(NamedTuple):
     work_dir: Access
     real: Mapping[str, str]
     """Where the paths of the request really lead. A path that is missing here cannot be reached."""
+    grants: Grants = Grants()
 
 
 def look(request: ExecuteRequest, *, bubblewrap: bool = True) -> Host:
-    """Raises RefusalError where there is no bubblewrap that runs, unless none is needed: its version is empty then."""
+    """Raises RefusalError where there is no bubblewrap that runs, or a path of the job's cannot be shown. Where no
+    bubblewrap is needed its version is empty."""
     cell = request.cell
     version = ask_version(cell.bwrap) if bubblewrap else tuple[int, ...]
     shown, links = system()
     granted = [*(bind.source for bind in request.agent.binds), *([cell.work_dir] if cell.work_dir else [])]
+    work_dir = access(cell.work_dir) if cell.work_dir is not None else Access.MISSING
     return Host(
         bwrap_version=version(),
         shown=shown,
         links=links,
         interpreter=interpreter(),
         init=init_code(),
-        work_dir=access(cell.work_dir) if cell.work_dir is not None else Access.MISSING,
+        work_dir=work_dir,
         real={path: os.path.realpath(path) for path in granted if os.access(path, os.R_OK)},
+        grants=grants_of(request, work_dir),
     )
 
 
@@ -92,6 +117,15 @@ def init_code() -> bytes:
     path = os.path.join(os.path.dirname(os.path.realpath(__file__)), "init.py")
     # No flags, no time, no size: nobody compares this with its source.
     return MAGIC_NUMBER + bytes(12) + marshal.dumps(SourceFileLoader("init", path).get_code("init"))
+
+
+def grants_of(request: ExecuteRequest, work_dir: Access) -> Grants:
+    cell = request.cell
+    if not (cell.read_paths or cell.write_paths) and work_dir not in (Access.READ, Access.WRITE):
+        return Grants()
+    from runner import grants
+
+    return grants.look(request, work_dir)
 
 
 def paths_of_libraries() -> list[str]:

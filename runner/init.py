@@ -7,7 +7,7 @@ exits the kernel kills whatever else lives in the namespace. Descriptor 4 takes 
   runner → init   the config (see `parse_config`), then signal numbers, one a line
   init → runner   hello KEY=VALUE…  what holds in here, as the kernel says it; sent before the config is asked for
                   started LAYER…    the agent's program runs, confined by what its process took on itself
-                  failed STEP ERRNO it could not be started
+                  failed STEP ERRNO it could not be started, or a path that is shown is not the one that was meant
                   exited STATUS LEFT  its wait status, and how many others were alive then
                   usage USER SYSTEM MAXRSS  of all that was reaped: microseconds, microseconds, KiB
 
@@ -41,7 +41,7 @@ PATH_BENEATH, NET_PORT = 1, 2
 CONNECT_TCP = 1 << 1
 # Rights that a file can have which is no directory: execute, write, read, truncate, ioctl of a device.
 OF_FILES = 0xC007
-EINVAL = 22
+EINVAL, ESTALE = 22, 116
 PROXY_ADDRESS = ("127.0.0.1", 3128)
 BACKLOG = 128
 CONFIG_MOST = 4 << 20
@@ -117,6 +117,22 @@ def read_config() -> dict[str, list[bytes]]:
             os._exit(0)
         data += chunk
     return parse_config(data)
+
+
+def check_paths(entries: list[bytes]) -> None:
+    """`DEVICE:INODE:w:PATH` each, without the `w` where nothing may be written. Between the runner's look and
+    bubblewrap's somebody may have put a link in the way."""
+    for entry in entries:
+        device, inode, writable, path = entry.split(b":", 3)
+        try:
+            found = os.stat(path)
+            same = (found.st_dev, found.st_ino) == (int(device), int(inode))
+            same = same and bool(writable or os.statvfs(path).f_flag & os.ST_RDONLY)
+        except OSError:
+            same = False
+        if not same:
+            say("failed", "path", ESTALE)
+            os._exit(0)
 
 
 def limit(entry: bytes) -> None:
@@ -368,6 +384,7 @@ def serve(reach: Namespace, door: int) -> NoReturn:
     # While the runner answers: there is nobody yet to hide from.
     hide_memory()
     config = read_config()
+    check_paths(config.get("same", []))
     if door != REPORT:
         open_door(door)
     wakeup, wakeup_end = os.pipe()

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from runner.host import Grants
     from runner.landlock import Ruleset
     from runner.seccomp import Filter
 
@@ -98,6 +99,14 @@ def taken(said: Collection[str], filtering: Filter, rules: Ruleset | None) -> tu
         raise RefusalError(Reason.SANDBOX_UNAVAILABLE, sentence)
     found = (Layer(name="seccomp filter", detail=filtering.summary),)
     return (Layer(name="landlock", detail=rules.summary), *found) if rules is not None else found
+
+
+def repositories(grants: Grants) -> tuple[Layer, ...]:
+    """What keeps the user's repositories as they are. init has seen that they are mounted so."""
+    if not grants.repositories and grants.whole:
+        return ()
+    rest = "" if grants.whole else ", and not everything was searched for more"
+    return (Layer(name="repositories", detail=f"{len(grants.repositories)} read-only{rest}"),)
 
 
 def counted(limits: Limits, *, by_cgroup: bool, on_disk: bool = False) -> tuple[Layer, ...]:

@@ -8,6 +8,7 @@ from runner import cell, host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from runner.host import Host
     from runner.landlock import Ruleset
     from runner.seccomp import Filter
     from shared.messages import ExecuteRequest, Layer
@@ -18,14 +19,21 @@ class Namespaced:
 
     apart = True
 
-    def __init__(self, request: ExecuteRequest, state: str) -> None:
-        self._request, self._host = request, host.look(request)
-        cell.check(request, self._host, state)
+    def __init__(self, request: ExecuteRequest, state: str, found: Host | None = None) -> None:
+        """`found`: what there is, where that was looked up and checked already."""
+        self._request, self._host = request, found or host.look(request)
+        if found is None:
+            cell.check(request, self._host, state)
         self.arguments, self.files = cell.arguments(request, self._host), cell.files(request, self._host.init)
         self.writable = cell.writable(request, self._host)
         self.rules: Ruleset | None = None
         self._ours: dict[str, str] = {}
         self._landlock = 0
+
+    @property
+    def host(self) -> Host:
+        """What was found of it."""
+        return self._host
 
     def descriptors(self, inside: int) -> list[int]:
         """What init is to inherit of the way out: the door, through which it sends a listener made in the cell."""
@@ -56,6 +64,7 @@ class Namespaced:
         layers.check(hello, self._ours, self._request.cell.network)
         uid = os.geteuid() if dropped else None
         found = layers.held(hello, self._ours, self._host.bwrap_version, uid, self._request)
+        found += layers.repositories(self._host.grants)
         if self.rules is None:
             found += (Layer(name="landlock", detail=landlock.absent(self._landlock), held=False),)
         return found

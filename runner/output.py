@@ -146,6 +146,9 @@ def not_started(program: str, step: str, number: int) -> Verdict:
     if step == "exec":
         problem = START_FAILURES.get(number, f"could not be started ({os.strerror(number)})")
         return Verdict(Reason.BAD_DEFINITION, f"The program {shown(program)} {problem}.")
+    if step == "path":
+        sentence = "A path that the cell was to show was exchanged for another meanwhile. Look who can write beside it."
+        return Verdict(Reason.SANDBOX_UNAVAILABLE, sentence)
     sentence = f"The agent's process could not be made ready ({step}: {os.strerror(number)})."
     return Verdict(Reason.SANDBOX_UNAVAILABLE, sentence)
 
@@ -212,9 +215,9 @@ def cut(head: bytes, most: int) -> str:
     return head.decode("utf-8", "replace").encode()[:most].decode("utf-8", "ignore")
 
 
-def last_line(words: bytes) -> str:
+def last_line(words: bytes, most: int = ERROR_MOST) -> str:
     lines = [line for line in words.decode("utf-8", "replace").splitlines() if line.strip()]
-    return shown(lines[-1].strip()) if lines else ""
+    return shown(lines[-1].strip(), most) if lines else ""
 
 
 def shown(text: str, most: int = ERROR_MOST) -> str:

@@ -67,6 +67,7 @@ class Relay:
         self._cause: Cause | None = None
         self._masked_stdout = hiding.stdout if hiding is not None else None
         self._masked_stderr = hiding.stderr if hiding is not None else None
+        self._asked: Reason | None = None
         self._read_bytes, self._output_bytes, self._told_bytes, self._told_at = 0, 0, 0, since
         self._wall, self._setup = since + limits.wall_seconds, since + limits.setup_seconds
         self._rung, self._rung_at = Rung.RUNNING, since
@@ -97,7 +98,7 @@ class Relay:
         stuck = tuple(kill.sweep(apart=self._apart))
         self._drain()
         used = self._watchdog.used if self._watchdog is not None else Used()
-        return Ending(self._report, self._cause, self._output_bytes, stuck, self._channel.ended, used)
+        return Ending(self._report, self._cause, self._output_bytes, stuck, self._channel.ended, used, self._asked)
 
     # What happens.
 
@@ -158,6 +159,7 @@ class Relay:
         try:
             for line in self._channel.take_lines():
                 order = wire.decode(line)
+                self._asked = self._asked or Reason(order["reason"])
                 self._end(Reason(order["reason"]), "")
         except (wire.ProtocolError, KeyError, ValueError) as error:
             self._end(Reason.RUNNER_BROKE, f"The supervisor broke the protocol ({error}).", Rung.END)

@@ -30,4 +30,4 @@ class Scratch:
 
     def clear(self) -> bool:
         """Whether nothing of it is left."""
-        return remove_tree(self.path)
+        return not remove_tree(self.path)

@@ -24,6 +24,10 @@ Network = Literal["none", "allow", "public", "host"]
 PROXIED: tuple[Network, ...] = ("allow", "public")
 """By way of the proxy, which decides, counts and logs."""
 
+WorkMode = Literal["inplace", "read", "branch"]
+"""The work directory itself, writable where its user may write; the same, read-only; a private clone of its repository,
+whose commits are offered as a branch."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
@@ -72,6 +76,18 @@ class RunAs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """For the mode `branch`: where the private clone is kept meanwhile, and as what its commits are offered."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    directory: str
+    """An existing, empty directory of the owner's, for this attempt alone. The runner empties it in the end."""
+    branch: str
+    """Without `refs/heads/`; always below `cronward/`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """What confines the agent."""
 
@@ -87,6 +103,14 @@ class Cell:
     """`http://HOST:PORT` of the site's own proxy; empty for none."""
     work_dir: str | None = None
     """Shown at its own path; None: a private scratch directory."""
+    work_mode: WorkMode = "inplace"
+    git_write: bool = False
+    """Whether repositories in writable places may be written to."""
+    read_paths: tuple[str, ...] = ()
+    write_paths: tuple[str, ...] = ()
+    """Shown at their own paths. Real paths: a link in one is refused."""
+    offer: Offer | None = None
+    """With the mode `branch`, and only with it."""
     run_as: RunAs | None = None
     bwrap: str = "/usr/bin/bwrap"
     cgroup: str | None = None
@@ -158,6 +182,8 @@ class ExecuteRequest:
     output_schema: str = ""
     response_bytes: int = 4096
     """How much of the answer the record keeps; the file `answer` keeps all of it."""
+    run_started: float = 0.0
+    """When the run's first attempt began, in seconds since 1970: what changed since then is the run's doing."""
     log_dir: str
     """An existing directory of the owner's, for this attempt alone."""
     import_paths: tuple[str, ...] = ()
@@ -247,6 +273,56 @@ class Traffic:
     bytes_down: int
 
 
+PlantedWhy = Literal["repository", "tool", "set-id", "link", "special", "sparse", "closed", "executable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plant:
+    """One thing that is new or changed, and may act outside the cell. `path`: cut and escaped where it has to be."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    path: str
+    why: PlantedWhy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planted:
+    """What a run left in the places where it could write. `count` in all, the first of them by name; `seen`: how many
+    entries were looked at; `whole`: whether these were all."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    found: tuple[Plant, ...] = ()
+    count: int = 0
+    seen: int = 0
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """What became of the commits in a private clone."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    original: str
+    """The work directory of which it was a clone."""
+    base: str
+    """The commit that it began with."""
+    name: str = ""
+    """The branch of the original on which they are; empty: none was made."""
+    commits: int = 0
+    """Those that the original did not have."""
+    uncommitted: int = 0
+    """Files and directories that were changed or new and not committed: they are gone."""
+    left_out: int = 0
+    """Commits on other branches of the clone: they are gone too."""
+    rewritten: bool = False
+    """Whether they do not build on `base`."""
+    problem: str = ""
+    """Why commits could not be offered."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecuteResult:
     """How one attempt ended: the runner's last line, on disk before it is said. Its tree is gone by then."""
@@ -269,9 +345,13 @@ class ExecuteResult:
     usage: Usage | None = None
     traffic: Traffic | None = None
     """None: the cell had no proxy."""
+    branch: Branch | None = None
+    """None: there was no private clone."""
     layers: tuple[Layer, ...] = ()
     left_behind: int = 0
     """Processes that were still alive in the cell when the agent itself had ended. They were killed."""
+    planted: Planted | None = None
+    """None: the agent could write nowhere, or nobody looked."""
 
 
 RunnerMessage = Ready | Started | Progress | ExecuteResult
@@ -292,8 +372,9 @@ def request_from(data: dict[str, Any]) -> ExecuteRequest:
         "cell": Cell(
             **{
                 **cell,
+                "offer": Offer(**cell["offer"]) if cell["offer"] else None,
                 "run_as": RunAs(**cell["run_as"]) if cell["run_as"] else None,
-                "allow_hosts": tuple(cell["allow_hosts"]),
+                **{key: tuple(cell[key]) for key in ("allow_hosts", "read_paths", "write_paths")},
             }
         ),
         "limits": Limits(**data["limits"]),

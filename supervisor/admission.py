@@ -22,6 +22,8 @@ class Load:
     """Occurrences of the same job before this one in the queue."""
     host_busy: str = ""
     """Why the host has no room for one more run; empty where it has."""
+    in_the_way: CronRun | None = None
+    """A run of another job that could write in the same place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Wait:
 
     why: str
     skipped_as: Reason = Reason.EXPIRED
+    told: bool = False
+    """Whether `why` is to be told as well where it was skipped for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,16 @@ def admit(job: CronJob, load: Load, expired: bool = False, waited: Wait | None =
     """
     if expired:
         reason = Reason.EXPIRED if waited is None else waited.skipped_as
-        last = f": {waited.why}" if waited is not None and reason is Reason.HOST_BUSY else ""
+        last = f": {waited.why}" if waited is not None and (waited.told or reason is Reason.HOST_BUSY) else ""
         return Skip(reason, f"It waited for longer than its grace{last}.")
     if load.same_job or load.same_job_waiting:
         verdict = _overlapping(job.overlap, load)
         if verdict is not None:
             return verdict
+    if load.in_the_way is not None:
+        other = load.in_the_way
+        name = other.job_name or other.job_id
+        return Wait(f"run {other.id[:8]} of job {name} may write in the same place", told=True)
     if load.running >= load.cap:
         return Wait(f"{load.running} of {load.cap} runs are going on")
     if load.cap_of_type is not None and load.running_of_type >= load.cap_of_type:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from shared.messages import ExecuteResult, Traffic, Usage
+from shared.messages import Branch, ExecuteResult, Traffic, Usage
 from shared.reasons import Reason
 from supervisor.models import ALLOWED, SECOND, CronJob, CronRun, Status, final_status
 
@@ -77,8 +77,10 @@ def with_result(run: CronRun, result: ExecuteResult) -> CronRun:
         signal=result.signal,
         usage=_sum(run.usage, result.usage),
         traffic=_traffic(run.traffic, result.traffic),
+        branch=_branch(run.branch, result.branch),
         layers=result.layers or run.layers,
         left_behind=run.left_behind + result.left_behind,
+        planted=result.planted or run.planted,
         error=result.error,
     )
 
@@ -96,6 +98,11 @@ def _sum(before: Usage | None, now: Usage | None) -> Usage | None:
         processes_peak=max(before.processes_peak, now.processes_peak),
         peak_disk_bytes=max(before.peak_disk_bytes, now.peak_disk_bytes),
     )
+
+
+def _branch(before: Branch | None, now: Branch | None) -> Branch | None:
+    """A later attempt that offers nothing does not make an earlier one's branch disappear."""
+    return before if now is None or (before is not None and before.name and not now.name) else now
 
 
 def _traffic(before: Traffic | None, now: Traffic | None) -> Traffic | None:

@@ -18,6 +18,7 @@ from typing import Any
 from shared.messages import ExecuteRequest
 from supervisor import edits, pressure
 from supervisor.clock import Clock, Moment, SystemClock
+from supervisor.clones import Clones
 from supervisor.config import Config
 from supervisor.definition import JobDraft, Setting, check_reason, define
 from supervisor.errors import CronwardError, NotFoundError, RefusedError, UnreachableError
@@ -25,7 +26,7 @@ from supervisor.host import Host
 from supervisor.hostzone import host_zone
 from supervisor.identity import Identity
 from supervisor.jobs import CronStore, new_id
-from supervisor.launcher import Executor, News
+from supervisor.launcher import Executor, Gone, News
 from supervisor.lock import HomeLock
 from supervisor.loop import Turns
 from supervisor.models import CronJob, CronRun, Status
@@ -87,6 +88,7 @@ class CronScheduler:
             short_of_disk=lambda place: pressure.short_of_disk(place, self.config),
             logger=self.logger,
         )
+        self._clones = Clones(self.home, self.logger)
         self._load = load
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: Turns | None = None
@@ -297,6 +299,7 @@ class CronScheduler:
             left_open = list(self._core.runs.unfinished())
             kill_runners(left_open, self._host)
             clear_leavings(left_open, self._host)
+            self._clones.clear_all()
             for words in recover(self._core, now):
                 self.logger.warning("%s", words)
             self._core.load(now.wall)
@@ -339,6 +342,8 @@ class CronScheduler:
             return wake
 
     def _tell(self, news: News) -> None:
+        if isinstance(news, Gone):
+            self._clones.clear(news.run_id, news.attempt)
         self._core.inbox.append(news)
         if self._turns is not None:
             self._turns.soon()

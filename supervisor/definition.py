@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +13,7 @@ from pydantic import ValidationError
 
 from supervisor.agents import settled
 from supervisor.answerschema import check_schema
+from supervisor.clones import check_clone
 from supervisor.errors import InvalidError
 from supervisor.grants import check_grants, check_set
 from supervisor.home import Home
@@ -23,6 +22,7 @@ from supervisor.limits import Maxima
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
 from supervisor.network import check_network
 from supervisor.occurrences import next_occurrence, schedule_of
+from supervisor.paths import settle_paths
 from supervisor.permitted import check_limits, check_run_as
 from supervisor.programs import CELL_PATH
 from supervisor.schedule import parse
@@ -100,7 +100,8 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
         raise InvalidError("A reason for a pause is given, but the job is enabled; add it paused, or leave it out.")
     _check_output(job)
     _check_webhooks(job)
-    job = _settle_work_dir(job, setting.home)
+    job = settle_paths(job, setting.home)
+    check_clone(job)
     check_isolation(job, setting.permit_no_isolation)
     check_network(job, setting.permit_host_network or job.isolation == "none")
     check_grants(job)
@@ -189,38 +190,3 @@ def _check_webhooks(job: CronJob) -> None:
                 check_url(url)
             except WebhookError as error:
                 raise InvalidError(f"The field {name} cannot be used. {error}") from None
-
-
-def _settle_work_dir(job: CronJob, home: Path) -> CronJob:
-    """With all links in it followed, so that no later change of a link leads an agent somewhere else."""
-    if not job.work_dir:
-        return job
-    given = Path(job.work_dir)
-    if not given.is_absolute():
-        raise InvalidError(f"The work directory {job.work_dir[:200]!r} is relative; give its full path.")
-    try:
-        real = given.resolve(strict=True)
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        raise InvalidError(f"The work directory {job.work_dir[:200]!r} cannot be used: {_why(error)}.") from None
-    if not real.is_dir():
-        raise InvalidError(f"The work directory {job.work_dir[:200]!r} is not a directory.")
-    own = home.resolve()
-    if real == Path("/") or own.is_relative_to(real) or real.is_relative_to(own):
-        raise InvalidError(f"The work directory {job.work_dir[:200]!r} would show the agent cronward's own state.")
-    if any(program.is_relative_to(real) for program in _our_programs()):
-        raise InvalidError(
-            f"The work directory {job.work_dir[:200]!r} holds the programs of cronward itself, which no agent may "
-            "change; give a directory below it."
-        )
-    # Root's own rights say nothing about the uid that the agent will have.
-    if os.geteuid() != 0 and not os.access(real, os.R_OK | os.X_OK):
-        raise InvalidError(f"The work directory {job.work_dir[:200]!r} cannot be read by you; choose another.")
-    return job.model_copy(update={"work_dir": str(real)})
-
-
-def _our_programs() -> tuple[Path, ...]:
-    return tuple(Path(path).resolve() for path in (sys.base_prefix, sys.prefix, Path(__file__).parent.parent))
-
-
-def _why(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or "it is a loop of links"

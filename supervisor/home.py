@@ -68,6 +68,11 @@ class Home:
         return self.root / "secrets"
 
     @property
+    def clones(self) -> Path:
+        """One directory an attempt that works on a private clone, while it lives."""
+        return self.root / "clones"
+
+    @property
     def damaged(self) -> Path:
         """What could not be read and was set aside."""
         return self.root / "damaged"
@@ -92,10 +97,14 @@ class Home:
         """The directory of one attempt. It is not made here."""
         return self.logs / run_id / str(attempt)
 
+    def clone_dir(self, run_id: str, attempt: int) -> Path:
+        """The directory of one attempt's private clone. It is not made here."""
+        return self.clones / f"{run_id}.{attempt}"
+
     def create(self) -> None:
         """Make what is missing and check what is there. Raises RefusedError where it is not safely ours alone."""
         _make_parents(self.root.parent)
-        for directory in (self.root, self.jobs, self.runs, self.logs, self.secrets, self.damaged):
+        for directory in (self.root, self.jobs, self.runs, self.logs, self.secrets, self.clones, self.damaged):
             own_directory(directory)
         if self.socket.parent != self.root:
             self.create_runtime_directory()

@@ -16,6 +16,8 @@ def check_isolation(job: CronJob, permit_none: bool) -> None:
             "A run without isolation is not permitted here, for its agent would have your rights and no limits of "
             "sight. Use best-effort, or set permit_no_isolation = true in the configuration."
         )
+    if job.isolation != "required" and job.work_mode == "branch":
+        raise InvalidError("A branch is made and checked in cells of its own: use isolation required, or another mode.")
     if job.isolation == "best-effort" and job.network not in HELD_BEST_EFFORT:
         raise InvalidError(
             f"The network {job.network!r} needs the whole cell: without namespaces it could not be held. "

@@ -18,7 +18,7 @@ PLACE = Path("/tmp")
 def remove(run_id: str, attempt: int, ours: Callable[[int], bool], place: Path = PLACE) -> list[Path]:
     """Remove those of an attempt of which nothing lives; what could not be removed is returned. `ours`: by its uid."""
     found = [path for path in place.glob(f"cronward-{run_id}.{attempt}-*") if ours(path.lstat().st_uid)]
-    return [path for path in found if not remove_tree(str(path))]
+    return [path for path in found if remove_tree(str(path))]
 
 
 def of_this_user(uid: int) -> bool:

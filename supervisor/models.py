@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.messages import Isolation, Layer, Network, ProgramFile, Traffic, Usage
+from shared.messages import Branch, Isolation, Layer, Network, Planted, ProgramFile, Traffic, Usage, WorkMode
 from shared.reasons import Reason
 from supervisor.limits import OwnLimits
 
@@ -204,6 +204,14 @@ class CronJob(_Record):
     run_as: Annotated[str, StringConstraints(max_length=129)] = ""
     """`USER` or `USER:GROUP` of the host, for a supervisor run by root. Empty: a user id of the job's own."""
 
+    work_mode: WorkMode = "inplace"
+    """How the work directory is shown: as `shared.messages.WorkMode` says."""
+    git_write: bool = False
+    """Whether the agent may write to the repositories of its work directory. Else every `.git` is read-only."""
+    read_paths: tuple[str, ...] = ()
+    write_paths: tuple[str, ...] = ()
+    """Further paths of the host that it sees, each at its own place."""
+
     type: JobType = JobType.LIGHT
     limits: OwnLimits = OwnLimits()
     """What it asks for instead of what its type has."""
@@ -307,8 +315,12 @@ class CronRun(_Record):
     usage: Usage | None = None
     traffic: Traffic | None = None
     """Of all attempts together; None where there was no proxy."""
+    branch: Branch | None = None
+    """Of the newest attempt that offered one; None where there was no private clone."""
     layers: tuple[Layer, ...] = ()
     left_behind: int = 0
+    planted: Planted | None = None
+    """What was new or changed after the last attempt that anybody could look after, and may act outside its cell."""
     log_dir: str = ""
 
     host: str = ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from shared.messages import ExecuteRequest
 from supervisor.bytecode import compile_package
 from supervisor.cgroup import Cgroup
+from supervisor.clones import with_offer
 from supervisor.config import Config
 from supervisor.errors import StoreError
 from supervisor.grants import secrets_for
@@ -29,7 +30,8 @@ def prepare(
         log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         # As they are now: an attempt gets the value that was set last.
         secrets = secrets_for(job, SecretStore(home))
-        return request_for(job, run, config, log_dir, seconds_left, identity.of(job, config), secrets)
+        request = request_for(job, run, config, log_dir, seconds_left, identity.of(job, config), secrets)
+        return with_offer(request, job, run, home)
     except OSError as error:
         raise StoreError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error
 

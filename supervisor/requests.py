@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import pwd
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,9 @@ from supervisor.agents import resolve
 from supervisor.config import Config
 from supervisor.errors import InvalidError
 from supervisor.isolation import check_isolation
-from supervisor.models import CronJob, CronRun, OutputFormat
+from supervisor.models import NEVER, CronJob, CronRun, OutputFormat
 from supervisor.network import ca_bundle, check_network
+from supervisor.paths import check_paths
 from supervisor.permitted import check_limits
 
 
@@ -32,7 +32,7 @@ def request_for(
 
     `log_dir` exists; `seconds_left` is what remains of the run's wall time.
     """
-    _check_work_dir(job.work_dir)
+    check_paths(job)
     check_isolation(job, config.permit_no_isolation)
     check_network(job, config.permit_host_network or job.isolation == "none")
     check_limits(job, config.maxima)
@@ -54,6 +54,10 @@ def request_for(
             network_bytes=config.network_bytes,
             upstream_proxy=config.upstream_proxy,
             work_dir=job.work_dir or None,
+            work_mode=job.work_mode,
+            git_write=job.git_write,
+            read_paths=job.read_paths,
+            write_paths=job.write_paths,
             run_as=run_as,
             bwrap=config.bwrap,
         ),
@@ -61,6 +65,7 @@ def request_for(
         output_format=job.output_format.value,
         output_schema=job.output_schema,
         response_bytes=config.response_bytes,
+        run_started=run.started_at.timestamp() if run.started_at != NEVER else 0.0,
         log_dir=str(log_dir),
         import_paths=_judging_libraries() if job.output_format is OutputFormat.STRUCTURED else (),
         secrets=secrets,
@@ -85,13 +90,6 @@ def _is_somebodys(uid: int) -> bool:
     except KeyError:
         return False
     return True
-
-
-def _check_work_dir(work_dir: str) -> None:
-    """It was free of links when the job was added; one put there since could lead into cronward's own state."""
-    # Not Path.is_dir: before Python 3.14 that raises where a folder above may not be entered.
-    if work_dir and (os.path.realpath(work_dir) != work_dir or not os.path.isdir(work_dir)):  # noqa: PTH112
-        raise InvalidError(f"The work directory {work_dir[:200]!r} is gone, or a link stands in its path now.")
 
 
 def _judging_libraries() -> tuple[str, ...]:

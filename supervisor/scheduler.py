@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.reasons import Reason
-from supervisor import edits, occurrences
+from supervisor import edits, exclusion, occurrences
 from supervisor.admission import Load, Replace, Skip, Start, Verdict, Wait, admit
 from supervisor.agenda import Agenda, Entry
 from supervisor.attempts import TOLD
@@ -256,6 +256,7 @@ class Scheduler:
             same_job=self.live.of_job(job.id),
             same_job_waiting=self.waiting.count(job.id),
             host_busy=self._room.look(job.work_dir) if self._has_slot(job) else "",
+            in_the_way=self._in_the_way(job),
         )
         return admit(job, load, waiting.expires is not None and now.wall > waiting.expires, waiting.verdict)
 
@@ -264,8 +265,14 @@ class Scheduler:
         free = self.live.holding() < self.config.max_concurrent
         return free and (cap is None or self.live.holding(job.type) < cap)
 
+    def _in_the_way(self, job: CronJob) -> CronRun | None:
+        others = ((live.job, live.run) for live in self.live if live.holds_slot)
+        return exclusion.in_the_way(job, others, lambda each: exclusion.places(each, self.config))
+
     def _may_retry(self, live: LiveRun) -> bool:
-        return not self.draining and self._has_slot(live.job) and not self._room.look(live.job.work_dir)
+        if self.draining or not self._has_slot(live.job) or self._in_the_way(live.job) is not None:
+            return False
+        return not self._room.look(live.job.work_dir)
 
     def _end_drain(self, now: Moment) -> None:
         if not self.draining:

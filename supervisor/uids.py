@@ -42,7 +42,7 @@ _OWNERS = TypeAdapter(dict[Annotated[int, Field(gt=0, le=LAST_UID)], Owner])
 
 def places_of(job: CronJob) -> tuple[str, ...]:
     """Where on the host's disks the job may write."""
-    return (job.work_dir,) if job.work_dir else ()
+    return (*((job.work_dir,) if job.work_dir else ()), *job.write_paths)
 
 
 class Uids:

@@ -9,7 +9,8 @@ from supervisor.models import CronJob
 
 def writable_paths(job: CronJob) -> tuple[str, ...]:
     """Real paths. A directory counts that its run may only turn out to be able to write."""
-    return (job.work_dir,) if job.work_dir and _may_write(job.work_dir) else ()
+    own = (job.work_dir,) if job.work_mode == "inplace" and job.work_dir and _may_write(job.work_dir) else ()
+    return (*own, *job.write_paths)
 
 
 def _may_write(path: str) -> bool:

@@ -26,8 +26,8 @@ NONE = "none"
 def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     """The fields of a job that these options give, and no others."""
     plain = ("name", "agent", "command", "model", "type", "run_as", "retries", "private", "silent")
-    policies = ("isolation", "dst", "overlap", "catch_up", "on_complete", "on_fail")
-    fields = described({key: getattr(given, key) for key in (*plain, *policies)})
+    policies = ("isolation", "dst", "overlap", "catch_up", "on_complete", "on_fail", "work_mode", "git_write")
+    fields = described({key: getattr(given, key) for key in (*plain, *policies)}) | _seen(given)
     if given.cron is not None or given.every is not None or given.at is not None:
         fields |= timing(given.cron, given.every, given.at, given.tz, now)
     elif given.tz is not None:
@@ -42,6 +42,15 @@ def of(given: JobOptions, now: datetime) -> dict[str, Any]:
         fields["secrets"] = [] if given.secret == [NONE] else list(given.secret)
     fields |= {"limits": own} if (own := limits(given)) else {}
     return fields | output(given.output_format, given.output_schema) | _late(given) | _life(given, now) | _told(given)
+
+
+def _seen(given: JobOptions) -> dict[str, Any]:
+    """The further paths, in the place of those that there were."""
+    found: dict[str, Any] = {}
+    for key, paths in (("read_paths", given.read_path), ("write_paths", given.write_path)):
+        if paths:
+            found[key] = [] if paths == [NONE] else [full_path(path, "path") for path in paths]
+    return found
 
 
 def _late(given: JobOptions) -> dict[str, Any]:
@@ -151,10 +160,10 @@ def duration_nanoseconds(text: str) -> int:
     return _whole(text, timedelta(microseconds=1)) * 1000
 
 
-def full_path(path: str) -> str:
+def full_path(path: str, what: str = "work directory") -> str:
     """A path as the supervisor understands it too: it works in another directory."""
     if not path:
-        raise InvalidError("The work directory is empty: name a directory, or leave the option out.")
+        raise InvalidError(f"The {what} is empty: name one, or leave the option out.")
     return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - resolving links is the desk's to judge
 
 

@@ -25,6 +25,7 @@ def _option(panel: str, metavar: str, words: str) -> OptionInfo:
 
 _LATE, _LIFE, _TOLD = "Late and overlapping", "Its life", "Who is told"
 _OWN = "Limits other than its type's (auto: as its type has it)"
+_SEES = "What it sees of your files"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,16 @@ class JobOptions:
     command: Annotated[Text, typer.Option(metavar="ARGV", help="A program with arguments; no shell is used.")] = None
     model: Annotated[Text, typer.Option(metavar="MODEL", help="The agent's model.")] = None
     work_dir: Annotated[Text, typer.Option(metavar="DIR", help="The directory that the agent works in.")] = None
+    work_mode: Annotated[Text, _option(_SEES, "MODE", "Of the work directory: inplace (default), read, branch.")] = None
+    git_write: Annotated[
+        Flag, typer.Option(help="Let it write to .git: commit, but also plant hooks.", rich_help_panel=_SEES)
+    ] = None
+    read_path: Annotated[
+        list[str] | None, _option(_SEES, "PATH", "A further file or directory to read; none. Repeatable.")
+    ] = None
+    write_path: Annotated[
+        list[str] | None, _option(_SEES, "PATH", "A further one of yours to write to; none. Repeatable.")
+    ] = None
     network: NetworkName = None
     allow_host: AllowedHosts = None
     secret: Annotated[

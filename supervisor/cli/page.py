@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from shared.messages import Layer
-from supervisor.cli import policies
+from supervisor.cli import leftovers, offered, policies
 from supervisor.cli.escape import shortened
 from supervisor.cli.place import Place
 from supervisor.cli.render import Cell, Column, Style, on_terminal, say, show_facts, show_table, warn
@@ -79,6 +79,8 @@ def show_job(place: Place, job: CronJob) -> None:
     if runs:
         say("")
         show_runs(place, runs)
+    if left := leftovers.notice(runs):
+        warn(left)
 
 
 def show_runs(place: Place, runs: Sequence[CronRun]) -> None:
@@ -130,6 +132,9 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
         yield "network", f"{count}; {size(went.bytes_up)} up, {size(went.bytes_down)} down"
     if run.program is not None:
         yield "program", f"{run.program.path}, {size(run.program.size)}"
+    if run.branch is not None:
+        yield "branch", offered.words(run.branch)
+    yield from leftovers.facts(run)
     if run.layers:
         yield "cell", "\n".join(map(_layer, run.layers))
     if run.log_dir:
@@ -220,11 +225,10 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
         yield "command", job.command
     if job.program is not None:
         yield "program", "\n".join(_program(job.program))
-    if job.work_dir:
-        yield "works in", job.work_dir
     yield "cell", job.isolation
     if job.secrets:
         yield "secrets", ", ".join(job.secrets)
+    yield from policies.sees(job)
     yield "network", f"{job.network}: {', '.join(job.allow_hosts)}" if job.allow_hosts else job.network
     retrying = (
         f"{job.retries} retries, the first after {format_duration(timedelta(microseconds=job.retry_delay // 1000))}"

@@ -24,6 +24,19 @@ def limits(job: CronJob) -> Facts:
         yield "runs as", job.run_as
 
 
+def sees(job: CronJob) -> Facts:
+    """What of the host's files its agent is shown."""
+    if job.work_dir:
+        mode = {"inplace": "", "read": " (read-only)", "branch": " (a clone of it)"}[job.work_mode]
+        yield "works in", f"{job.work_dir}{mode}"
+    if job.git_write:
+        yield "repositories", "may be written to"
+    if job.read_paths:
+        yield "reads", "\n".join(job.read_paths)
+    if job.write_paths:
+        yield "writes", "\n".join(job.write_paths)
+
+
 def late(job: CronJob) -> Facts:
     """What happens to occurrences that are late or overlap."""
     if job.overlap is not Overlap.SKIP:

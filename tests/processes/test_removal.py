@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.removal import empty, remove
 from shared.tree import FOLDER, Tree
-from supervisor.removal import empty, remove
 from tests.trees import clear, deepen, litter
 
 

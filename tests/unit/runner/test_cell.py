@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runner import cell, init
-from runner.host import INIT, Access, Host, Interpreter
+from runner.host import INIT, Access, Grants, Host, Interpreter
 from runner.refusal import RefusalError
 from shared.messages import PROXIED, Bind, Cell, ExecuteRequest
 from shared.reasons import Reason
@@ -53,6 +53,21 @@ def test_a_way_out_is_one_more_descriptor_for_init_and_nothing_else() -> None:
         assert "--share-net" not in argv
     assert closed[-1] == INIT
     assert "HTTPS_PROXY" not in cell.environment(wanted(), "/")
+
+
+def test_git_is_told_to_leave_the_index_alone_where_it_cannot_write_it() -> None:
+    assert cell.environment(wanted(), "/")["GIT_OPTIONAL_LOCKS"] == "0"
+    assert "GIT_OPTIONAL_LOCKS" not in cell.environment(wanted(cell=Cell(git_write=True)), "/")
+
+
+def test_what_lies_within_another_path_is_mounted_after_it() -> None:
+    paths = ("/srv/app/a/b", "/srv/app/a", "/srv/app/c", "/srv")
+    grants = Grants(tuple(Bind(source=path, target=path, writable=path == "/srv/app/a") for path in paths))
+    argv = cell.arguments(wanted(work_dir="/srv/app"), HOST._replace(grants=grants))
+    order = [argv.index(path) for path in ("/srv", "/srv/app", "/srv/app/a", "/srv/app/a/b")]
+    assert order == sorted(order)
+    assert ("/srv/app/c", "/srv/app/c") in triples(argv, "--ro-bind")
+    assert ("/srv/app/a", "/srv/app/a") in triples(argv, "--bind")
 
 
 def test_programs_are_told_of_the_proxy_but_not_for_what_runs_beside_them() -> None:
@@ -158,6 +173,13 @@ def test_a_work_directory_is_shown_as_it_may_be_used(access: Access, flag: str, 
 
 def test_without_a_work_directory_the_agent_starts_in_a_private_one() -> None:
     assert cell.start_directory(wanted(), HOST._replace(work_dir=Access.MISSING)) == "/home/agent/scratch"
+
+
+def test_who_is_meant_only_to_read_starts_where_there_is_something_to_read() -> None:
+    asked = wanted(cell=Cell(work_dir="/srv/app", work_mode="read"))
+    for access in (Access.READ, Access.WRITE):
+        assert cell.start_directory(asked, HOST._replace(work_dir=access)) == "/srv/app"
+        assert cell.writable(asked, HOST._replace(work_dir=access)) == []
 
 
 def bound(**changes: Any) -> ExecuteRequest:

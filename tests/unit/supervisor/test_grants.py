@@ -11,7 +11,7 @@ from supervisor.grants import DROPS, KEEPS, after_edit, changed, check_grants, d
 from supervisor.models import CronJob
 from tests.fakes import NOON, make_job
 
-NOT_YET = {"work_mode", "read_paths", "write_paths", "git_write", "gate", "check"}
+NOT_YET = {"gate", "check"}
 CHANGES: dict[str, Any] = {
     **dict.fromkeys(
         ("agent", "command", "search_path", "model", "prompt", "session_key", "output_schema", "work_dir"), "other"
@@ -20,6 +20,10 @@ CHANGES: dict[str, Any] = {
     "network": "public",
     "isolation": "best-effort",
     "run_as": "nobody",
+    "work_mode": "read",
+    "git_write": True,
+    "read_paths": ("/srv",),
+    "write_paths": ("/srv",),
     "allow_hosts": ("a.example",),
 }
 
