@@ -7,7 +7,6 @@ inodes run out as well. What is linked twice, and what is large and may be moved
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -118,4 +117,6 @@ def open_places(paths: Iterable[str], mountinfo: str = "/proc/self/mountinfo") -
 
 def unescape(path: str) -> str:
     """As mountinfo writes it: blanks and backslashes by their octal numbers."""
+    import re
+
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), path)

@@ -14,8 +14,7 @@ exits the kernel kills whatever else lives in the namespace. Descriptor 4 takes 
 Where the cell has a way out, init's one argument is the descriptor of a Unix socket to the proxy outside. It makes a
 listening socket in the cell, sends it there and forgets it: nobody in here holds it, and nothing of it runs in here.
 
-Only what costs little to import is imported: each of `json`, `signal` and `typing` would cost a third of what Python's
-own start costs.
+Only what costs little is imported: each of `json`, `signal` and `typing` would cost a third of Python's own start.
 """
 
 from __future__ import annotations
@@ -37,13 +36,11 @@ PR_SET_DUMPABLE, PR_SET_SECCOMP = 4, 22
 SECCOMP_MODE_FILTER = 2
 # linux/landlock.h; the numbers are the same on every architecture.
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
-PATH_BENEATH, NET_PORT = 1, 2
-CONNECT_TCP = 1 << 1
+PATH_BENEATH, NET_PORT, CONNECT_TCP = 1, 2, 1 << 1
 # Rights that a file can have which is no directory: execute, write, read, truncate, ioctl of a device.
 OF_FILES = 0xC007
 EINVAL, ESTALE = 22, 116
-PROXY_ADDRESS = ("127.0.0.1", 3128)
-BACKLOG = 128
+PROXY_ADDRESS, BACKLOG = ("127.0.0.1", 3128), 128
 CONFIG_MOST = 4 << 20
 STATUS_KEYS = ("NoNewPrivs", "CapEff", "CapPrm", "CapBnd", "Seccomp")
 NAMESPACES = ("user", "pid", "net", "ipc", "uts", "mnt", "cgroup")

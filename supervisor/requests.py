@@ -47,20 +47,7 @@ def request_for(
         session_id=run.id,
         prompt=job.prompt,
         agent=replace(agent, binds=binds, env={**env, **about}),
-        cell=Cell(
-            isolation=job.isolation,
-            network=job.network,
-            allow_hosts=job.allow_hosts,
-            network_bytes=config.network_bytes,
-            upstream_proxy=config.upstream_proxy,
-            work_dir=job.work_dir or None,
-            work_mode=job.work_mode,
-            git_write=job.git_write,
-            read_paths=job.read_paths,
-            write_paths=job.write_paths,
-            run_as=run_as,
-            bwrap=config.bwrap,
-        ),
+        cell=cell_of(job, config, run_as),
         limits=config.limits_for(job.type, seconds_left, job.idle_timeout_secs, job.limits),
         output_format=job.output_format.value,
         output_schema=job.output_schema,
@@ -69,6 +56,24 @@ def request_for(
         log_dir=str(log_dir),
         import_paths=_judging_libraries() if job.output_format is OutputFormat.STRUCTURED else (),
         secrets=secrets,
+    )
+
+
+def cell_of(job: CronJob, config: Config, run_as: RunAs | None) -> Cell:
+    """What is to confine the job's agent."""
+    return Cell(
+        isolation=job.isolation,
+        network=job.network,
+        allow_hosts=job.allow_hosts,
+        network_bytes=config.network_bytes,
+        upstream_proxy=config.upstream_proxy,
+        work_dir=job.work_dir or None,
+        work_mode=job.work_mode,
+        git_write=job.git_write,
+        read_paths=job.read_paths,
+        write_paths=job.write_paths,
+        run_as=run_as,
+        bwrap=config.bwrap,
     )
 
 

@@ -71,7 +71,7 @@ def test_what_only_looks_works_and_leaves_no_trace(log_dir: Path, repository: Pa
     expected = " M file\nfirst\n 1 file changed, 1 insertion(+), 1 deletion(-)\n"
     assert (result["reason"], result["response"][: len(expected)]) == ("ok", expected), result
     assert {path: path.lstat().st_mtime_ns for path in (repository / ".git").rglob("*")} == before
-    assert {"name": "repositories", "detail": "1 read-only"} in result["layers"]
+    assert {"name": "repositories", "detail": "1 read-only", "held": True} in result["layers"]
 
 
 ATTACKS = (
@@ -199,7 +199,7 @@ def test_a_nested_repository_is_pinned_with_the_way_to_it(log_dir: Path, reposit
     result = in_cell(log_dir, script, repository)
     assert result["response"] == "end\n"
     assert (inner / "new").exists()
-    assert {"name": "repositories", "detail": "2 read-only"} in result["layers"]
+    assert {"name": "repositories", "detail": "2 read-only", "held": True} in result["layers"]
 
 
 def test_a_link_in_the_place_of_git_is_refused_unless_nothing_could_swap_it(log_dir: Path, repository: Path) -> None:
