@@ -95,6 +95,12 @@ class Client:
     def live(self) -> list[dict[str, Any]]:
         return self._array("/v1/ps")
 
+    def prune(self) -> dict[str, Any]:
+        found = self._ask("POST", "/v1/prune")
+        if not isinstance(found, dict):
+            raise self._baffled()
+        return found
+
     def reload(self) -> list[str]:
         found = self._ask("POST", "/v1/reload")
         if not isinstance(found, dict):

@@ -70,6 +70,17 @@ class Config(BaseModel):
     history: Annotated[
         int, Field(ge=1, le=100_000, description="How many runs of each job are kept, and as many skips beside them.")
     ] = 100
+    history_days: Annotated[
+        int, Field(ge=0, le=100_000, description="How many days the record of a run is kept at most. 0: for ever.")
+    ] = 0
+    log_days: Annotated[
+        int, Field(ge=0, le=100_000, description="How many days the files of a run are kept at most. 0: for ever.")
+    ] = 90
+    log_bytes: Annotated[
+        int,
+        SIZE,
+        Field(ge=0, le=LARGEST, description="What the files of all runs may take; the oldest go first. 0: any."),
+    ] = 5 << 30
     response_bytes: Annotated[
         int,
         Field(ge=0, le=65536, description="How many bytes of an answer a run's record shows. Its log has the whole."),

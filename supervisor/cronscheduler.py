@@ -33,6 +33,7 @@ from supervisor.models import CronJob, CronRun, Status
 from supervisor.notify import CronCallback, Notifier
 from supervisor.preparation import make_executor, prepare
 from supervisor.programs import CELL_PATH
+from supervisor.pruning import Pruning
 from supervisor.recovery import clear_leavings, kill_runners, recover
 from supervisor.revision import revise
 from supervisor.runs import RunsStore
@@ -89,6 +90,7 @@ class CronScheduler:
             logger=self.logger,
         )
         self._clones = Clones(self.home, self.logger)
+        self._pruning = Pruning(self._core, self._mutex, self.clock, self.logger)
         self._load = load
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: Turns | None = None
@@ -217,6 +219,13 @@ class CronScheduler:
                 "damaged": [str(damage) for damage in (*self.store.damaged, *self._core.runs.damaged)],
             }
 
+    def prune(self) -> dict[str, Any]:
+        """Clear old logs and records now. While time is kept a thread does it, and this returns at once."""
+        if self._turns is not None:
+            self._pruning.soon()
+            return {"pruning": True}
+        return self._pruning.all_at_once().record()
+
     def reload(self) -> list[str]:
         """Take the configuration anew, whole or not at all; which settings changed. Raises InvalidError, RefusedError.
 
@@ -281,9 +290,11 @@ class CronScheduler:
             self._turns = Turns(self._tick, self.clock, self._loop)
             self._turns.soon()
             self._reclaim()
+            self._pruning.start()
             try:
                 yield self._drained
             finally:
+                self._pruning.close()
                 turns, self._turns = self._turns, None
                 turns.close()
                 self._notifier.close()

@@ -45,6 +45,8 @@ class Mark:
     length: int
     status: Status
     began: datetime
+    ended: datetime
+    """When it was over; of one that is not, when it began."""
     counted: bool
 
     @property
@@ -104,6 +106,13 @@ class History:
         """The kept runs whose id begins so."""
         return (mark for run_id, mark in self._marks.items() if run_id.startswith(prefix))
 
+    def expire(self, before: datetime) -> int:
+        """Forget the runs that are over and ended before this. Returns how many."""
+        old = [run_id for run_id, mark in self._marks.items() if mark.status.final and mark.ended < before]
+        for run_id in old:
+            self._ended[self._marks.pop(run_id).skip] -= 1
+        return len(old)
+
     @property
     def crowded(self) -> bool:
         """Whether most of the file is history that nobody will ask for."""
@@ -155,7 +164,7 @@ class History:
         before = self._marks.pop(run.id, None)
         if before is not None and before.status.final:
             self._ended[before.skip] -= 1
-        mark = Mark(offset, length, run.status, began(run), counts(run))
+        mark = Mark(offset, length, run.status, began(run), ended(run), counts(run))
         self._marks[run.id] = mark
         if mark.status.final:
             self._ended[mark.skip] += 1
@@ -172,6 +181,11 @@ class History:
 def began(run: CronRun) -> datetime:
     """When it was first heard of: when it was queued, else when it started, else when it was due."""
     return next((at for at in (run.queued_at, run.started_at) if at != NEVER), run.scheduled_at)
+
+
+def ended(run: CronRun) -> datetime:
+    """When it was over, as far as it is known."""
+    return run.finished_at if run.finished_at != NEVER else began(run)
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:

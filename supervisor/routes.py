@@ -49,6 +49,7 @@ class Desk(Protocol):
     def status(self) -> dict[str, Any]: ...
     def live(self) -> list[dict[str, Any]]: ...
     def reload(self) -> list[str]: ...
+    def prune(self) -> dict[str, Any]: ...
     def stop(self, now: bool) -> None: ...
 
 
@@ -287,6 +288,10 @@ def _reload(asked: Asked) -> Answer:
     return _one(200, {"changed": asked.desk.reload()})
 
 
+def _prune(asked: Asked) -> Answer:
+    return _one(202, asked.desk.prune())
+
+
 def _stop(asked: Asked) -> Answer:
     wish = read_body(asked.body) if asked.body else {}
     now = wish.get("now", False)
@@ -331,4 +336,5 @@ _ROUTES: Mapping[tuple[str, ...], Mapping[str, Verb]] = {
     ("v1", "ps"): {"GET": _live},
     ("v1", "stop"): {"POST": _stop},
     ("v1", "reload"): {"POST": _reload},
+    ("v1", "prune"): {"POST": _prune},
 }

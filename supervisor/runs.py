@@ -10,6 +10,7 @@ import heapq
 import json
 import logging
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -133,6 +134,27 @@ class RunsStore:
         """Keep so many runs, and as many skips, of each job from now on."""
         if self._histories.keep != max(1, keep):
             self._histories.keep_only(max(1, keep))
+
+    def expire(self, job_id: str, before: datetime, *, whole: bool = False) -> int:
+        """Drop the records of runs that were over before this, and say how many; what was counted stays counted.
+
+        `whole`: the history itself goes too once no run is left in it. Raises StoreError.
+        """
+        with self._lock.writing():
+            history = self._histories.get(job_id)
+            if history is None or history.problems:
+                return 0
+            path = self._histories.path(job_id)
+            dropped = history.expire(before)
+            try:
+                if whole and not history.kept:
+                    self._disk.remove(path)
+                    self._disk.sync_dir(path.parent)
+                elif dropped:
+                    self._disk.replace(path, self._histories.compacted(job_id, history))
+            finally:  # what is on disk decides
+                self._histories.drop(job_id)
+            return dropped
 
     def forget(self, job_id: str) -> None:
         """The job was removed. Its history stays on disk, to be read, and takes no memory."""

@@ -41,7 +41,14 @@ class FakeDesk:
     fails: BaseException | None = None
 
     def __getattr__(self, name: str) -> Any:
-        answers = {"status": {"running": 0}, "live": [], "stop": None, "reload": ["history"], "find_runs": [make_run()]}
+        answers = {
+            "status": {"running": 0},
+            "live": [],
+            "stop": None,
+            "reload": ["history"],
+            "prune": {"pruning": True},
+            "find_runs": [make_run()],
+        }
         runs = ("run_job", "cancel_run", "find_run")
 
         def ask(*given: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from supervisor.cli import jobs, keeping, original, pausing, reasons, runs, secrets, upcoming
+from supervisor.cli import jobs, keeping, original, pausing, pruning, reasons, runs, secrets, upcoming
 from supervisor.cli.place import Place
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ def _choose(
         typer.echo(ctx.get_help())
 
 
-for _module in (jobs, pausing, upcoming, reasons, runs, keeping):
+for _module in (jobs, pausing, upcoming, reasons, runs, pruning, keeping):
     _module.register(app)
 app.add_typer(secrets.app, name="secret")
 app.add_typer(original.app, name="cron")
