@@ -84,7 +84,7 @@ class Sown:
 
     @property
     def alone(self) -> bool:
-        return self.policy.get("overlap", "skip") != "allow"
+        return bool(self.policy.get("overlap", "skip") != "allow")
 
     def draft(self) -> dict[str, Any]:
         """What is added. The name is in the command too, so that whatever lives of it can be found."""
