@@ -21,10 +21,11 @@ from pathlib import Path
 import psutil
 
 from supervisor.errors import CronwardError
-from tests.crash.audit import Audit, audit, newest
+from tests.crash.audit import Audit
+from tests.crash.harvest import GONE_WITHIN, harvest
 from tests.crash.reign import NeverReadyError, Reign
 from tests.crash.smalldisk import SmallDisk, small_disk, throttle
-from tests.crash.sown import MINUTE, NEVER_OWED, SECOND, Sown, interval, minutes, open_to_all, retrying
+from tests.crash.sown import MINUTE, SECOND, Sown, interval, minutes, open_to_all, retrying
 from tests.driver import adopt_orphans, eventually
 
 SETTINGS = {
@@ -34,8 +35,6 @@ SETTINGS = {
     "CRONWARD_GRACE_SECONDS": "1",
 }
 DISK_SIZE = 1 << 30
-SETTLE_WITHIN = 120.0
-ALL_ENDED_WITHIN = 120.0
 
 
 def sow(draw: random.Random, count: int, folder: Path) -> list[Sown]:
@@ -115,7 +114,7 @@ class Hour:
     def kill_supervisor(self) -> None:
         self.measure()
         self.reign.kill()
-        eventually(self._nothing_lives, 10)
+        eventually(self.reign.nothing_lives, GONE_WITHIN)
         if self.draw.random() < 0.3:  # and once more, while it starts
             self.reign.spawn()
             time.sleep(self.draw.random() * 1.5)
@@ -123,10 +122,6 @@ class Hour:
         time.sleep(self.draw.choice((0, 0, 1, 5, 90)))
         self.reign.start()
         self.measure()
-
-    def _nothing_lives(self) -> bool:
-        self.reign.reap()
-        return not self.reign.orphans()
 
     def restart(self) -> None:
         self.measure()
@@ -179,22 +174,6 @@ class Hour:
             self.reign.start()
         eventually(self.reign.ready, 60)
 
-    # ---- its end
-
-    def settle(self) -> datetime:
-        """Wait until everything due by now has its record, and then until nothing goes on. That `now`."""
-        due_by = now()
-        eventually(lambda: all(_settled(self.reign.root, job, due_by) for job in self.jobs), SETTLE_WITHIN)
-        for job in self.jobs:
-            job.idle.append((now() - MINUTE, NEVER_OWED))
-            self.reign.client.pause_job(job.job_id)
-        eventually(lambda: not self.reign.client.live(), ALL_ENDED_WITHIN)
-        self.measure()
-        if self.reign.stop(90) != 0:
-            self.violations.append("it did not stop well")
-        eventually(self._nothing_lives, 10)
-        return due_by
-
 
 FAULTS = {
     "kill_supervisor": 2,
@@ -212,14 +191,6 @@ TROUBLE = ("kill_supervisor", "restart", "fill_disk")
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-def _settled(home: Path, job: Sown, due_by: datetime) -> bool:
-    last = max(job.due(due_by), default=None)
-    runs = newest(home / "runs" / f"{job.job_id}.jsonl")
-    return last is None or any(
-        run["trigger"] != "manual" and datetime.fromisoformat(run["scheduled_at"]) >= last for run in runs
-    )
 
 
 def report(hour: Hour, verdict: Audit, minutes_: float) -> str:
@@ -272,7 +243,8 @@ def play(count: int, minutes_: float, between: float, seed: int, folder: Path) -
             reign.start()
             hour.add_all()
             hour.play(minutes_ * 60, between)
-            verdict = audit(reign.root, hour.jobs, hour.settle())
+            hour.measure()
+            verdict = harvest(reign, hour.jobs)
             hour.violations += verdict.violations
             sys.stdout.write(report(hour, verdict, minutes_) + "\n")
         finally:

@@ -113,6 +113,11 @@ class Reign:
                 continue
         return found
 
+    def nothing_lives(self) -> bool:
+        """Whether all that dead supervisors left is dead as well, and reaped."""
+        self.reap()
+        return not self.orphans()
+
     def reap(self) -> None:
         """Reap the dead that came to us."""
         mine = self.process.pid if self.process is not None else 0
