@@ -7,31 +7,22 @@ the supervisor is up to the machine. To play one again: CRONWARD_SEED=N python -
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.crash import sown
 from tests.crash.audit import FINAL, newest
 from tests.crash.harvest import GONE_WITHIN, harvest
 from tests.crash.reign import Reign
-from tests.crash.sown import Sown, interval, open_to_all, retrying, seconds
-from tests.crash.sown import SECOND as ONE_SECOND
-from tests.driver import adopt_orphans, eventually
+from tests.crash.sown import Sown, interval, retrying, seconds
+from tests.crash.trial import FULL, SEED, trial
+from tests.driver import eventually
 from tests.lacks import need
 
-FULL = os.environ.get("CRONWARD_TESTS") == "full"
-PARTS, KILLS = (5, 42) if FULL else (3, 10)
-SEED = int(os.environ.get("CRONWARD_SEED", "0")) or random.SystemRandom().randrange(10**6)
-SETTINGS = {
-    "CRONWARD_MAX_CONCURRENT": "6",
-    "CRONWARD_HISTORY": "100000",
-    "CRONWARD_DISABLE_AFTER_FAILURES": "0",
-    "CRONWARD_GRACE_SECONDS": "1",
-    "CRONWARD_MAX_MEMORY_PRESSURE": "0",
-}
+PARTS, KILLS, LIVES = (5, 42, 3.0) if FULL else (3, 10, 1.2)
 # Each part has all of them: rhythm, overlap, deed, how long it works.
 FIELD = (
     (seconds(1), "skip", "ends at once", 0),
@@ -40,7 +31,7 @@ FIELD = (
     (seconds(2), "queue", "fails first", 0),
     (seconds(2), "replace", "works for a while", 1.5),
     (seconds(3), "skip", "is killed first", 0),
-    (interval(3 * ONE_SECOND), "allow", "always fails", 0),
+    (interval(3 * sown.SECOND), "allow", "always fails", 0),
     (seconds(5), "skip", "hangs", 0),
 )
 
@@ -74,7 +65,7 @@ def strike(reign: Reign, draw: random.Random) -> None:
         reign.kill()
         return
     eventually(reign.ready, 60)
-    time.sleep(draw.uniform(0, 1.5))
+    time.sleep(draw.uniform(0, LIVES))
     how = draw.random()
     if how < 0.3:
         reign.kill_a_runner(draw)
@@ -86,35 +77,23 @@ def strike(reign: Reign, draw: random.Random) -> None:
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_whoever_is_killed_nothing_happens_twice_and_nothing_is_lost(tmp_path: Path, part: int) -> None:
-    seed = SEED + part
-    again = f"CRONWARD_SEED={SEED} python -m pytest '{__file__}' -k '[{part}]'"
-    print(f"To play it again: {again}")
-    draw = random.Random(seed)
-    adopt_orphans()
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        open_to_all(folder)
-    reign, jobs = Reign(tmp_path / "home", SETTINGS), sow(draw, tmp_path)
-    try:
-        reign.start()
-        for job in jobs:
-            job.prepare()
-            job.added(reign.client.add_job(job.draft()).model_dump(mode="json"))
+    with trial(tmp_path, tmp_path / "home", SEED + part, f"{__file__} -k '[{part}]'") as on:
+        reign, draw = on.reign, on.draw
+        on.jobs[:] = sow(draw, tmp_path)
+        on.begin()
         time.sleep(draw.random())
         reign.kill()
         for _ in range(KILLS - 1):
             eventually(reign.nothing_lives, GONE_WITHIN)
             strike(reign, draw)
         eventually(reign.nothing_lives, GONE_WITHIN)
-        left = torn_off(reign, jobs)
+        left = torn_off(reign, on.jobs)
         reign.start()
         for path, run_id in left:
             (run,) = (run for run in newest(path) if run["id"] == run_id)
             assert run["status"] in FINAL, f"{run_id} is left open: {json.dumps(run)}"
-        verdict = harvest(reign, jobs)
-    finally:
-        reign.end()
-    assert verdict.violations == [], f"again: {again}"
-    assert verdict.ends["completed"] > KILLS
+        verdict = harvest(reign, on.jobs)
+    assert verdict.violations == []
+    assert verdict.ends["completed"] >= KILLS
     assert verdict.ends["unknown (supervisor_died)"] > 0
     assert "Traceback" not in reign.log()
-    print(f"{verdict.occurrences} occurrences, {dict(verdict.ends)}")

@@ -1,0 +1,113 @@
+"""Several that want the same: one home has one supervisor, one name one job, and no edit undoes another's."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.reign import Reign
+from tests.crash.trial import SETTINGS
+from tests.driver import adopt_orphans, eventually
+from tests.house import CHECKOUT
+
+RIVALS = 5
+# Twenty edits of one job, each of another field: option, value, field, and what is stored for it.
+EDITS = (
+    ("--prompt", "other", "prompt", "other"),
+    ("--timeout", "7m", "timeout_mins", 7),
+    ("--idle-timeout", "9s", "idle_timeout_secs", 9),
+    ("--retries", "7", "retries", 7),
+    ("--retry-delay", "3s", "retry_delay", 3_000_000_000),
+    ("--type", "medium", "type", "medium"),
+    ("--model", "large", "model", "large"),
+    ("--overlap", "queue", "overlap", "queue"),
+    ("--catch-up", "all", "catch_up", "all"),
+    ("--grace", "11m", "grace_secs", 660),
+    ("--jitter", "13s", "jitter_secs", 13),
+    ("--dst", "exact", "dst", "exact"),
+    ("--until", "2999-01-01T00:00:00Z", "until", "2999-01-01T00:00:00Z"),
+    ("--max-runs", "17", "max_runs", 17),
+    ("--disable-after", "19", "disable_after", 19),
+    ("--on-complete", "http://127.0.0.1:9/a", "on_complete", "http://127.0.0.1:9/a"),
+    ("--on-fail", "http://127.0.0.1:9/b", "on_fail", "http://127.0.0.1:9/b"),
+    ("--notify-on", "failed", "notify_on", ["failed"]),
+    ("--name", "renamed", "name", "renamed"),
+    ("--private", None, "private", True),
+)
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def reign(tmp_path: Path) -> Iterator[Reign]:
+    adopt_orphans()
+    made = Reign(tmp_path / "home", SETTINGS)
+    yield made
+    made.end()
+
+
+def command(reign: Reign, *args: str) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "supervisor", "--home", str(reign.root), *args]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        argv, cwd=CHECKOUT, env={**os.environ, **SETTINGS}, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
+
+
+def said(process: subprocess.Popen[str]) -> tuple[int, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out + err
+
+
+def test_of_supervisors_that_start_at_once_one_keeps_time_and_a_killed_one_is_followed(reign: Reign) -> None:
+    rivals = [reign.spawn() for _ in range(RIVALS)]
+    try:
+        eventually(lambda: sum(each.poll() is None for each in rivals) == 1, 60)
+        (first,) = (each for each in rivals if each.poll() is None)
+        assert [each.returncode for each in rivals if each is not first] == [5] * (RIVALS - 1)
+        reign.process = first
+        eventually(reign.ready, 60)
+        code, words = said(command(reign, "supervise"))
+        assert (code, f"process {first.pid}," in words) == (5, True), words
+        reign.kill()
+        reign.start()  # the killed one's lock, socket and description lie there and keep nobody out
+        assert reign.client.status()["running"] == 0
+        assert reign.stop() == 0
+    finally:
+        for each in rivals:
+            each.send_signal(signal.SIGKILL)
+            each.wait()
+
+
+@pytest.mark.parametrize("attended", [True, False], ids=["with a supervisor", "without one"])
+def test_of_edits_at_once_none_is_lost_and_a_name_goes_to_one(reign: Reign, attended: bool) -> None:
+    if attended:
+        reign.start()
+    code, words = said(command(reign, "add", "--cron", "@yearly", "--command", "cat", "--prompt", "x", "--json"))
+    assert code == 0, words
+    job = json.loads(words)["id"]
+    at_once = [command(reign, "edit", job, option, *([value] if value else [])) for option, value, _, _ in EDITS]
+    for process in at_once:
+        code, words = said(process)
+        assert code == 0, words
+    stored = json.loads((reign.root / "jobs" / f"{job}.json").read_text())
+    stored = stored.get("job", stored)
+    assert {field: stored[field] for _, _, field, _ in EDITS} == {field: value for _, _, field, value in EDITS}
+
+
+@pytest.mark.parametrize("attended", [True, False], ids=["with a supervisor", "without one"])
+def test_of_twenty_that_want_a_name_one_gets_it(reign: Reign, attended: bool) -> None:
+    if attended:
+        reign.start()
+    wish = ("add", "--cron", "@yearly", "--command", "cat", "--prompt", "x", "--name", "only")
+    ends = [said(process) for process in [command(reign, *wish) for _ in range(20)]]
+    assert sorted(code for code, _ in ends) == [0] + [5] * 19, ends
+    assert all("Traceback" not in words for _, words in ends)
+    assert len(list((reign.root / "jobs").glob("*.json"))) == 1
