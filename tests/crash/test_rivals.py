@@ -21,7 +21,7 @@ RIVALS = 5
 # Twenty edits of one job, each of another field: option, value, field, and what is stored for it.
 EDITS = (
     ("--prompt", "other", "prompt", "other"),
-    ("--timeout", "7m", "timeout_mins", 7),
+    ("--timeout", "7m", "timeout_secs", 420),
     ("--idle-timeout", "9s", "idle_timeout_secs", 9),
     ("--retries", "7", "retries", 7),
     ("--retry-delay", "3s", "retry_delay", 3_000_000_000),
