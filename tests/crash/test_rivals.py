@@ -53,28 +53,27 @@ def reign(tmp_path: Path) -> Iterator[Reign]:
     made.end()
 
 
-def command(reign: Reign, *args: str) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-m", "supervisor", "--home", str(reign.root), *args]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        argv, cwd=CHECKOUT, env={**os.environ, **SETTINGS}, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+def cronward(reign: Reign, *commands: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Exit code and output of each of these commands, given at one instant, each in a process of its own."""
+    asked = json.dumps([["--home", str(reign.root), *each] for each in commands])
+    argv = [sys.executable, "-m", "tests.crash.crowd"]
+    environ = {**os.environ, **SETTINGS}
+    done = subprocess.run(
+        argv, cwd=CHECKOUT, env=environ, input=asked, capture_output=True, text=True, timeout=120, check=False
     )
-
-
-def said(process: subprocess.Popen[str]) -> tuple[int, str]:
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out + err
+    assert done.returncode == 0, done.stderr
+    return [(code, words) for code, words in json.loads(done.stdout)]
 
 
 def test_of_supervisors_that_start_at_once_one_keeps_time_and_a_killed_one_is_followed(reign: Reign) -> None:
-    rivals = [reign.spawn() for _ in range(RIVALS)]
+    rivals = [reign.spawn() for _ in range(RIVALS)]  # each at its own pace, as cron would start them
     try:
         eventually(lambda: sum(each.poll() is None for each in rivals) == 1, 60)
         (first,) = (each for each in rivals if each.poll() is None)
         assert [each.returncode for each in rivals if each is not first] == [5] * (RIVALS - 1)
         reign.process = first
         eventually(reign.ready, 60)
-        code, words = said(command(reign, "supervise"))
+        ((code, words),) = cronward(reign, ("supervise",))
         assert (code, f"process {first.pid}," in words) == (5, True), words
         reign.kill()
         reign.start()  # the killed one's lock, socket and description lie there and keep nobody out
@@ -87,27 +86,19 @@ def test_of_supervisors_that_start_at_once_one_keeps_time_and_a_killed_one_is_fo
 
 
 @pytest.mark.parametrize("attended", [True, False], ids=["with a supervisor", "without one"])
-def test_of_edits_at_once_none_is_lost_and_a_name_goes_to_one(reign: Reign, attended: bool) -> None:
+def test_of_twenty_edits_at_once_none_is_lost_and_a_name_goes_to_one(reign: Reign, attended: bool) -> None:
     if attended:
         reign.start()
-    code, words = said(command(reign, "add", "--cron", "@yearly", "--command", "cat", "--prompt", "x", "--json"))
+    add = ("add", "--cron", "@yearly", "--command", "cat", "--prompt", "x")
+    ((code, words),) = cronward(reign, (*add, "--json"))
     assert code == 0, words
     job = json.loads(words)["id"]
-    at_once = [command(reign, "edit", job, option, *([value] if value else [])) for option, value, _, _ in EDITS]
-    for process in at_once:
-        code, words = said(process)
-        assert code == 0, words
+    edits = [("edit", job, option, *([value] if value else [])) for option, value, _, _ in EDITS]
+    said = cronward(reign, *edits)
+    assert [code for code, _ in said] == [0] * len(EDITS), said
     stored = json.loads((reign.root / "jobs" / f"{job}.json").read_text())
-    stored = stored.get("job", stored)
     assert {field: stored[field] for _, _, field, _ in EDITS} == {field: value for _, _, field, value in EDITS}
-
-
-@pytest.mark.parametrize("attended", [True, False], ids=["with a supervisor", "without one"])
-def test_of_twenty_that_want_a_name_one_gets_it(reign: Reign, attended: bool) -> None:
-    if attended:
-        reign.start()
-    wish = ("add", "--cron", "@yearly", "--command", "cat", "--prompt", "x", "--name", "only")
-    ends = [said(process) for process in [command(reign, *wish) for _ in range(20)]]
-    assert sorted(code for code, _ in ends) == [0] + [5] * 19, ends
-    assert all("Traceback" not in words for _, words in ends)
-    assert len(list((reign.root / "jobs").glob("*.json"))) == 1
+    said = cronward(reign, *[(*add, "--name", "only")] * 20)
+    assert sorted(code for code, _ in said) == [0] + [5] * 19, said
+    assert not any("Traceback" in words for _, words in said)
+    assert len(list((reign.root / "jobs").glob("*.json"))) == 2
