@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.crash.reign import Reign
-from tests.crash.trial import SETTINGS
+from tests.crash.trial import FULL, SETTINGS
 from tests.driver import adopt_orphans, eventually
 from tests.house import CHECKOUT
 
-RIVALS = 5
+RIVALS = 3
 # Twenty edits of one job, each of another field: option, value, field, and what is stored for it.
 EDITS = (
     ("--prompt", "other", "prompt", "other"),
@@ -98,6 +98,8 @@ def test_of_twenty_edits_at_once_none_is_lost_and_a_name_goes_to_one(reign: Reig
     assert [code for code, _ in said] == [0] * len(EDITS), said
     stored = json.loads((reign.root / "jobs" / f"{job}.json").read_text())
     assert {field: stored[field] for _, _, field, _ in EDITS} == {field: value for _, _, field, value in EDITS}
+    if attended and not FULL:  # it is the lock that could go wrong
+        return
     said = cronward(reign, *[(*add, "--name", "only")] * 20)
     assert sorted(code for code, _ in said) == [0] + [5] * 19, said
     assert not any("Traceback" in words for _, words in said)
