@@ -65,6 +65,23 @@ def cronward(reign: Reign, *commands: tuple[str, ...]) -> list[tuple[int, str]]:
     return [(code, words) for code, words in json.loads(done.stdout)]
 
 
+def persistently(reign: Reign, *commands: tuple[str, ...]) -> list[tuple[int, str]]:
+    """The same; who is told that another process is at it, on a very busy machine, does as it is told: tries again."""
+    ends: list[tuple[int, str]] = []
+    left = commands
+    for _ in range(10):
+        said = cronward(reign, *left)
+        ends += [end for end in said if not busy(end)]
+        left = tuple(each for each, end in zip(left, said, strict=True) if busy(end))
+        if not left:
+            return ends
+    raise AssertionError(f"refused ten times: {left}")
+
+
+def busy(end: tuple[int, str]) -> bool:
+    return end[0] == 5 and "Try again in a moment" in end[1]
+
+
 def test_of_supervisors_that_start_at_once_one_keeps_time_and_a_killed_one_is_followed(reign: Reign) -> None:
     rivals = [reign.spawn() for _ in range(RIVALS)]  # each at its own pace, as cron would start them
     try:
@@ -94,13 +111,13 @@ def test_of_twenty_edits_at_once_none_is_lost_and_a_name_goes_to_one(reign: Reig
     assert code == 0, words
     job = json.loads(words)["id"]
     edits = [("edit", job, option, *([value] if value else [])) for option, value, _, _ in EDITS]
-    said = cronward(reign, *edits)
+    said = persistently(reign, *edits)
     assert [code for code, _ in said] == [0] * len(EDITS), said
     stored = json.loads((reign.root / "jobs" / f"{job}.json").read_text())
     assert {field: stored[field] for _, _, field, _ in EDITS} == {field: value for _, _, field, value in EDITS}
     if attended and not FULL:  # it is the lock that could go wrong
         return
-    said = cronward(reign, *[(*add, "--name", "only")] * 20)
+    said = persistently(reign, *[(*add, "--name", "only")] * 20)
     assert sorted(code for code, _ in said) == [0] + [5] * 19, said
     assert not any("Traceback" in words for _, words in said)
     assert len(list((reign.root / "jobs").glob("*.json"))) == 2
