@@ -1,0 +1,147 @@
+"""One supervisor after another in one home: started, killed, started again, and what of each is left."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from supervisor.client import Client
+from supervisor.home import Home
+from supervisor.lock import read_info
+from tests.driver import children
+from tests.house import CHECKOUT
+
+READY_WITHIN = 60.0
+GONE_WITHIN = 30.0
+
+
+class NeverReadyError(AssertionError):
+    """A supervisor that was started did not come to keep time."""
+
+
+@dataclass
+class Reign:
+    """The home, and whoever keeps time in it. The test must be a subreaper: see `driver.adopt_orphans`."""
+
+    root: Path
+    environ: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    known: set[int] = field(default_factory=lambda: set(children()))
+    """Children that we had before: none of this home."""
+    starts: int = 0
+    log_to: Path | None = None
+
+    @property
+    def client(self) -> Client:
+        return Client(Home(self.root))
+
+    @property
+    def log_path(self) -> Path:
+        return self.log_to or self.root.parent / "supervisor.log"
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start one, and do not wait for it."""
+        argv = [sys.executable, "-m", "supervisor", "--home", str(self.root), "supervise"]
+        environ = {**os.environ, **self.environ}
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(argv, cwd=CHECKOUT, env=environ, stderr=log, start_new_session=True)
+        self.starts += 1
+        return self.process
+
+    def ready(self) -> bool:
+        info = read_info(Home(self.root))
+        return info is not None and self.process is not None and info.pid == self.process.pid
+
+    def start(self, within: float = READY_WITHIN) -> None:
+        """Start one and wait until it keeps time. Raises NeverReadyError."""
+        process, until = self.spawn(), time.monotonic() + within
+        while not self.ready():
+            if process.poll() is not None or time.monotonic() > until:
+                raise NeverReadyError(f"exit code {process.poll()}; it said: {self.log()[-2000:]}")
+            time.sleep(0.01)
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, within: float = 60.0) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(within)
+
+    def runners(self) -> list[psutil.Process]:
+        """The live runners of this supervisor."""
+        assert self.process is not None
+        try:
+            found = psutil.Process(self.process.pid).children()
+        except psutil.NoSuchProcess:
+            return []
+        return [process for process in found if "cronward-run" in _argv(process)]
+
+    def kill_a_runner(self, draw: random.Random) -> bool:
+        """kill -9 of one of them. False: there was none."""
+        found = self.runners()
+        if found:
+            draw.choice(found).kill()
+        return bool(found)
+
+    def orphans(self) -> list[str]:
+        """What a dead supervisor left alive: it came to us, the subreaper. Says what it is."""
+        mine = self.process.pid if self.process is not None else 0
+        found = []
+        for pid in set(children()) - self.known - {mine}:
+            try:
+                process = psutil.Process(pid)
+                found.append(f"{pid} ({' '.join(process.cmdline())[:120] or process.name()}, {process.status()})")
+            except psutil.Error:
+                continue
+        return found
+
+    def nothing_lives(self) -> bool:
+        """Whether all that dead supervisors left is dead as well, and reaped."""
+        self.reap()
+        return not self.orphans()
+
+    def reap(self) -> None:
+        """Reap the dead that came to us."""
+        mine = self.process.pid if self.process is not None else 0
+        for process in psutil.Process().children():
+            if process.pid not in self.known and process.pid != mine:
+                try:
+                    os.waitpid(process.pid, os.WNOHANG)
+                except ChildProcessError:
+                    continue
+
+    def end(self) -> None:
+        """Leave nothing, whatever happened."""
+        if self.alive():
+            self.kill()
+        for pid in set(children()) - self.known:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            except (ProcessLookupError, ChildProcessError):
+                continue
+
+
+def _argv(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

@@ -1,0 +1,85 @@
+"""A whole supervisor, with runners, on a disk that fills up and drains: at any write, and also while it starts."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.crash.harvest import GONE_WITHIN, harvest
+from tests.crash.reign import Reign
+from tests.crash.smalldisk import MIB, SmallDisk, small_disk, throttle
+from tests.crash.sown import Sown, retrying, seconds
+from tests.crash.trial import FULL, SEED, trial
+from tests.driver import eventually
+from tests.lacks import need
+
+PARTS, TIMES = (4, 25) if FULL else (2, 5)
+DISK = 24 * MIB
+FIELD = (
+    (seconds(1), "skip", "ends at once", 0),
+    (seconds(2), "queue", "fails first", 0),
+    (seconds(2), "allow", "works for a while", 1.0),
+    (seconds(3), "replace", "works for a while", 2.0),
+)
+
+pytestmark = [need("cell"), pytest.mark.timeout(900 if FULL else 300)]
+
+
+def sow(draw: random.Random, folder: Path) -> list[Sown]:
+    """Their ledgers lie on another disk: what happened must be known though it cannot be stored."""
+    return [
+        Sown(f"d{number}", rhythm, folder / "work" / str(number), {"overlap": overlap, **retrying(draw)}, deed, length)
+        for number, (rhythm, overlap, deed, length) in enumerate(FIELD)
+    ]
+
+
+def fill(disk: SmallDisk, reign: Reign, draw: random.Random) -> None:
+    """Leave room for a part of a line, for a few lines, or for none."""
+    assert reign.process is not None
+    if disk.mounted:
+        disk.fill(draw.choice((0, 0, draw.randrange(5000), draw.randrange(50_000))))
+    else:
+        throttle(reign.process.pid, draw.randrange(20_000))
+
+
+def drain(disk: SmallDisk, reign: Reign) -> None:
+    disk.drain()
+    if not disk.mounted and reign.alive():
+        assert reign.process is not None
+        throttle(reign.process.pid, None)
+
+
+def die(disk: SmallDisk, reign: Reign, draw: random.Random) -> None:
+    """kill -9 in the middle of it, and perhaps a successor that finds the disk full and is not to break anything."""
+    reign.kill()
+    eventually(reign.nothing_lives, GONE_WITHIN)
+    if disk.mounted and draw.random() < 0.5:
+        reign.spawn()
+        time.sleep(draw.uniform(0.3, 2))
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_disk_that_is_full_for_a_while_costs_nothing_that_was_stored(tmp_path: Path, part: int) -> None:
+    again = f"{__file__} -k '[{part}]'"
+    with small_disk(tmp_path, DISK) as disk, trial(tmp_path, disk.root / "home", SEED + part, again) as on:
+        reign, draw = on.reign, on.draw
+        on.jobs[:] = sow(draw, tmp_path)
+        on.begin()
+        for _ in range(TIMES):
+            time.sleep(draw.uniform(0.2, 2))
+            fill(disk, reign, draw)
+            time.sleep(draw.uniform(0.1, 2))
+            if draw.random() < 0.3:
+                die(disk, reign, draw)
+            drain(disk, reign)
+            if not reign.alive():  # without room none starts; whoever restarts it does so until it does
+                reign.start()
+            eventually(reign.ready, 60)
+        verdict = harvest(reign, on.jobs)
+    assert verdict.violations == []
+    assert verdict.ends["completed"] > 0
+    assert "Traceback" not in reign.log()
+    assert "No space left" in reign.log() or "File too large" in reign.log()
