@@ -24,7 +24,7 @@ from supervisor.host import Host
 from supervisor.jobs import CronStore
 from supervisor.launcher import News
 from supervisor.liveruns import SAVE_AGAIN, LiveRun, LiveRuns, Prepare, Spawn
-from supervisor.models import CronJob, CronRun, Status, Trigger
+from supervisor.models import CatchUp, CronJob, CronRun, Status, Trigger
 from supervisor.pressure import HOST_AGAIN, Room
 from supervisor.runs import RunsStore
 from supervisor.settled import AHEAD, StepBack, settled_until
@@ -72,7 +72,7 @@ class Scheduler:
         self._drained_by = 0.0
         self._drain_is_over = False
         self._unstored = False
-        self._new_id, self._host, self._told_end = new_id, host, told_end
+        self.host, self._new_id, self._told_end = host, new_id, told_end
         self._room, self._step_back = Room(host_busy, short_of_disk), StepBack()
 
     # ---- one turn
@@ -220,7 +220,8 @@ class Scheduler:
         """Settle a new occurrence: on return it is on disk, whatever became of it. Raises StoreError."""
         run = self._occurrence(job, at, trigger, now)
         self.logger.info("run %s: due, the occurrence of %s of job %s", run.id, at.isoformat(), job.id)
-        waiting = Waiting(job, run)
+        # Looked up only where it is needed: it costs a search in the schedule.
+        waiting = Waiting(job, run, occurrences.last_start(job, at) if self._quota_back(job, now) else None)
         if not self._settle(waiting, now):
             waiting.expires = occurrences.last_start(job, at)
             self.runs.record(run)
@@ -257,6 +258,9 @@ class Scheduler:
             same_job_waiting=self.waiting.count(job.id),
             host_busy=self._room.look(job.work_dir) if self._has_slot(job) else "",
             in_the_way=self._in_the_way(job),
+            quota_back=self._quota_back(job, now),
+            latest=waiting.expires,
+            catching_up=waiting.run.trigger is Trigger.CATCH_UP and job.catch_up is CatchUp.ALL,
         )
         return admit(job, load, waiting.expires is not None and now.wall > waiting.expires, waiting.verdict)
 
@@ -268,6 +272,8 @@ class Scheduler:
     def _in_the_way(self, job: CronJob) -> CronRun | None:
         others = ((live.job, live.run) for live in self.live if live.holds_slot)
         return exclusion.in_the_way(job, others, lambda each: exclusion.places(each, self.config))
+    def _quota_back(self, job: CronJob, now: Moment) -> datetime | None:
+        return self.live.quotas.rest(job.agent, now.wall)
 
     def _may_retry(self, live: LiveRun) -> bool:
         if self.draining or not self._has_slot(live.job) or self._in_the_way(live.job) is not None:
@@ -290,8 +296,9 @@ class Scheduler:
             monos.append(now.mono + HOST_AGAIN)
         if self.draining and self._drained_by > now.mono:
             monos.append(self._drained_by)
-        wall = None if self.draining else self.agenda.next_due()
-        return Wake(wall, min((at for at in monos if at is not None), default=None))
+        walls = [] if self.draining else [self.agenda.next_due(), self.live.quotas.next_end(now.wall)]
+        earliest = min((at for at in walls if at is not None), default=None)
+        return Wake(earliest, min((at for at in monos if at is not None), default=None))
 
     # ---- occurrences
 
@@ -305,8 +312,8 @@ class Scheduler:
             scheduled_at=at,
             queued_at=now.wall,
             agent=job.agent,
-            host=self._host.name,
-            boot_id=self._host.boot_id,
+            host=self.host.name,
+            boot_id=self.host.boot_id,
         )
 
     def settled(self, job: CronJob, now: datetime) -> datetime:
