@@ -20,7 +20,7 @@ from supervisor import attempts
 from supervisor.clock import Moment
 from supervisor.errors import InvalidError, StoreError
 from supervisor.launcher import Gone, News, SpawnError, broken, slug_of
-from supervisor.models import NEVER, SECOND, CronJob, CronRun, JobType, Status, final_status
+from supervisor.models import SECOND, CronJob, CronRun, JobType, Status, final_status
 from supervisor.quota import Quotas, back_at, why_no_wait
 from supervisor.runs import RunsStore
 
@@ -144,7 +144,7 @@ class LiveRuns:
         longest = max(attempts.MAX_BACKOFF_SECONDS, run.rested_secs)
         left = min((run.retry_at - now.wall).total_seconds(), longest)
         if run.rest_until is not None:
-            self.quotas.spent(run.agent, run.rest_until)
+            self.quotas.spent(run.agent, run.rest_until, now, timedelta(seconds=run.rested_secs))
         live.retry_at = now.mono + max(0.0, left)
         self._live[run.id] = live
 
@@ -192,11 +192,9 @@ class LiveRuns:
                 self._try_again(live, now)
 
     def _may_be_tried(self, live: LiveRun, now: Moment) -> bool:
-        """Whether its back-off is over, and its agent's quota not used up for longer than it waited for."""
-        if live.retry_at is None or now.mono < live.retry_at:
-            return False
-        back = self.quotas.rest(live.run.agent, now.wall)
-        return back is None or back <= (live.run.rest_until or NEVER)
+        """Whether its back-off is over, and its agent's quota not used up."""
+        waited = live.retry_at is not None and now.mono >= live.retry_at
+        return waited and self.quotas.rest(live.run.agent, now) is None
 
     def next_wake(self, now: float) -> float | None:
         """The next monotonic instant at which `enforce` has work."""
@@ -254,7 +252,7 @@ class LiveRuns:
         back = back_at(result, now.wall)
         if back is None:
             return what
-        self.quotas.spent(live.run.agent, back)
+        self.quotas.spent(live.run.agent, back, now)
         live.run = live.run.noted(rest_until=back)
         why_not = why_no_wait(live.run, live.job, result, back)
         if why_not is not None:

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from shared.messages import ExecuteResult
 from shared.reasons import Reason
 from supervisor.attempts import asked_to_wait
+from supervisor.clock import Moment
 from supervisor.errors import InvalidError
-from supervisor.models import NEVER, CronJob, CronRun, Status, Trigger
+from supervisor.models import CronJob, CronRun, Status, Trigger
 from supervisor.occurrences import MAX_GRACE, last_start
 
 MAX_REST = timedelta(days=8)
@@ -20,23 +21,24 @@ MAX_REST = timedelta(days=8)
 
 
 class Quotas:
-    """Until when each agent rests."""
+    """Until when each agent rests, by the monotonic clock: a rest gets no longer by somebody's setting the other."""
 
     def __init__(self) -> None:
-        self._until: dict[str, datetime] = {}
+        self._until: dict[str, float] = {}
 
-    def spent(self, agent: str, until: datetime) -> None:
-        """Its quota is back at `until`; the later word counts."""
-        self._until[agent] = max(until, self._until.get(agent, NEVER))
+    def spent(self, agent: str, back: datetime, now: Moment, longest: timedelta = MAX_REST) -> None:
+        """Its quota is back at `back`, and not later than in `longest`. Of two words the later counts."""
+        until = now.mono + min(back - now.wall, longest).total_seconds()
+        self._until[agent] = max(until, self._until.get(agent, until))
 
-    def rest(self, agent: str, now: datetime) -> datetime | None:
-        """Until when it rests; None: it does not. A clock that was set back by days prolongs no rest by them."""
-        until = self._until.get(agent)
-        return until if until is not None and now < until <= now + MAX_REST else None
+    def rest(self, agent: str, now: Moment) -> datetime | None:
+        """Until when it rests; None: it does not."""
+        left = self._until.get(agent, now.mono) - now.mono
+        return now.wall + timedelta(seconds=left) if left > 0 else None
 
-    def next_end(self, now: datetime) -> datetime | None:
-        """When the next rest is over."""
-        return min((until for agent in self._until if (until := self.rest(agent, now))), default=None)
+    def next_end(self, mono: float) -> float | None:
+        """The reading of the monotonic clock at which the next rest is over."""
+        return min((until for until in self._until.values() if until > mono), default=None)
 
 
 def back_at(result: ExecuteResult, now: datetime) -> datetime | None:

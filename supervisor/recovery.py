@@ -46,7 +46,7 @@ def _recover(scheduler: Scheduler, run: CronRun, now: Moment, undead: bool) -> s
     if run.status is Status.QUEUED:
         return _requeue(scheduler, job, run, now)
     if run.retry_at is not None and run.status is Status.RUNNING and job is not None:
-        scheduler.live.resume(job, run, now)
+        scheduler.live.resume(job, _here(scheduler, run), now)
         return f"Run {run.id} goes on with its back-off."
     if run.retry_at is not None:  # its last attempt had ended and is accounted for
         return _close(scheduler, job, _stopped(run, Reason.JOB_REMOVED), now)
@@ -62,7 +62,9 @@ def _recover(scheduler: Scheduler, run: CronRun, now: Moment, undead: bool) -> s
 def _try_again(scheduler: Scheduler, job: CronJob, run: CronRun, ended: CronRun, now: Moment) -> str:
     """As after a failed attempt: what it used is accounted for, and from here on a back-off is waited out."""
     delay = timedelta(seconds=max(attempts.backoff(job, run.retry_count), AGAIN_AFTER))
-    again = run.noted(usage=ended.usage, traffic=ended.traffic, error=waiver.AGAIN, retry_at=now.wall + delay)
+    again = _here(scheduler, run).noted(
+        usage=ended.usage, traffic=ended.traffic, error=waiver.AGAIN, retry_at=now.wall + delay
+    )
     scheduler.runs.record(again)
     scheduler.live.resume(job, again, now)
     return f"Run {run.id} is tried again: rerun_unknown."
@@ -78,8 +80,13 @@ def _requeue(scheduler: Scheduler, job: CronJob | None, run: CronRun, now: Momen
         expires = None if run.trigger is Trigger.MANUAL else last_start(job, run.scheduled_at)
     except InvalidError as error:  # a definition that somebody changed by hand
         return _close(scheduler, job, run.moved(Status.FAILED, reason=Reason.BAD_DEFINITION, error=str(error)), now)
-    scheduler.waiting.put(Waiting(job, run, expires))
+    scheduler.waiting.put(Waiting(job, _here(scheduler, run), expires))
     return f"Run {run.id} is queued again."
+
+
+def _here(scheduler: Scheduler, run: CronRun) -> CronRun:
+    """The run as this host's: its next claim says where its runner lives, wherever it was queued."""
+    return run.noted(host=scheduler.host.name, boot_id=scheduler.host.boot_id)
 
 
 def _unwanted(run: CronRun, job: CronJob | None) -> Reason | None:
@@ -131,8 +138,8 @@ def _recall_quotas(scheduler: Scheduler, now: Moment) -> None:
         except StoreError:  # said when it is planned
             continue
         for run in latest:
-            if run.rest_until is not None and run.rest_until > now.wall:
-                scheduler.live.quotas.spent(run.agent, run.rest_until)
+            if run.rest_until is not None and run.status.final:
+                scheduler.live.quotas.spent(run.agent, run.rest_until, now, run.rest_until - run.finished_at)
 
 
 def kill_runners(runs: Iterable[CronRun], host: Host) -> frozenset[str]:

@@ -273,7 +273,7 @@ class Scheduler:
         others = ((live.job, live.run) for live in self.live if live.holds_slot)
         return exclusion.in_the_way(job, others, lambda each: exclusion.places(each, self.config))
     def _quota_back(self, job: CronJob, now: Moment) -> datetime | None:
-        return self.live.quotas.rest(job.agent, now.wall)
+        return self.live.quotas.rest(job.agent, now)
 
     def _may_retry(self, live: LiveRun) -> bool:
         if self.draining or not self._has_slot(live.job) or self._in_the_way(live.job) is not None:
@@ -289,16 +289,15 @@ class Scheduler:
                 self.live.stop(live, Reason.SUPERVISOR_STOPPED, now)
 
     def _next_wake(self, now: Moment) -> Wake:
-        monos = [self.live.next_wake(now.mono)]
+        monos = [self.live.next_wake(now.mono), self.live.quotas.next_end(now.mono)]
         if self._unstored:
             monos.append(now.mono + SAVE_AGAIN)
         if self._room.ask_again:  # nothing tells when that is over
             monos.append(now.mono + HOST_AGAIN)
         if self.draining and self._drained_by > now.mono:
             monos.append(self._drained_by)
-        walls = [] if self.draining else [self.agenda.next_due(), self.live.quotas.next_end(now.wall)]
-        earliest = min((at for at in walls if at is not None), default=None)
-        return Wake(earliest, min((at for at in monos if at is not None), default=None))
+        wall = None if self.draining else self.agenda.next_due()
+        return Wake(wall, min((at for at in monos if at is not None), default=None))
 
     # ---- occurrences
 

@@ -9,12 +9,14 @@ import pytest
 
 from shared.reasons import Reason
 from supervisor.models import Trigger
-from supervisor.quota import MAX_REST, Quotas, back_at
-from tests.fakes import NOON, make_result
+from supervisor.quota import Quotas, back_at
+from tests.fakes import NOON, FakeClock, make_result
 from tests.timeline import EACH_MINUTE, Timeline, timeline
 
 QUOTA = Reason.QUOTA_WAIT
 HOUR = 3600.0
+HERD = 80
+"""More than are settled in two turns."""
 EACH_HOUR = {"cron_expr": "1 * * * *", "grace_secs": 4 * 3600, "agent": "claude", "timeout_secs": 600}
 
 
@@ -32,17 +34,24 @@ def test_only_a_time_that_can_be_meant_is_a_rest() -> None:
     assert back_at(make_result(Reason.RATE_LIMITED, retry_after_seconds=60.0), NOON) is None
 
 
-def test_an_agent_rests_until_the_later_of_two_instants_and_no_set_clock_makes_it_longer_than_the_longest() -> None:
-    quotas = Quotas()
-    quotas.spent("claude", NOON + timedelta(hours=2))
-    quotas.spent("claude", NOON + timedelta(hours=1))
-    quotas.spent("codex", NOON + timedelta(hours=1))
-    assert quotas.rest("claude", NOON) == NOON + timedelta(hours=2)
-    assert quotas.next_end(NOON) == NOON + timedelta(hours=1)
-    assert quotas.next_end(NOON + timedelta(hours=1)) == NOON + timedelta(hours=2)
-    assert quotas.rest("claude", NOON + timedelta(hours=2)) is None
-    assert quotas.rest("claude", NOON + timedelta(hours=2) - MAX_REST - timedelta(seconds=1)) is None
-    assert quotas.rest("gemini", NOON) is None
+def test_an_agent_rests_until_the_later_of_two_instants_however_the_clock_is_set() -> None:
+    clock, quotas = FakeClock(), Quotas()
+    began = clock.mono
+    for agent, hours in (("claude", 2), ("claude", 1), ("codex", 1)):
+        quotas.spent(agent, NOON + timedelta(hours=hours), clock.now())
+    assert quotas.rest("claude", clock.now()) == NOON + timedelta(hours=2)
+    assert quotas.rest("gemini", clock.now()) is None
+    assert quotas.next_end(began) == began + HOUR
+    clock.pass_by(HOUR)
+    assert quotas.rest("codex", clock.now()) is None
+    assert quotas.next_end(clock.mono) == began + 2 * HOUR
+    clock.wall -= timedelta(days=3)
+    clock.pass_by(HOUR)
+    assert quotas.rest("claude", clock.now()) is None
+    assert quotas.next_end(clock.mono) is None
+    quotas.spent("claude", NOON + timedelta(hours=2), clock.now(), timedelta(hours=1))
+    clock.pass_by(HOUR)
+    assert quotas.rest("claude", clock.now()) is None
 
 
 def test_the_run_that_met_it_waits_beyond_its_timeout_runs_once_more_and_does_not_wait_twice(line: Timeline) -> None:
@@ -145,15 +154,15 @@ def test_late_ones_of_a_job_run_one_after_the_other_whatever_its_overlap(line: T
 
 
 def test_a_herd_of_late_jobs_never_has_more_than_the_cap_running(line: Timeline) -> None:
-    for number in range(200):
+    for number in range(HERD):
         line.add(f"job-{number}", **{**EACH_HOUR, "cron_expr": "1 12 * * *", "agent": "command"})
     line.sleep(1800)
     line.open()
     most = 0
-    for number in range(200):
+    for number in range(HERD):
         line.pass_by(0.1)
         alive = len(line.attempts()) - len(line.dead)
         most = max(most, alive)
         line.end(number=number)
     assert most == line.config.max_concurrent == 4
-    assert {tuple(line.ends(f"job-{number}")) for number in range(200)} == {("completed",)}
+    assert {tuple(line.ends(f"job-{number}")) for number in range(HERD)} == {("completed",)}
