@@ -352,6 +352,11 @@ class ExecuteResult:
     """Processes that were still alive in the cell when the agent itself had ended. They were killed."""
     planted: Planted | None = None
     """None: the agent could write nowhere, or nobody looked."""
+    tool_called: bool = False
+    """Whether the agent is known to have called a tool, whose effect nobody can take back. False: it is not known."""
+    retry_after_seconds: float | None = None
+    """How long its provider asks to wait (`Retry-After`), or says that its quota is used up (`quota_wait`). Somebody
+    else's word: whoever goes by it bounds it."""
 
 
 RunnerMessage = Ready | Started | Progress | ExecuteResult

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from shared.reasons import Reason
 from supervisor.models import CronJob, CronRun, Overlap
@@ -24,6 +25,12 @@ class Load:
     """Why the host has no room for one more run; empty where it has."""
     in_the_way: CronRun | None = None
     """A run of another job that could write in the same place."""
+    quota_back: datetime | None = None
+    """When the quota of its agent is back; None: it is not known to be used up."""
+    latest: datetime | None = None
+    """The instant after which this occurrence is not started any more; None: never too late, or not looked up."""
+    catching_up: bool = False
+    """Whether it is one of several that are made up for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +73,19 @@ def admit(job: CronJob, load: Load, expired: bool = False, waited: Wait | None =
     """
     if expired:
         reason = Reason.EXPIRED if waited is None else waited.skipped_as
-        last = f": {waited.why}" if waited is not None and (waited.told or reason is Reason.HOST_BUSY) else ""
+        last = f": {waited.why}" if waited is not None and (waited.told or reason is not Reason.EXPIRED) else ""
         return Skip(reason, f"It waited for longer than its grace{last}.")
     if load.same_job or load.same_job_waiting:
-        verdict = _overlapping(job.overlap, load)
+        in_turn = load.catching_up and job.overlap is not Overlap.ALLOW
+        verdict = _in_turn(load) if in_turn else _overlapping(job.overlap, load)
         if verdict is not None:
             return verdict
     if load.in_the_way is not None:
         other = load.in_the_way
         name = other.job_name or other.job_id
         return Wait(f"run {other.id[:8]} of job {name} may write in the same place", told=True)
+    if load.quota_back is not None:
+        return _resting(job, load.quota_back, load.latest)
     if load.running >= load.cap:
         return Wait(f"{load.running} of {load.cap} runs are going on")
     if load.cap_of_type is not None and load.running_of_type >= load.cap_of_type:
@@ -95,3 +105,17 @@ def _overlapping(overlap: Overlap, load: Load) -> Verdict | None:
     if overlap is Overlap.REPLACE:
         return Replace(load.same_job)
     return Wait(f"an earlier run of the job is not over ({earlier})")
+
+
+def _in_turn(load: Load) -> Verdict:
+    """What is made up for runs one after the other: a row of late ones is no overlap, and none replaces another."""
+    earlier = load.same_job[0].id if load.same_job else "an earlier one in the queue"
+    return Wait(f"it is made up for after an earlier run of the job ({earlier})")
+
+
+def _resting(job: CronJob, back: datetime, latest: datetime | None) -> Verdict:
+    """While the quota of its agent is used up: what cannot wait for it is told so at once."""
+    why = f"the quota of {job.agent} is used up until {back.isoformat(timespec='seconds')}"
+    if latest is not None and back > latest:
+        return Skip(Reason.QUOTA_WAIT, f"Its grace is over at {latest.isoformat(timespec='seconds')}, and {why}.")
+    return Wait(why, Reason.QUOTA_WAIT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from shared.messages import Branch, ExecuteResult, Traffic, Usage
@@ -9,6 +10,7 @@ from shared.reasons import Reason
 from supervisor.models import ALLOWED, SECOND, CronJob, CronRun, Status, final_status
 
 MAX_BACKOFF_SECONDS = 3600.0
+"""No run waits longer for its next attempt, whoever asks for it."""
 TOLD = {
     Reason.CANCELED_BY_USER: "It was canceled.",
     Reason.JOB_REMOVED: "Its job was removed.",
@@ -37,14 +39,28 @@ class End:
 
 def after(run: CronRun, job: CronJob, result: ExecuteResult, seconds_left: float) -> Retry | End:
     """`run` is running or stopping; the attempt's tree is gone. `seconds_left` of the run's wall time."""
-    delay = backoff(job, run.retry_count)
-    if run.status is not Status.STOPPING and _worth_it(run, job, result) and delay < seconds_left:
+    if run.status is Status.STOPPING or not result.reason.retry_helps or run.retry_count >= job.retries:
+        return ended(run, result)
+    if result.tool_called and not job.repeatable:
+        return because(ended(run, result), "It had called a tool and is not tried again: its job is not repeatable.")
+    own, asked = backoff(job, run.retry_count), asked_to_wait(result)
+    delay = max(own, asked)
+    if delay < seconds_left and asked <= MAX_BACKOFF_SECONDS:
         return Retry(delay)
+    if asked > own:
+        return because(ended(run, result), f"Its provider asks to wait for {asked:.0f} s, longer than the run may.")
     return ended(run, result)
 
 
-def _worth_it(run: CronRun, job: CronJob, result: ExecuteResult) -> bool:
-    return result.reason.retry_helps and run.retry_count < job.retries
+def asked_to_wait(result: ExecuteResult) -> float:
+    """For how many seconds the provider wants to be left alone; 0 where it said nothing that can be meant."""
+    seconds = result.retry_after_seconds
+    return seconds if seconds is not None and math.isfinite(seconds) and seconds > 0 else 0.0
+
+
+def because(end: End, why: str) -> End:
+    """This end, with one more sentence about it."""
+    return replace(end, error=f"{end.error} {why}".strip())
 
 
 def ended(run: CronRun, result: ExecuteResult) -> End:

@@ -308,10 +308,10 @@ class CronScheduler:
             for damage in (*self.store.quarantine(), *self._core.runs.quarantine()):
                 self.logger.error("%s", damage)
             left_open = list(self._core.runs.unfinished())
-            kill_runners(left_open, self._host)
+            undead = kill_runners(left_open, self._host)
             clear_leavings(left_open, self._host)
             self._clones.clear_all()
-            for words in recover(self._core, now):
+            for words in recover(self._core, now, undead):
                 self.logger.warning("%s", words)
             self._core.load(now.wall)
 

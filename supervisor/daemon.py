@@ -27,29 +27,30 @@ from supervisor.runs import RunsStore
 log = logging.getLogger("cronward")
 
 
-def supervise(home: Home, config_path: Path | None) -> int:
+def supervise(home: Home, config_path: Path | None, ready: Callable[[], None] = lambda: None) -> int:
     """Keep time in this home until told to stop. Returns the exit code. Raises RefusedError, ConfigError, StoreError.
 
     SIGTERM and SIGINT drain: nothing more starts, what runs gets `drain_seconds`. A second one cancels it. SIGHUP reads
-    the configuration again.
+    the configuration again. `ready` is called when it keeps time and answers.
     """
-    config = _load(home, config_path)
+    config = load(home, config_path)
     # Under journald every line has its time and unit already.
     words = "%(levelname)s %(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(levelname)s %(message)s"
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=words)
     os.umask(0o077)
     strays.adopt()
-    asyncio.run(_supervise(home, config, lambda: _load(home, config_path)))
+    asyncio.run(_supervise(home, config, lambda: load(home, config_path), ready))
     return 0
 
 
-def _load(home: Home, config_path: Path | None) -> Config:
+def load(home: Home, config_path: Path | None) -> Config:
+    """The settings for this home. Raises ConfigError, and RefusedError where no supervisor may keep time in it."""
     config = load_config(config_path, os.environ)
     _check_file_system(home, config)
     return config
 
 
-async def _supervise(home: Home, config: Config, load: Callable[[], Config]) -> None:
+async def _supervise(home: Home, config: Config, load: Callable[[], Config], ready: Callable[[], None]) -> None:
     executor = make_executor(home.root, strays.sweep, _claim_cgroup())
     runs = RunsStore(home, keep=config.history)
     scheduler = CronScheduler(CronStore(home), executor, runs=runs, config=config, load=load)
@@ -59,6 +60,7 @@ async def _supervise(home: Home, config: Config, load: Callable[[], Config]) -> 
         began = scheduler.clock.now().wall
         write_info(home, started_at=began, cronward=__version__, socket=path)
         log.info("keeping time in %s, pid %d", home.root, os.getpid())
+        ready()
         try:
             await drained
         finally:

@@ -98,6 +98,8 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     _check_texts(job)
     if job.pause_reason and job.enabled:
         raise InvalidError("A reason for a pause is given, but the job is enabled; add it paused, or leave it out.")
+    if job.rerun_unknown and not job.retries:
+        raise InvalidError("rerun_unknown makes a retry of a run that nobody saw end: give at least one (retries).")
     _check_output(job)
     _check_webhooks(job)
     job = settle_paths(job, setting.home)

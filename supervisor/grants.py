@@ -40,6 +40,7 @@ KEEPS = frozenset(
             "output_format",
             "limits",
         ),
+        *("repeatable", "rerun_unknown"),
         *("silent", "notify_on", "secrets", "program", "last_run", "last_error", "next_run", "run_count"),
     }
 )

@@ -10,9 +10,10 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import ceil
 from typing import Protocol
 
-from shared.messages import ExecuteRequest, Ready, Started
+from shared.messages import ExecuteRequest, ExecuteResult, Ready, Started
 from shared.reasons import Reason
 from shared.wire import ProtocolError
 from supervisor import attempts
@@ -20,6 +21,7 @@ from supervisor.clock import Moment
 from supervisor.errors import InvalidError, StoreError
 from supervisor.launcher import Gone, News, SpawnError, broken, slug_of
 from supervisor.models import SECOND, CronJob, CronRun, JobType, Status, final_status
+from supervisor.quota import Quotas, back_at, why_no_wait
 from supervisor.runs import RunsStore
 
 KILL_MARGIN = 5.0
@@ -95,6 +97,7 @@ class LiveRuns:
     grace_seconds: float
     told_end: Callable[[CronJob, CronRun], None]
     logger: logging.Logger
+    quotas: Quotas = field(default_factory=Quotas)
     _live: dict[str, LiveRun] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[LiveRun]:
@@ -135,9 +138,13 @@ class LiveRuns:
         """Take up a back-off that a former supervisor was waiting out; that attempt's end is on disk."""
         assert run.retry_at is not None
         passed = max(0.0, (now.wall - run.started_at).total_seconds())
-        live = LiveRun(job, run, started=now.mono - passed, deadline=now.mono - passed + job.timeout_seconds)
+        deadline = now.mono - passed + job.timeout_seconds + run.rested_secs
+        live = LiveRun(job, run, started=now.mono - passed, deadline=deadline)
         # The clock may have been set meanwhile: no back-off is longer than the longest there is.
-        left = min((run.retry_at - now.wall).total_seconds(), attempts.MAX_BACKOFF_SECONDS)
+        longest = max(attempts.MAX_BACKOFF_SECONDS, run.rested_secs)
+        left = min((run.retry_at - now.wall).total_seconds(), longest)
+        if run.rest_until is not None:
+            self.quotas.spent(run.agent, run.rest_until, now, timedelta(seconds=run.rested_secs))
         live.retry_at = now.mono + max(0.0, left)
         self._live[run.id] = live
 
@@ -181,8 +188,13 @@ class LiveRuns:
                 self._enforce_deadline(live, live.runner, now)
             elif now.mono >= live.deadline:
                 self._end(live, attempts.End(Status.FAILED, Reason.TIMEOUT_WALL, "Its time was over."), now)
-            elif live.retry_at is not None and now.mono >= live.retry_at and may_start(live):
+            elif self._may_be_tried(live, now) and may_start(live):
                 self._try_again(live, now)
+
+    def _may_be_tried(self, live: LiveRun, now: Moment) -> bool:
+        """Whether its back-off is over, and its agent's quota not used up."""
+        waited = live.retry_at is not None and now.mono >= live.retry_at
+        return waited and self.quotas.rest(live.run.agent, now) is None
 
     def next_wake(self, now: float) -> float | None:
         """The next monotonic instant at which `enforce` has work."""
@@ -228,16 +240,35 @@ class LiveRuns:
         fault = "The runner did not end in time and was killed." if live.overdue else gone.fault
         result = gone.result or broken(gone.run_id, gone.attempt, fault)
         live.run = attempts.with_result(live.run, result)
-        what = attempts.after(live.run, live.job, result, live.deadline - now.mono)
+        what = self._after(live, result, now)
         if isinstance(what, attempts.End):
             self._end(live, what, now)
-            return
+        else:
+            self._back_off(live, result, what.delay, now)
+
+    def _after(self, live: LiveRun, result: ExecuteResult, now: Moment) -> attempts.Retry | attempts.End:
+        """What becomes of the run. Where a quota is used up, its agent rests, and the run may wait for it once."""
+        what = attempts.after(live.run, live.job, result, live.deadline - now.mono)
+        back = back_at(result, now.wall)
+        if back is None:
+            return what
+        self.quotas.spent(live.run.agent, back, now)
+        live.run = live.run.noted(rest_until=back)
+        why_not = why_no_wait(live.run, live.job, result, back)
+        if why_not is not None:
+            return attempts.because(what, why_not) if isinstance(what, attempts.End) else what
+        delay = (back - now.wall).total_seconds()
+        live.run = live.run.noted(rested_secs=ceil(delay))
+        live.deadline += live.run.rested_secs
+        return attempts.Retry(delay)
+
+    def _back_off(self, live: LiveRun, result: ExecuteResult, delay: float, now: Moment) -> None:
         run_id, attempt = live.run.id, live.run.attempt
         self.logger.warning(
-            "run %s: attempt %d failed (%s); the next in %g s", run_id, attempt, result.reason.value, what.delay
+            "run %s: attempt %d failed (%s); the next in %g s", run_id, attempt, result.reason.value, delay
         )
-        live.retry_at = now.mono + what.delay
-        live.run = live.run.noted(retry_at=now.wall + timedelta(seconds=what.delay))
+        live.retry_at = now.mono + delay
+        live.run = live.run.noted(retry_at=now.wall + timedelta(seconds=delay))
         try:
             self.runs.record(live.run)
         except StoreError as error:

@@ -159,7 +159,7 @@ def remove_info(home: Home) -> None:
 def read_info(home: Home) -> SupervisorInfo | None:
     """Who holds the home now; None when nobody does, or nobody that can be believed."""
     info = _stored_info(home)
-    return info if info is not None and _somebody_holds(home.lock) else None
+    return info if info is not None and is_held(home.lock) else None
 
 
 def _stored_info(home: Home) -> SupervisorInfo | None:
@@ -171,7 +171,8 @@ def _stored_info(home: Home) -> SupervisorInfo | None:
     return info if info.boot_id == boot_id() and info.start_ticks == start_ticks(info.pid) else None
 
 
-def _somebody_holds(lock: Path) -> bool:
+def is_held(lock: Path) -> bool:
+    """Whether somebody holds the home's lock now."""
     try:
         fd = os.open(lock, READ)
     except OSError:

@@ -222,6 +222,11 @@ class CronJob(_Record):
     """How long the agent may write nothing. 0: for ever; None: as the configuration has it for the type."""
     retries: Annotated[int, Field(ge=0, le=20)] = 3
     retry_delay: Annotated[int, Field(ge=0, le=24 * 3600 * SECOND)] = SECOND
+    repeatable: bool = False
+    """Whether what is known to have called a tool may be tried again: its owner says that twice does no harm."""
+    rerun_unknown: bool = False
+    """Whether a run of which nobody knows how it ended, since its supervisor died, is tried again as after a failure:
+    its owner's written waiver of "at most once"."""
     overlap: Overlap = Overlap.SKIP
     catch_up: CatchUp = CatchUp.ONCE
     grace_secs: Annotated[int, Field(ge=0, le=366 * 86400)] | None = None
@@ -301,6 +306,10 @@ class CronRun(_Record):
     retry_count: int = 0
     retry_at: AwareDatetime | None = None
     """While a back-off is waited out: when the next attempt may start."""
+    rest_until: AwareDatetime | None = None
+    """When the quota of its agent is back, as its provider said; a run waits for that once."""
+    rested_secs: Annotated[int, Field(ge=0)] = 0
+    """How much of its time it waits for that; it does not count against its timeout."""
     stop_reason: Reason | None = None
     """Wanted, not yet so: why it was told to end."""
 

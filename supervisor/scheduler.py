@@ -20,11 +20,12 @@ from supervisor.attempts import TOLD
 from supervisor.clock import Moment
 from supervisor.config import Config
 from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreError
+from supervisor.firstrecords import FirstRecords
 from supervisor.host import Host
 from supervisor.jobs import CronStore
 from supervisor.launcher import News
 from supervisor.liveruns import SAVE_AGAIN, LiveRun, LiveRuns, Prepare, Spawn
-from supervisor.models import CronJob, CronRun, Status, Trigger
+from supervisor.models import CatchUp, CronJob, CronRun, Status, Trigger
 from supervisor.pressure import HOST_AGAIN, Room
 from supervisor.runs import RunsStore
 from supervisor.settled import AHEAD, StepBack, settled_until
@@ -72,7 +73,7 @@ class Scheduler:
         self._drained_by = 0.0
         self._drain_is_over = False
         self._unstored = False
-        self._new_id, self._host, self._told_end = new_id, host, told_end
+        self.host, self._first, self._told_end = host, FirstRecords(new_id, host), told_end
         self._room, self._step_back = Room(host_busy, short_of_disk), StepBack()
 
     # ---- one turn
@@ -130,7 +131,7 @@ class Scheduler:
         """Make an occurrence by hand; on disk before this returns. Raises RefusedError if it could not run."""
         if self.draining:
             raise RefusedError("The supervisor is stopping and starts nothing more.")
-        run = self._occurrence(job, now.wall, Trigger.MANUAL, now)
+        run = self._first.queued(job, now.wall, Trigger.MANUAL, now.wall)
         waiting = Waiting(job, run)
         verdict = self._ask(waiting, now)
         if isinstance(verdict, Skip):
@@ -218,9 +219,10 @@ class Scheduler:
 
     def _offer(self, job: CronJob, at: datetime, trigger: Trigger, now: Moment) -> None:
         """Settle a new occurrence: on return it is on disk, whatever became of it. Raises StoreError."""
-        run = self._occurrence(job, at, trigger, now)
+        run = self._first.queued(job, at, trigger, now.wall)
         self.logger.info("run %s: due, the occurrence of %s of job %s", run.id, at.isoformat(), job.id)
-        waiting = Waiting(job, run)
+        # Looked up only where it is needed: it costs a search in the schedule.
+        waiting = Waiting(job, run, occurrences.last_start(job, at) if self._quota_back(job, now) else None)
         if not self._settle(waiting, now):
             waiting.expires = occurrences.last_start(job, at)
             self.runs.record(run)
@@ -257,6 +259,9 @@ class Scheduler:
             same_job_waiting=self.waiting.count(job.id),
             host_busy=self._room.look(job.work_dir) if self._has_slot(job) else "",
             in_the_way=self._in_the_way(job),
+            quota_back=self._quota_back(job, now),
+            latest=waiting.expires,
+            catching_up=waiting.run.trigger is Trigger.CATCH_UP and job.catch_up is CatchUp.ALL,
         )
         return admit(job, load, waiting.expires is not None and now.wall > waiting.expires, waiting.verdict)
 
@@ -268,6 +273,9 @@ class Scheduler:
     def _in_the_way(self, job: CronJob) -> CronRun | None:
         others = ((live.job, live.run) for live in self.live if live.holds_slot)
         return exclusion.in_the_way(job, others, lambda each: exclusion.places(each, self.config))
+
+    def _quota_back(self, job: CronJob, now: Moment) -> datetime | None:
+        return self.live.quotas.rest(job.agent, now)
 
     def _may_retry(self, live: LiveRun) -> bool:
         if self.draining or not self._has_slot(live.job) or self._in_the_way(live.job) is not None:
@@ -283,7 +291,7 @@ class Scheduler:
                 self.live.stop(live, Reason.SUPERVISOR_STOPPED, now)
 
     def _next_wake(self, now: Moment) -> Wake:
-        monos = [self.live.next_wake(now.mono)]
+        monos = [self.live.next_wake(now.mono), self.live.quotas.next_end(now.mono)]
         if self._unstored:
             monos.append(now.mono + SAVE_AGAIN)
         if self._room.ask_again:  # nothing tells when that is over
@@ -294,20 +302,6 @@ class Scheduler:
         return Wake(wall, min((at for at in monos if at is not None), default=None))
 
     # ---- occurrences
-
-    def _occurrence(self, job: CronJob, at: datetime, trigger: Trigger, now: Moment) -> CronRun:
-        return CronRun(
-            id=self._new_id(),
-            job_id=job.id,
-            job_name=job.name,
-            status=Status.QUEUED,
-            trigger=trigger,
-            scheduled_at=at,
-            queued_at=now.wall,
-            agent=job.agent,
-            host=self._host.name,
-            boot_id=self._host.boot_id,
-        )
 
     def settled(self, job: CronJob, now: datetime) -> datetime:
         """Up to which instant nothing of it is owed any more. Raises StoreError."""
@@ -351,10 +345,7 @@ class Scheduler:
         """One record for all that were missed."""
         if not owed.missed:
             return
-        run = self._occurrence(job, owed.missed_last, Trigger.SCHEDULE, now)
-        span = f"from {owed.missed_first.isoformat()} to {owed.missed_last.isoformat()}"
-        words = f"{owed.missed} occurrences were missed, {span}." if owed.missed > 1 else "It was missed."
-        self.runs.record(run.moved(Status.SKIPPED, reason=Reason.MISSED, error=words, finished_at=now.wall))
+        self.runs.record(self._first.missed(job, owed, now.wall))
 
     # ---- ends
 

@@ -71,6 +71,9 @@ def _of_runs(known: Known) -> Iterator[str]:
         if run.status is Status.STOPPING:
             why = run.stop_reason.value if run.stop_reason else "it was told to"
             yield f"Run {run.id[:8]} is ending ({why})."
+        elif run.retry_at is not None and run.retry_at == run.rest_until:
+            back = _stamp(known, run.retry_at)
+            yield f"Run {run.id[:8]} waits for the quota of {run.agent}, which is back at {back}: {run.error}"
         elif run.retry_at is not None:
             yield f"Run {run.id[:8]} waits to be tried again at {_stamp(known, run.retry_at)}: {run.error}"
         else:

@@ -27,7 +27,8 @@ def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     """The fields of a job that these options give, and no others."""
     plain = ("name", "agent", "command", "model", "type", "run_as", "retries", "private", "silent")
     policies = ("isolation", "dst", "overlap", "catch_up", "on_complete", "on_fail", "work_mode", "git_write")
-    fields = described({key: getattr(given, key) for key in (*plain, *policies)}) | _seen(given)
+    waivers = ("repeatable", "rerun_unknown")
+    fields = described({key: getattr(given, key) for key in (*plain, *policies, *waivers)}) | _seen(given)
     if given.cron is not None or given.every is not None or given.at is not None:
         fields |= timing(given.cron, given.every, given.at, given.tz, now)
     elif given.tz is not None:

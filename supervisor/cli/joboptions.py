@@ -77,6 +77,10 @@ class JobOptions:
     retry_delay: Annotated[
         Text, typer.Option(metavar="DURATION", help="Before the first retry; doubles. Default: 1s.")
     ] = None
+    repeatable: Annotated[Flag, typer.Option(help="Try again also what has called a tool. Default: no.")] = None
+    rerun_unknown: Annotated[
+        Flag, typer.Option(help="Try again what nobody saw end, since the supervisor died. Default: no.")
+    ] = None
     output_format: Annotated[Text, typer.Option(metavar="FORMAT", help="text, json, structured.")] = None
     output_schema: Annotated[
         Text, typer.Option(metavar="SCHEMA", help="A JSON Schema, or @FILE; implies structured.")

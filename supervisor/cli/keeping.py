@@ -29,16 +29,43 @@ def register(app: typer.Typer) -> None:
     app.command("fetch-model")(fetch_model)
 
 
-def supervise(ctx: typer.Context) -> None:
+def supervise(
+    ctx: typer.Context,
+    ensure: Annotated[
+        bool, typer.Option("--ensure", help="Start one in the background, unless one runs already. For a crontab.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Keep time in the foreground. SIGTERM (Ctrl-C) lets runs end; a second one ends them.
 
     \b
     Example: cronward supervise
+    Example: */5 * * * * cronward supervise --ensure
     """
-    from supervisor.daemon import supervise
+    from supervisor.errors import InvalidError
 
     place = place_of(ctx)
+    if ensure:
+        _ensure(place, as_json)
+        return
+    if as_json:
+        raise InvalidError("A supervisor in the foreground prints nothing: give --json with --ensure, or leave it out.")
+    from supervisor.daemon import supervise
+
     raise typer.Exit(supervise(place.home, place.config_path))
+
+
+def _ensure(place: Place, as_json: bool) -> None:
+    """Nothing is said where nothing was to be done: cron would send it by mail."""
+    from dataclasses import asdict
+
+    from supervisor.detached import ensure, log_file
+
+    found = ensure(place.home, place.config_path)
+    if as_json:
+        render.show_json(asdict(found))
+    elif found.started:
+        render.say(f"Started a supervisor, process {found.pid}; it writes to {log_file(place.home)}")
 
 
 def reload(ctx: typer.Context, as_json: AsJson = False) -> None:

@@ -49,6 +49,10 @@ def late(job: CronJob) -> Facts:
         yield "jitter", f"up to {_duration(job.jitter_secs)}"
     if job.dst != "once":
         yield "clock changes", job.dst
+    if job.repeatable:
+        yield "repeatable", "tried again also where it had called a tool"
+    if job.rerun_unknown:
+        yield "rerun unknown", "tried again also where nobody saw it end"
 
 
 def life(job: CronJob) -> Facts:

@@ -165,6 +165,26 @@ def test_kill_minus_nine_of_the_supervisor_leaves_nothing_and_the_run_is_unknown
     assert len(home.runs(job["id"])) == 1
 
 
+def test_what_nobody_saw_end_is_tried_again_where_its_owner_waived_that(home: House) -> None:
+    """The first attempt sleeps, and is killed with its supervisor; the next one is there after it is gone."""
+    mark = marker()
+    home.start()
+    job = home.run_now(command=f"sleep {mark}", rerun_unknown=True, retries=1)
+    eventually(lambda: survivors(mark))
+    first = survivors(mark)
+    home.stop(signal.SIGKILL)
+    home.start()
+    eventually(lambda: set(survivors(mark)) - set(first))
+    assert not set(survivors(mark)) & set(first)
+    (run,) = home.runs(job["id"])
+    assert (run["status"], run["attempt"], run["retry_count"]) == ("running", 2, 1)
+    home.stop(signal.SIGKILL)
+    home.start()
+    (run,) = home.ended(job["id"])
+    assert (run["status"], run["reason"]) == ("unknown", "supervisor_died")
+    assert "1 of 1 retries" in run["error"]
+
+
 def test_kill_minus_nine_of_a_runner_leaves_nothing_and_names_the_cause(home: House) -> None:
     mark = marker()
     home.start()

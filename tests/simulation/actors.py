@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from shared.messages import ExecuteRequest
 from shared.reasons import Reason
 
 Key = tuple[str, int]
 OBEYS_WITHIN = 5.0
-ENDS = (Reason.OK, Reason.AGENT_ERROR, Reason.PROVIDER_ERROR, Reason.AUTH_FAILED, Reason.NOTHING_TO_DO, None)
-WEIGHTS = (10, 5, 2, 1, 1, 2)
+ENDS = (
+    *(Reason.OK, Reason.AGENT_ERROR, Reason.PROVIDER_ERROR, Reason.AUTH_FAILED, Reason.NOTHING_TO_DO, None),
+    *(Reason.RATE_LIMITED, Reason.QUOTA_WAIT),
+)
+WEIGHTS = (10, 5, 2, 1, 1, 2, 1, 1)
+ASKED = (None, 20.0, 900.0, 7000.0, float("inf"))
+"""How long a provider wants to be left alone, where it is what ends an attempt."""
 
 
 @dataclass(eq=False)
@@ -28,6 +34,16 @@ class SimRunner:
     alive: bool = True
     told: list[Reason] = field(default_factory=list)
     pid: int = 4711
+    asked: float | None = None
+    tool_called: bool = False
+    agent: str = ""
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What its result says beside the reason."""
+        limited = self.result in (Reason.RATE_LIMITED, Reason.QUOTA_WAIT)
+        words = "" if self.result is Reason.OK else "It failed."
+        return {"error": words, "tool_called": self.tool_called, "retry_after_seconds": self.asked if limited else None}
 
     @property
     def key(self) -> Key:
@@ -52,4 +68,6 @@ def new_runner(request: ExecuteRequest, rng: Random, clock: Callable[[], float])
     result = rng.choices(ENDS, WEIGHTS)[0]
     if lasts > wall and not deaf:
         lasts, result = wall, Reason.TIMEOUT_WALL
-    return SimRunner(request, now + lasts, result, deaf, clock, rng.uniform(0.0, OBEYS_WITHIN))
+    made = SimRunner(request, now + lasts, result, deaf, clock, rng.uniform(0.0, OBEYS_WITHIN))
+    made.asked, made.tool_called = rng.choice(ASKED), rng.random() < 0.3
+    return made

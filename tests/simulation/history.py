@@ -89,6 +89,11 @@ def add(world: World) -> None:
     facts |= {"retries": rng.choice((0, 1, 3)), "retry_delay": rng.choice((1, 60)) * SECOND}
     facts |= {"grace_secs": rng.choice((None, None, 600)), "jitter_secs": rng.choice((0, 0, 0, 120))}
     facts |= {"timeout_secs": rng.choice((60, 1800)), "type": rng.choice(("light", "light", "medium"))}
+    facts |= {
+        "rerun_unknown": rng.random() < 0.4,
+        "repeatable": rng.random() < 0.4,
+        "agent": rng.choice(("claude", "codex")),
+    }
     facts |= timing(world)
     job = make_job(**{"id": job_id, "name": job_id, "created_at": now, "changed_at": now, **facts})
     world.change(job_id, job, edits.add, job, world.clock.now())
@@ -181,6 +186,7 @@ def step_clock(world: World) -> None:
     """Somebody sets the clock, and the loop is told so."""
     world.clock.wall += timedelta(seconds=world.rng.choice((-200_000, -7200, -40, 40, 3600, 200_000)))
     world.ill_until = world.clock.mono + 4
+    world.ledger.clock_was_set()
     world.turn()
 
 

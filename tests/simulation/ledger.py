@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.simulation.actors import Key, SimRunner
 Record = dict[str, Any]
 DAY = timedelta(days=1)
 LATE_WINDOW = 12 * DAY
+EPSILON = 0.001
 
 
 class BrokenError(AssertionError):
@@ -84,6 +86,13 @@ class Ledger:
     accounted: dict[str, set[datetime]] = field(default_factory=lambda: defaultdict(set))
     died_with: dict[str, Reason | None] = field(default_factory=dict)
     """Runs that lived when the supervisor was killed, with the result that their runner had synced."""
+    unproven: set[Key] = field(default_factory=set)
+    """Attempts that were claimed when the supervisor was killed, and left no result."""
+    rests: dict[str, float] = field(default_factory=dict)
+    """Until when, monotonic, the quota of each agent is used up, as this supervisor heard."""
+    _not_before: dict[Key, float] = field(default_factory=dict)
+    """When, monotonic, an attempt may be started, after what the one before it was told by its provider."""
+    _waited: set[str] = field(default_factory=set)
     _keys: dict[tuple[str, datetime], str] = field(default_factory=dict)
     _alive: list[SimRunner] = field(default_factory=list)
     _going_on: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -104,7 +113,7 @@ class Ledger:
         if before is None:
             self._first_heard_of(run)
         if Status(run["status"]).final and (before is None or not Status(before["status"]).final):
-            self._ended(run)
+            self._ended(run, before)
         if run["retry_at"] is not None:
             must(not self.living(run["id"]), "P1", f"a back-off of {run['id']} began while its attempt lived")
 
@@ -155,7 +164,7 @@ class Ledger:
             f"a burst of more than {most} late runs, with {run['id']}",
         )
 
-    def _ended(self, run: Record) -> None:
+    def _ended(self, run: Record, before: Record | None) -> None:
         must(not self.living(run["id"]), "P3", f"{run['id']} was stored as {run['status']} while its attempt lived")
         runner = self.runners.get((run["id"], run["attempt"]))
         if run["status"] == "completed":
@@ -163,6 +172,18 @@ class Ledger:
         if run["status"] == "unknown":
             known = runner is not None and self.died_with.get(run["id"], Reason.OK)
             must(not known, "P2", f"{run['id']} is unknown, and it was known: {known}")
+            waived = before is not None and before["stop_reason"] is None and self._waived(run)
+            must(not waived, "waiver", f"{run['id']} is unknown, and its owner wants it tried again")
+
+    def _waived(self, run: Record) -> bool:
+        """Whether the owner's waiver surely holds for a run that is found unknown."""
+        span = self.spans[run["job_id"]][-1]
+        job, due = span.job, datetime.fromisoformat(run["scheduled_at"])
+        if span.until is not None or not job.rerun_unknown or run["retry_count"] >= job.retries:
+            return False
+        found, began = datetime.fromisoformat(run["finished_at"]), datetime.fromisoformat(run["started_at"])
+        in_grace = run["trigger"] == "manual" or found <= due + timedelta(minutes=5)
+        return in_grace and found < began + timedelta(seconds=job.timeout_seconds)
 
     def living(self, run_id: str) -> bool:
         """Whether an attempt of this run lives, in truth."""
@@ -178,7 +199,30 @@ class Ledger:
 
     # ---- what is started
 
-    def started(self, runner: SimRunner, job: CronJob | None, cap: int) -> None:
+    def supervisor_died(self) -> None:
+        """Of what was claimed, and left no result, nobody will know how it ended; nor whether it was ever started."""
+        for run in self.records.values():
+            if run["status"] == "running" and run["retry_at"] is None:
+                runner = self.runners.get((run["id"], run["attempt"]))
+                if runner is None or runner.result is None:
+                    self.unproven.add((run["id"], run["attempt"]))
+        self.rests.clear()  # what the next one knows of them, it has from records
+
+    def heard_end(self, runner: SimRunner, mono: float) -> None:
+        """The supervisor hears of a true end, and of what the provider said."""
+        asked = runner.said["retry_after_seconds"]
+        if asked is None or not isfinite(asked):
+            return
+        run_id, attempt = runner.key
+        self._not_before[run_id, attempt + 1] = mono + asked
+        if runner.result is Reason.QUOTA_WAIT:
+            self.rests[runner.agent] = max(mono + asked, self.rests.get(runner.agent, 0.0))
+
+    def clock_was_set(self) -> None:
+        """A back-off that a restart takes up is counted by the wall clock, so it may be wrong from here on."""
+        self._not_before.clear()
+
+    def started(self, runner: SimRunner, job: CronJob | None, cap: int, mono: float) -> None:
         """A runner was spawned."""
         run_id, attempt = runner.key
         claim = self.records.get(run_id)
@@ -188,8 +232,11 @@ class Ledger:
         must(claimed, "P1", f"attempt {attempt} of {run_id} was started, and the disk says {claim['status']}")
         must(runner.key not in self.runners, "P1", f"attempt {attempt} of {run_id} was started twice")
         must(not self.living(run_id), "P1", f"attempt {attempt} of {run_id} was started before the last one was dead")
+        runner.agent = claim["agent"]
+        must(mono > self.rests.get(runner.agent, 0.0) - EPSILON, "quota", f"{run_id} was started while its agent rests")
+        must(mono > self._not_before.get(runner.key, 0.0) - EPSILON, "Retry-After", f"{run_id} was started too early")
         if attempt > 1:
-            self._retried(run_id, attempt)
+            self._retried(run_id, attempt, job)
         else:
             self._allowed(claim, job)
         self.runners[runner.key] = runner
@@ -197,11 +244,22 @@ class Ledger:
         alive = len(self.alive())
         must(alive <= cap, "admission", f"{alive} attempts live where {cap} may")
 
-    def _retried(self, run_id: str, attempt: int) -> None:
+    def _retried(self, run_id: str, attempt: int, job: CronJob | None) -> None:
         last = self.runners.get((run_id, attempt - 1))
-        must(last, "P1", f"attempt {attempt} of {run_id} had none before it")
-        assert last is not None
+        unproven = (run_id, attempt - 1) in self.unproven
+        must(last or unproven, "P1", f"attempt {attempt} of {run_id} had none before it")
+        must(job, "life", f"{run_id} was tried again though its job is removed")
+        assert job is not None
+        proven = not unproven or job.rerun_unknown
+        must(proven, "P1", f"{run_id} was tried again, and nobody knows how it ended")
+        if last is None:
+            return
+        harmless = last.result is None or not last.tool_called or job.repeatable
+        must(harmless, "P1", f"{run_id} was tried again after it had called a tool")
         worth = last.result is None or last.result.retry_helps
+        if last.result is Reason.QUOTA_WAIT:
+            worth = run_id not in self._waited
+            self._waited.add(run_id)
         must(worth, "P1", f"{run_id} was tried again after {last.result}")
 
     def _allowed(self, claim: Record, job: CronJob | None) -> None:

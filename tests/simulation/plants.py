@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
 
-from shared.messages import ExecuteRequest
-from supervisor import attempts, occurrences, schedule, wallclock
+from shared.messages import ExecuteRequest, ExecuteResult
+from supervisor import attempts, occurrences, schedule, waiver, wallclock
 from supervisor.clock import Moment
 from supervisor.liveruns import LiveRun, LiveRuns
 from supervisor.models import CronRun, Status
+from supervisor.quota import Quotas
 from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler, Wake
 from tests.simulation.world import World
@@ -151,6 +153,36 @@ def unsaid_reason(_world: World, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Scheduler, "_store_missed", lambda _core, _job, _owed, _now: None)
 
 
+def waiver_for_all(_world: World, patch: pytest.MonkeyPatch) -> None:
+    """What nobody saw end is tried again, whoever asked for that."""
+    patch.setattr(waiver, "why_not", lambda *_given: None)
+
+
+def waiver_unheard(_world: World, patch: pytest.MonkeyPatch) -> None:
+    """What nobody saw end is never tried again."""
+    patch.setattr(waiver, "why_not", lambda *_given: "It is not run again.")
+
+
+def tool_called_twice(_world: World, patch: pytest.MonkeyPatch) -> None:
+    """Whether an attempt called a tool is not looked at."""
+    after = attempts.after
+    patch.setattr(attempts, "after", lambda run, job, result, left: after(run, job, untold(result), left))
+
+
+def untold(result: ExecuteResult) -> ExecuteResult:
+    return replace(result, tool_called=False)
+
+
+def impatience(_world: World, patch: pytest.MonkeyPatch) -> None:
+    """A provider that asks to wait is not heard."""
+    patch.setattr(attempts, "asked_to_wait", lambda _result: 0.0)
+
+
+def restless_agent(_world: World, patch: pytest.MonkeyPatch) -> None:
+    """A quota that is used up keeps nobody from trying."""
+    patch.setattr(Quotas, "rest", lambda _quotas, _agent, _now: None)
+
+
 def _with(core: Scheduler, kind: type[LiveRuns]) -> None:
     live = core.live
     core.live = kind(live.runs, live.spawn, live.prepare, live.grace_seconds, live.told_end, live.logger)
@@ -159,5 +191,6 @@ def _with(core: Scheduler, kind: type[LiveRuns]) -> None:
 PLANTS: tuple[Plant, ...] = (
     *(claim_after_spawn, end_before_proof_of_death, retry_without_proof, lost_wake_up_of_the_agenda),
     *(lost_wake_up_of_a_back_off, write_in_place, clock_change_off_by_one, catch_up_burst),
-    *(forgotten_settlement, unsaid_reason),
+    *(forgotten_settlement, unsaid_reason, waiver_for_all, waiver_unheard, tool_called_twice),
+    *(impatience, restless_agent),
 )

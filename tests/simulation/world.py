@@ -16,7 +16,6 @@ from random import Random
 from typing import Any
 
 from shared.messages import ExecuteRequest
-from shared.reasons import Reason
 from supervisor.config import Config
 from supervisor.errors import CronwardError, InvalidError, StoreError
 from supervisor.host import Host
@@ -115,14 +114,15 @@ class World:
                 self.ledger.died_with[run_id] = result
                 runner.result = result
                 if result is not None:
-                    self._leave_result(runner.request, result)
+                    self._leave_result(runner)
+        self.ledger.supervisor_died()
 
-    def _leave_result(self, request: ExecuteRequest, reason: Reason) -> None:
-        folder = Path(request.log_dir)
+    def _leave_result(self, runner: SimRunner) -> None:
+        folder = Path(runner.request.log_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        words = "" if reason is Reason.OK else "It failed."
-        result = asdict(make_result(reason, request.run_id, request.attempt, error=words))
-        (folder / "result.json").write_text(json.dumps(result))
+        assert runner.result is not None
+        said = {**runner.said, "retry_after_seconds": None}
+        (folder / "result.json").write_text(json.dumps(asdict(make_result(runner.result, *runner.key, **said))))
 
     def _must_agree(self) -> None:
         """What is on disk is what was answered: no definition lost, torn, changed or come back."""
@@ -158,6 +158,7 @@ class World:
                 self.clock.pass_by(max(0.0, end - self.clock.mono))
                 return
             self.clock.pass_by(left)
+            self.check()  # before the turn, which would make up for one that nobody asked for
             self.guarded(self._hear)
         raise AssertionError(f"the core spins: {TURNS} turns, the last asked for {self.wake}")
 
@@ -193,8 +194,8 @@ class World:
         for runner in self._ended():
             runner.alive = False
             run_id, attempt = runner.key
-            words = "" if runner.result is Reason.OK else "It failed."
-            result = None if runner.result is None else make_result(runner.result, run_id, attempt, error=words)
+            result = None if runner.result is None else make_result(runner.result, run_id, attempt, **runner.said)
+            self.ledger.heard_end(runner, self.clock.mono)
             self.core.inbox.append(Gone(run_id, attempt, result, "" if result else "The runner broke."))
         self.turn()
 
@@ -268,7 +269,7 @@ class World:
 
     def _spawn(self, request: ExecuteRequest, slug: str) -> LiveRunner:
         runner = new_runner(request, self.rng, lambda: self.clock.mono)
-        self.ledger.started(runner, self.jobs.get(request.job_id), self.config.max_concurrent)
+        self.ledger.started(runner, self.jobs.get(request.job_id), self.config.max_concurrent, self.clock.mono)
         must(not self.core.draining, "drain", f"{request.run_id} was started during a drain")
         if self.rng.random() < self.refuses:
             runner.alive, runner.result = False, None

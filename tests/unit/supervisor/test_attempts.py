@@ -50,6 +50,30 @@ def test_a_back_off_is_bounded() -> None:
     assert backoff(make_job(retry_delay=0), 20) == 0
 
 
+def test_a_provider_that_asks_to_wait_is_heeded_within_the_runs_time() -> None:
+    job, left = make_job(retry_delay=10 * SECOND), 1800.0
+    nothing_meant = (None, 0.0, -5.0, float("nan"), float("inf"), 3.0)
+    for seconds, delay in {**dict.fromkeys(nothing_meant, 10.0), 30.5: 30.5, 1799.0: 1799.0}.items():
+        result = make_result(Reason.RATE_LIMITED, retry_after_seconds=seconds)
+        assert after(RUNNING, job, result, left) == Retry(delay), seconds
+    for seconds, left in ((1800.0, 1800.0), (MAX_BACKOFF_SECONDS + 1, 86400.0)):
+        result = make_result(Reason.RATE_LIMITED, error="Too many.", retry_after_seconds=seconds)
+        what = f"Too many. Its provider asks to wait for {seconds:.0f} s, longer than the run may."
+        assert after(RUNNING, job, result, left) == End(Status.FAILED, Reason.RATE_LIMITED, what)
+
+
+def test_what_called_a_tool_is_tried_again_only_where_that_does_no_harm() -> None:
+    called = make_result(Reason.PROVIDER_ERROR, error="Lost.", tool_called=True)
+    what = "Lost. It had called a tool and is not tried again: its job is not repeatable."
+    assert after(RUNNING, make_job(), called, 1800.0) == End(Status.FAILED, Reason.PROVIDER_ERROR, what)
+    assert after(RUNNING, make_job(repeatable=True), called, 1800.0) == Retry(1.0)
+    assert after(RUNNING, make_job(repeatable=True, retries=0), called, 1800.0) == End(
+        Status.FAILED, Reason.PROVIDER_ERROR, "Lost."
+    )
+    done = make_result(tool_called=True)
+    assert after(RUNNING, make_job(), done, 1800.0) == End(Status.COMPLETED, Reason.OK, "")
+
+
 # ---- the end
 
 

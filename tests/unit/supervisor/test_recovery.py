@@ -13,7 +13,7 @@ from supervisor.errors import StoreError
 from supervisor.models import CronRun, Status, Trigger
 from supervisor.recovery import recover
 from tests.fakes import NOON, make_run
-from tests.timeline import USED, Timeline, put_result, timeline
+from tests.timeline import HOST, USED, Timeline, put_result, timeline
 
 QUEUED = {"status": Status.QUEUED, "trigger": Trigger.SCHEDULE}
 RUNNING = {"status": Status.RUNNING, "attempt": 1, "started_at": NOON}
@@ -49,15 +49,17 @@ LEFT: dict[str, tuple[dict[str, Any], str, Reason | None, str]] = {
 }  # fmt: skip
 
 
-def leave(line: Timeline, job_is: str, result: Reason | None, **fields: Any) -> CronRun:
+def leave(
+    line: Timeline, job_is: str, result: Reason | None, job_fields: dict[str, Any] | None = None, **fields: Any
+) -> CronRun:
     """A run as it stands on disk, with its job and perhaps its runner's last word."""
-    job = line.add(cron_expr="0 0 1 1 *")
+    job = line.add(cron_expr="0 0 1 1 *", **(job_fields or {}))
     if job_is == PAUSED:
         line.pause()
     elif job_is == GONE:
         line.remove()
     log_dir = line.root / "logs" / "run-1" / "1"
-    run = make_run(id="run-1", job_id=job.id, queued_at=NOON, log_dir=str(log_dir), host="elsewhere", **fields)
+    run = make_run(id="run-1", job_id=job.id, queued_at=NOON, log_dir=str(log_dir), **{"host": "elsewhere", **fields})
     line.runs.record(run)
     if result is not None:
         put_result(log_dir, run.id, run.attempt, result)
@@ -83,6 +85,53 @@ def test_what_was_left_open_is_settled(line: Timeline, name: str) -> None:
     line.open(load=False)
     recover(line.core, line.clock.now())
     assert line.ends() == [expected]
+
+
+HERE = {**RUNNING, "scheduled_at": NOON, "host": HOST.name, "boot_id": "boot-0"}
+WAIVED = {"rerun_unknown": True, "grace_secs": 3600}
+
+# the run, the job, the result on disk, how much later it is found -> how it stands then, and the words for it
+WAIVERS: dict[str, tuple[dict[str, Any], dict[str, Any], Reason | None, float, str, str]] = {
+    "waived": (HERE, WAIVED, None, 60, "running", "tried again"),
+    "waived, and its runner said no more than that": (
+        HERE, WAIVED, Reason.SUPERVISOR_DIED, 60, "running", "tried again"
+    ),
+    "waived, and finished": (HERE, WAIVED, Reason.OK, 60, "completed", ""),
+    "not waived": (HERE, {}, None, 60, "unknown supervisor_died", "by itself"),
+    "told to end": ({**HERE, **STOPPING}, WAIVED, None, 60, "unknown supervisor_died", "by itself"),
+    "on another host": ({**HERE, "host": "elsewhere"}, WAIVED, None, 60, "unknown supervisor_died", "ran on elsewhere"),
+    "no retry left": ({**HERE, "retry_count": 3}, WAIVED, None, 60, "unknown supervisor_died", "3 of 3 retries"),
+    "its time is over": (HERE, WAIVED, None, 1800, "unknown supervisor_died", "its time is over"),
+    "its time is not over, for it waited for a quota": (
+        {**HERE, "rested_secs": 600}, WAIVED, None, 1800, "running", "tried again"
+    ),
+    "its grace is over": (HERE, {**WAIVED, "grace_secs": 600}, None, 601, "unknown supervisor_died", "its grace"),
+    "its grace is over, but it was asked for by hand": (
+        HERE | MANUAL, {**WAIVED, "grace_secs": 600}, None, 601, "running", "tried again"
+    ),
+    "its job is paused": (HERE, {**WAIVED, "enabled": False}, None, 60, "unknown supervisor_died", "paused"),
+    "its runner still lives": (HERE, WAIVED, None, 60, "unknown supervisor_died", "cannot be killed"),
+}  # fmt: skip
+
+
+def test_a_run_that_nobody_saw_end_is_tried_again_only_by_its_owners_waiver() -> None:
+    for name, (fields, policy, result, later, expected, words) in WAIVERS.items():
+        with timeline() as line:
+            leave(line, THERE, result, job_fields=policy, **{"trigger": Trigger.SCHEDULE, **fields})
+            line.sleep(later)
+            line.open(load=False)
+            recover(line.core, line.clock.now(), {"run-1"} if "lives" in name else frozenset())
+            assert line.ends() == [expected], name
+            assert words in line.stored()[0].error, name
+            if expected != "running":
+                continue
+            line.open()  # killed once more, before it could be tried again
+            assert line.attempts() == [], name
+            line.pass_by(2)
+            assert line.attempts() == [("run-1", 2)], name
+            assert (line.stored()[0].host, line.stored()[0].boot_id) == (HOST.name, HOST.boot_id), name
+            line.end()
+            assert line.ends() == ["completed"], name
 
 
 def test_what_an_attempt_used_is_counted_once(line: Timeline) -> None:
@@ -120,6 +169,15 @@ def test_the_owner_is_told_of_an_end_that_nobody_was_told_of(line: Timeline) -> 
     leave(line, THERE, Reason.OK, **RUNNING)
     line.open()
     assert [run.id for run in line.told] == ["run-1"]
+
+
+def test_a_claim_says_where_its_runner_is_wherever_it_was_queued(line: Timeline) -> None:
+    leave(line, THERE, None, **{**QUEUED, **MANUAL}, scheduled_at=NOON, boot_id="boot-0")
+    line.open()
+    assert [(run.status, run.host, run.boot_id) for run in line.lines()] == [
+        (Status.QUEUED, "elsewhere", "boot-0"),
+        (Status.RUNNING, HOST.name, HOST.boot_id),
+    ]
 
 
 def test_queued_runs_keep_their_order_across_jobs(line: Timeline) -> None:

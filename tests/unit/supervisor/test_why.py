@@ -57,6 +57,10 @@ TABLE: dict[str, tuple[Known, list[str]]] = {
         known(live=(run(Status.RUNNING, attempt=2),), runs=(run(Status.RUNNING, attempt=2),)),
         ["Run 99999999 is going on since 2026-11-24 11:00:00+00:00, attempt 2.", DUE],
     ),
+    "it waits for a quota": (
+        known(live=(RETRYING.noted(rest_until=RETRYING.retry_at, agent="claude"),), runs=(RETRYING,)),
+        ["Run 99999999 waits for the quota of claude, which is back at 2026-11-24 13:00:00+00:00: It broke.", DUE],
+    ),
     "it is ending": (
         known(live=(run(Status.STOPPING, stop_reason=Reason.REPLACED),), runs=(RETRYING,)),
         ["Run 99999999 is ending (replaced).", DUE],

@@ -1,0 +1,42 @@
+"""The first record of an occurrence: who it is, when it was due, and where it was heard of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.reasons import Reason
+from supervisor.host import Host
+from supervisor.models import CronJob, CronRun, Status, Trigger
+from supervisor.occurrences import Owed
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRecords:
+    """Makes them; each gets an id of its own."""
+
+    new_id: Callable[[], str]
+    host: Host
+
+    def queued(self, job: CronJob, at: datetime, trigger: Trigger, now: datetime) -> CronRun:
+        """An occurrence that nothing has become of yet."""
+        return CronRun(
+            id=self.new_id(),
+            job_id=job.id,
+            job_name=job.name,
+            status=Status.QUEUED,
+            trigger=trigger,
+            scheduled_at=at,
+            queued_at=now,
+            agent=job.agent,
+            host=self.host.name,
+            boot_id=self.host.boot_id,
+        )
+
+    def missed(self, job: CronJob, owed: Owed, now: datetime) -> CronRun:
+        """One record for all that were missed."""
+        run = self.queued(job, owed.missed_last, Trigger.SCHEDULE, now)
+        span = f"from {owed.missed_first.isoformat()} to {owed.missed_last.isoformat()}"
+        words = f"{owed.missed} occurrences were missed, {span}." if owed.missed > 1 else "It was missed."
+        return run.moved(Status.SKIPPED, reason=Reason.MISSED, error=words, finished_at=now)
