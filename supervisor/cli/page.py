@@ -225,7 +225,8 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
         yield "command", job.command
     if job.program is not None:
         yield "program", "\n".join(_program(job.program))
-    yield "cell", job.isolation
+    if job.isolation != "required":
+        yield "cell", job.isolation
     if job.secrets:
         yield "secrets", ", ".join(job.secrets)
     yield from policies.sees(job)
