@@ -9,8 +9,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -52,6 +54,11 @@ def agent_uid() -> int:
     return FIRST_UID + os.getpid() % 60_000 if ROOT else os.getuid()
 
 
+def id_at(offset: int, uids: int) -> str:
+    """The id of a job that root's supervisor gives that one of its user ids. Each job keeps its own for life."""
+    return next(name for number in count() if crc32((name := f"job-{number}").encode()) % uids == offset)
+
+
 @dataclass
 class Scene:
     """A stage, a house beside it, and what a neighbour's run has left in that."""
@@ -63,7 +70,7 @@ class Scene:
     def run(self, names: list[str], **draft: Any) -> dict[str, Any]:
         """Them all in one cell; the record."""
         prompt = bundle(names, self.targets)
-        job = self.house.run_now(prompt=prompt, command=COMMAND, retries=0, timeout_secs=120, **draft)
+        job = self.house.run_now(id=id_at(0, 2), prompt=prompt, command=COMMAND, retries=0, timeout_secs=120, **draft)
         return self.house.ended(job["id"], within=150)[0]
 
     def said(self, run: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -72,13 +79,14 @@ class Scene:
 
 
 @contextmanager
-def scene(folder: Path, *, uids: int = 1, memory: str = "1GiB", output: str = "8MiB") -> Iterator[Scene]:
+def scene(folder: Path, *, uids: int = 2, memory: str = "1GiB", output: str = "8MiB") -> Iterator[Scene]:
     uid = agent_uid()
     config = folder / "config.toml"
     config.write_text(SMALL.format(uid=max(uid, 1000), uids=uids, memory=memory, output=output))
     with stage(uid) as made, house(folder, CRONWARD_CONFIG=str(config), CANARY=made.secret) as home:
         home.start()
-        neighbour = home.run_now(prompt=made.secret)
+        # The victims have the first user id, and so has the run that attacks them.
+        neighbour = home.run_now(id=id_at(1, uids), prompt=made.secret)
         run = home.ended(neighbour["id"])[0]
         assert run["response"] == made.secret, run
         yield Scene(made, home, made.targets(home.root, run["log_dir"]))
