@@ -44,7 +44,7 @@ def _settled(reign: Reign, job: Sown, due_by: datetime) -> bool:
 def _open(verdict: Audit, reign: Reign, jobs: list[Sown]) -> None:
     """The stores say what the files say, and find nothing wrong with them."""
     home = Home(reign.root)
-    definitions, runs = CronStore(home), RunsStore(home)
+    definitions, runs = CronStore(home), RunsStore(home, keep=100_000)
     found = {job.id for job in definitions.list()}
     verdict.must(found == {job.job_id for job in jobs}, f"{len(found)} definitions of {len(jobs)} are there")
     verdict.must(runs.unfinished() == [], "a run is left open")
