@@ -9,7 +9,7 @@ from supervisor.jobs import CronStore
 from supervisor.runs import RunsStore
 from tests.crash.audit import Audit, audit, newest
 from tests.crash.reign import Reign
-from tests.crash.sown import MINUTE, NEVER_OWED, Sown
+from tests.crash.sown import Sown
 from tests.driver import eventually
 
 SETTLE_WITHIN = 120.0
@@ -23,7 +23,6 @@ def harvest(reign: Reign, jobs: list[Sown]) -> Audit:
     due_by = datetime.now(UTC)
     eventually(lambda: all(_settled(reign, job, due_by) for job in jobs), SETTLE_WITHIN)
     for job in jobs:
-        job.idle.append((datetime.now(UTC) - MINUTE, NEVER_OWED))
         reign.client.pause_job(job.job_id)
     eventually(lambda: not reign.client.live(), ENDED_WITHIN)
     code = reign.stop(STOP_WITHIN)
@@ -45,7 +44,7 @@ def _settled(reign: Reign, job: Sown, due_by: datetime) -> bool:
 def _open(verdict: Audit, reign: Reign, jobs: list[Sown]) -> None:
     """The stores say what the files say, and find nothing wrong with them."""
     home = Home(reign.root)
-    definitions, runs = CronStore(home), RunsStore(home)
+    definitions, runs = CronStore(home), RunsStore(home, keep=100_000)
     found = {job.id for job in definitions.list()}
     verdict.must(found == {job.job_id for job in jobs}, f"{len(found)} definitions of {len(jobs)} are there")
     verdict.must(runs.unfinished() == [], "a run is left open")

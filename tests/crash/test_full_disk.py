@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.errors import StoreError, UnreachableError
 from tests.crash.harvest import GONE_WITHIN, harvest
 from tests.crash.reign import Reign
 from tests.crash.smalldisk import MIB, SmallDisk, small_disk, throttle
@@ -45,6 +46,19 @@ def fill(disk: SmallDisk, reign: Reign, draw: random.Random) -> None:
         throttle(reign.process.pid, draw.randrange(20_000))
 
 
+def edit(reign: Reign, job: Sown, prompts: dict[str, set[str]], draw: random.Random) -> None:
+    """Change a job, if there is room. `prompts`: what each may have now; a refusal has changed nothing."""
+    prompt = f"{draw.random()}" * draw.randint(1, 200)
+    try:
+        reign.client.edit_job(job.job_id, {"prompt": prompt})
+    except UnreachableError:  # told nothing, it may have happened
+        prompts[job.job_id].add(prompt)
+    except StoreError:
+        return
+    else:
+        prompts[job.job_id] = {prompt}
+
+
 def drain(disk: SmallDisk, reign: Reign) -> None:
     disk.drain()
     if not disk.mounted and reign.alive():
@@ -68,9 +82,11 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing_that_was_stored(tmp_path:
         reign, draw = on.reign, on.draw
         on.jobs[:] = sow(draw, tmp_path)
         on.begin()
+        prompts = {job.job_id: {job.draft()["prompt"]} for job in on.jobs}
         for _ in range(TIMES):
             time.sleep(draw.uniform(0.2, 2))
             fill(disk, reign, draw)
+            edit(reign, draw.choice(on.jobs), prompts, draw)
             time.sleep(draw.uniform(0.1, 2))
             if draw.random() < 0.3:
                 die(disk, reign, draw)
@@ -78,6 +94,7 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing_that_was_stored(tmp_path:
             if not reign.alive():  # without room none starts; whoever restarts it does so until it does
                 reign.start()
             eventually(reign.ready, 60)
+        assert [job.prompt for job in reign.client.list_jobs() if job.prompt not in prompts[job.id]] == []
         verdict = harvest(reign, on.jobs)
     assert verdict.violations == []
     assert verdict.ends["completed"] > 0
