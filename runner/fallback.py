@@ -15,7 +15,6 @@ from dataclasses import replace
 
 from runner import cell, host, kernel, landlock, meter, scratch, seccomp
 from runner.denied import Policy, Reach
-from runner.host import Access
 from runner.landlock import READ, READ_DIR, READ_FILE, WRITE, WRITE_FILE, Ruleset
 from runner.refusal import RefusalError
 from runner.seccomp import Filter
@@ -109,6 +108,9 @@ class Fallback:
     def _missing(self) -> Iterator[Layer]:
         yield Layer(name="namespaces", detail=self._why, held=False)
         yield Layer(name="sight", detail="it sees the host's processes, and whether a path exists", held=False)
+        if self._host.grants.repositories:
+            words = "a .git in a directory that may be written to may be written to as well"
+            yield Layer(name="repositories", detail=words, held=False)
         if self._version < landlock.SCOPES:
             words = f"Landlock of version {self._version} cannot keep them from other processes of this user"
             yield Layer(name="signals", detail=words, held=False)
@@ -232,9 +234,9 @@ def moved(request: ExecuteRequest, found: host.Host, place: scratch.Scratch) -> 
 
 
 def directory(request: ExecuteRequest, found: host.Host, place: scratch.Scratch) -> str:
-    """Where the agent starts: the work directory only where it can write there."""
-    work_dir = request.cell.work_dir
-    return work_dir if work_dir is not None and found.work_dir is Access.WRITE else place.work
+    """Where the agent starts, as in a cell."""
+    start = cell.start_directory(request, found)
+    return place.work if start == cell.SCRATCH else start
 
 
 def granted(request: ExecuteRequest, found: host.Host, place: scratch.Scratch) -> Iterator[tuple[str, int]]:
@@ -246,7 +248,5 @@ def granted(request: ExecuteRequest, found: host.Host, place: scratch.Scratch) -
     for path in DEVICES:
         yield path, READ_FILE | WRITE_FILE
     yield "/proc", READ_FILE | READ_DIR
-    for bind in request.agent.binds:
-        yield found.real[bind.source], WRITE if bind.writable else READ
-    if request.cell.work_dir is not None:
-        yield found.real[request.cell.work_dir], WRITE if found.work_dir is Access.WRITE else READ
+    for bind in cell.binds(request, found):
+        yield found.real.get(bind.source, bind.source), WRITE if bind.writable else READ

@@ -232,3 +232,26 @@ def test_limits_bite_and_are_named(log_dir: Path, tmp_path: Path) -> None:
         (tmp_path / reason).mkdir()
         result = execute(request(tmp_path / reason, *argv, cell=without(), limits=limits(**limit)))
         assert result["reason"] == reason, result
+
+
+def test_a_job_sees_and_writes_what_it_says_and_no_more(tmp_path: Path) -> None:
+    places = {name: tmp_path / name for name in ("work", "read", "write", "other")}
+    ids = run_as()
+    for path in places.values():
+        path.mkdir()
+        (path / "file").write_text(path.name)
+        for each in (path, path / "file"):
+            os.chown(each, *((ids.uid, ids.gid) if ids else (os.getuid(), os.getgid())))
+    for path in (tmp_path, *tmp_path.parents):
+        if path.stat().st_uid == os.geteuid() and str(path).startswith("/tmp/"):
+            path.chmod(path.stat().st_mode | 0o711)
+    work, read, write, other = map(str, places.values())
+    script = (
+        f"pwd; for at in {work} {read} {write} {other}; do cat $at/file 2>/dev/null || printf no; "
+        "(echo x > $at/new) 2>/dev/null && printf + || printf -; done"
+    )
+    cell = without(work_dir=work, work_mode="read", read_paths=(read,), write_paths=(write,))
+    log_dir = tmp_path / "log"
+    log_dir.mkdir(mode=0o700)
+    result = execute(request(log_dir, "sh", "-c", script, cell=cell))
+    assert result["response"] == f"{work}\nwork-read-write+no-", result

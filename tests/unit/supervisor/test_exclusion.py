@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from shared.reasons import Reason
@@ -10,6 +11,7 @@ from supervisor.config import Config
 from supervisor.exclusion import in_the_way, places
 from supervisor.models import CronJob, Status
 from tests.fakes import make_job, make_run
+from tests.lacks import need
 from tests.timeline import Timeline, timeline
 
 OTHER = make_run(status=Status.RUNNING, job_name="other")
@@ -130,3 +132,11 @@ def test_a_retry_waits_for_who_took_the_place_meanwhile_and_then_runs() -> None:
         assert going_on(line) == ["first"]
         line.end(number=2)
         assert (line.ends("first"), line.ends("second")) == (["completed"], ["completed"])
+
+
+@need("root")
+def test_a_directory_that_only_the_user_of_run_as_may_write_counts_for_such_a_job(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    tmp_path.chmod(0o700)
+    assert list(places(make_job(work_dir=str(tmp_path)), Config())) == []
+    assert list(places(make_job(work_dir=str(tmp_path), run_as="nobody"), Config())) == [str(tmp_path)]
