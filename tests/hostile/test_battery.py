@@ -131,6 +131,7 @@ def test_a_cell_holds_what_the_table_says_and_no_more(tmp_path: Path, profile: s
     with scene(tmp_path) as here:
         names = batch(profile)
         run = here.run(names, **draft_of(profile, here.stage))
+        assert run["log_dir"], (run["reason"], run["error"])
         said = here.said(run)
         assert run["status"] == "completed", (run["reason"], run["error"], sorted(set(names) - said.keys()))
         seen = here.stage.seen(here.house.root)
