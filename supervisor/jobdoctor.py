@@ -111,8 +111,8 @@ def _login(job: CronJob, config: Config) -> str:
 
 
 def _paths(job: CronJob, setting: Setting) -> str:
-    check_paths(job)
     settle_paths(job, setting.home)
+    check_paths(job)
     named = (*((job.work_dir,) if job.work_dir else ()), *job.read_paths, *job.write_paths)
     return ", ".join(named) or "none but the cell's own"
 

@@ -80,13 +80,10 @@ def _request(
 def _promised(request: ExecuteRequest, server: socket.socket) -> dict[str, object]:
     cell, limits = request.cell, request.limits
     writable = [*cell.write_paths, *((cell.work_dir,) if cell.work_dir and cell.work_mode == "inplace" else ())]
-    pinned = cell.isolation == "required" and not cell.git_write
-    named = {"NOFILE": limits.open_files, "FSIZE": limits.file_bytes, "CORE": 0}
-    if cell.isolation == "required":
-        named["NPROC"] = limits.processes
+    named = {"NOFILE": limits.open_files, "FSIZE": limits.file_bytes, "CORE": 0, "NPROC": limits.processes}
     return {
         "paths": [*((cell.work_dir,) if cell.work_dir else ()), *cell.read_paths, *cell.write_paths],
-        "repositories": [git for path in writable if pinned and os.path.lexists(git := f"{path}/.git")],
+        "repositories": [f"{path}/.git" for path in writable if not cell.git_write and os.path.lexists(f"{path}/.git")],
         "port": server.getsockname()[1],
         "proxied": cell.network in PROXIED,
         "secrets": [[secret.name, secret.value, secret.variable] for secret in request.secrets],
@@ -111,11 +108,14 @@ def _findings(home: Home, request: ExecuteRequest, result: ExecuteResult, called
         return
     told: Told = json.loads(result.response)
     yield from _layers(request, result)
-    yield _program(request, told)
+    apart = any(layer.name == "user namespace" and layer.held for layer in result.layers)
+    yield _program(told)
     yield from _places(request, told)
-    yield from _repositories(told)
-    yield _network(request, result, told, called or told["reached"])
-    yield from _limits(home, request, result, told)
+    if apart:  # without mounts of its own nothing can be pinned, and nothing else was promised
+        yield from _repositories(told)
+    yield _network(request, result, told, called or told["reached"], apart=apart)
+    yield _rlimits(request, result, told, apart=apart)
+    yield from _whole_run(home, request)
     if request.secrets:
         lost = ", ".join(told["withheld"])
         detail = f"not to be read inside: {lost}" if lost else "placed, with stand-ins for their values"
@@ -130,7 +130,7 @@ def _layers(request: ExecuteRequest, result: ExecuteResult) -> Iterator[Finding]
             yield Finding(f"cell: {layer.name}", False, f"does not hold: {layer.detail}", KERNEL, required=False)
 
 
-def _program(request: ExecuteRequest, told: Told) -> Finding:
+def _program(told: Told) -> Finding:
     lost = ", ".join(filter(None, [told["program"], *told["unseen"]]))
     if lost:
         repair = "give it to the user that runs the job, or install it where everybody may start it"
@@ -162,13 +162,13 @@ def _repositories(told: Told) -> Iterator[Finding]:
         yield Finding("cell: repository", ok, f"{path}: {words}", "" if ok else UNHELD)
 
 
-def _network(request: ExecuteRequest, result: ExecuteResult, told: Told, reached: bool) -> Finding:
+def _network(request: ExecuteRequest, result: ExecuteResult, told: Told, reached: bool, *, apart: bool) -> Finding:
     name, kind = "cell: network", request.cell.network
     if kind == "host":
         return Finding(name, reached, "the host's own, and nothing confines it", "" if reached else UNHELD)
     if reached:
         return Finding(name, False, "a service of this host was reached that the job does not name", UNHELD)
-    if request.cell.isolation == "required" and told["interfaces"]:
+    if apart and told["interfaces"]:
         return Finding(name, False, f"it has the interfaces {', '.join(told['interfaces'])}", UNHELD)
     if kind not in PROXIED:
         return Finding(name, True, "nothing can be reached")
@@ -179,12 +179,18 @@ def _network(request: ExecuteRequest, result: ExecuteResult, told: Told, reached
     return Finding(name, ok, words, "" if ok else "look into upstream_proxy of the configuration, then report it")
 
 
-def _limits(home: Home, request: ExecuteRequest, result: ExecuteResult, told: Told) -> Iterator[Finding]:
+def _rlimits(request: ExecuteRequest, result: ExecuteResult, told: Told, *, apart: bool) -> Finding:
     asked: dict[str, int] = json.loads(request.prompt)["rlimits"]
+    if not apart:  # then it counts all that the user has, and a watchdog counts the run's
+        del asked["RLIMIT_NPROC"]
     loose = [name for name, most in asked.items() if not 0 <= told["rlimits"][name] <= most]
     by = "; ".join(f"{layer.name}: {layer.detail}" for layer in result.layers if layer.name in COUNTED)
     words = f"looser than asked for: {', '.join(loose)}" if loose else f"{by}; time: the runner"
-    yield Finding("cell: limits", not loose, words, UNHELD if loose else "")
+    return Finding("cell: limits", not loose, words, UNHELD if loose else "")
+
+
+def _whole_run(home: Home, request: ExecuteRequest) -> Iterator[Finding]:
+    """A trial has no cgroup; a run has that of its supervisor, if that has one."""
     info = read_info(home)
     kernel = cgroup.led_by(info.pid) if info else cgroup.at_hand(os.getpid())
     if kernel:
