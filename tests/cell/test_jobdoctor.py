@@ -1,4 +1,4 @@
-"""`cronward doctor JOB`: a job that could run passes; of one that could not, what is missing is named with its repair."""
+"""`cronward doctor JOB`: a job that could run passes; what another one lacks is named with its repair."""
 
 from __future__ import annotations
 
