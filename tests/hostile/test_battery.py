@@ -97,7 +97,7 @@ def scene(folder: Path, *, uids: int = 1, memory: str = "1GiB", output: str = "8
         store.set("GRANTED", made.granted)
         store.set("OTHERS", made.secret)
         home.start()
-        neighbour = home.run_now(prompt=made.secret, secrets=["OTHERS"])
+        neighbour = home.run_now(prompt=made.secret)
         run = home.ended(neighbour["id"])[0]
         assert run["response"] == made.secret, run
         configure(uid)
