@@ -66,14 +66,14 @@ def _attempt(trial: ExecuteRequest, name: str, *argv: str, **limits: Any) -> Exe
     return replace(trial, agent=agent, log_dir=str(log_dir), limits=changed, response_bytes=1 << 16)
 
 
-def _python(*arguments: str) -> tuple[str, ...]:
+def python(*arguments: str) -> tuple[str, ...]:
     """The interpreter that each cell shows, because its init runs by it."""
     return (os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable), "-I", "-S", *arguments)
 
 
 def _inside(execute: Callable[[ExecuteRequest], ExecuteResult], trial: ExecuteRequest) -> Iterator[Probe]:
     with _outside() as facts:
-        argv = _python("-c", SCRIPT.read_text(), json.dumps(facts))
+        argv = python("-c", SCRIPT.read_text(), json.dumps(facts))
         result = execute(_attempt(trial, "layers", *argv, processes=32))
     told = {layer.name: layer for layer in result.layers}
     found: dict[str, bool] = json.loads(result.response) if result.reason is Reason.OK else {}
@@ -122,7 +122,7 @@ def _outside() -> Iterator[dict[str, Any]]:
 
 
 def _memory(execute: Callable[[ExecuteRequest], ExecuteResult], trial: ExecuteRequest) -> Probe:
-    argv = _python("-c", "held = bytearray(256 << 20); import time; time.sleep(10)")
+    argv = python("-c", "held = bytearray(256 << 20); import time; time.sleep(10)")
     result = execute(_attempt(trial, "memory", *argv, memory_bytes=64 * MEBIBYTE))
     who = next((layer.detail for layer in result.layers if layer.name == "memory limit"), "")
     if result.reason is Reason.OUT_OF_MEMORY:
@@ -155,7 +155,7 @@ def _proxy(execute: Callable[[ExecuteRequest], ExecuteResult], trial: ExecuteReq
         "s.sendall(b'GET http://127.0.0.2:9/ HTTP/1.1\\r\\nHost: 127.0.0.2:9\\r\\n\\r\\n'); "
         "print(s.recv(200)[9:12].decode())"
     )
-    wanted = _attempt(trial, "proxy", *_python("-c", ask))
+    wanted = _attempt(trial, "proxy", *python("-c", ask))
     result = execute(replace(wanted, cell=replace(wanted.cell, network="allow", allow_hosts=("127.0.0.1:9",))))
     denied = result.traffic.denied if result.traffic else 0
     if (result.response.strip(), denied) == ("403", 1):

@@ -58,15 +58,19 @@ class Uids:
         damaged; StoreError where it cannot be written."""
         with self._mutex:
             owners = self._read()
-            uid = next((uid for uid, owner in owners.items() if owner.job == job.id and not owner.retired), None)
-            if uid is None:
-                uid = throw_away_uid(job.id, config, frozenset(owners)).uid
+            uid = self._uid(owners, job, config)
             owner = owners.get(uid, Owner(job.id))
             places = tuple(dict.fromkeys((*owner.places, *places_of(job))))
             if len(places) > MOST_PLACES:
                 raise InvalidError(f"The job has written to {MOST_PLACES} directories; add it anew as another one.")
             if owners.get(uid) != (owner := replace(owner, places=places)):
                 self._write({**owners, uid: owner})
+            return RunAs(uid=uid, gid=uid)
+
+    def would_give(self, job: CronJob, config: Config) -> RunAs:
+        """As `give`, for a trial that leaves nothing behind: nothing is written. Raises InvalidError."""
+        with self._mutex:
+            uid = self._uid(self._read(), job, config)
             return RunAs(uid=uid, gid=uid)
 
     def retire(self, wanted: Callable[[str], bool]) -> dict[int, Owner]:
@@ -83,6 +87,11 @@ class Uids:
         with self._mutex:
             freed = frozenset(uids)
             self._write({uid: owner for uid, owner in self._read().items() if uid not in freed})
+
+    @staticmethod
+    def _uid(owners: dict[int, Owner], job: CronJob, config: Config) -> int:
+        uid = next((uid for uid, owner in owners.items() if owner.job == job.id and not owner.retired), None)
+        return throw_away_uid(job.id, config, frozenset(owners)).uid if uid is None else uid
 
     @staticmethod
     def _is_over(owner: Owner, wanted: Callable[[str], bool]) -> bool:

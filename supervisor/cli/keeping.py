@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from supervisor.cli import render
-from supervisor.cli.options import AsJson
+from supervisor.cli.options import AsJson, OneJob
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
@@ -134,18 +134,26 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> None:
         _show_awake(place, found)
 
 
-def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
+def doctor(ctx: typer.Context, job: OneJob = None, as_json: AsJson = False) -> None:
     """Check whether runs are possible and confined here, and how to repair it. Exit 1 if they are not.
+
+    For a JOB, try all of it but its agent: program, login, paths, network, limits, in a cell as it asks for.
 
     \b
     Example: cronward doctor
+    Example: cronward doctor morning
     """
     from dataclasses import asdict
 
-    from supervisor.doctor import examine
-
     place = place_of(ctx)
-    findings = examine(place.home, place.config)
+    if job is None:
+        from supervisor.doctor import examine
+
+        findings = examine(place.home, place.config)
+    else:
+        from supervisor.jobdoctor import examine_job
+
+        findings = examine_job(place.home, place.config, place.jobs.find(job))
     if as_json:
         render.show_json([asdict(finding) for finding in findings])
     else:

@@ -48,6 +48,10 @@ JobRef = Annotated[
         autocompletion=complete_jobs,
     ),
 ]
+OneJob = Annotated[
+    str | None,
+    typer.Argument(metavar="[JOB]", help="One job alone.", show_default=False, autocompletion=complete_jobs),
+]
 RunRef = Annotated[
     str,
     typer.Argument(

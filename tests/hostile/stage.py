@@ -64,6 +64,8 @@ class Stage:
     before: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     daemons: dict[str, str] = field(default_factory=lambda: {name: marker() for name in DAEMONS})
     told: dict[str, Any] = field(default_factory=dict)
+    granted: str = field(default_factory=lambda: f"granted-{secrets.token_hex(8)}")
+    tools: Path = Path()
     heard: str = ""
     process: subprocess.Popen[str] | None = None
     places: list[Path] = field(default_factory=list)
@@ -71,6 +73,10 @@ class Stage:
     @property
     def work(self) -> Path:
         return self.base / "project" / "work"
+
+    @property
+    def made(self) -> list[Path]:
+        return [self.base, self.home, *self.places, *([self.tools] if self.tools.name else [])]
 
     @property
     def ids(self) -> dict[str, Any]:
@@ -112,10 +118,20 @@ class Stage:
             self.folder(self.work / name)
         self.file(self.work / ".git/config", "[core]\n", 0o644)
         self.file(self.home / "scratch" / "program", "#!/bin/sh\n", 0o755)
+        self.equip()
         for place in ("/tmp", "/var/tmp", "/dev/shm"):
             path = Path(tempfile.mkdtemp(prefix="cronward-hostile-", dir=place))
             self.places.append(self.give(path, 0o755))
             self.file(path / f"canary-{self.mark}", self.secret, 0o644)
+
+    def equip(self) -> None:
+        """A program of the owner's among files that all may read: the cell shows it alone."""
+        self.tools = Path(tempfile.mkdtemp(prefix=".cronward-tools-", dir="/home" if ROOT else Path.home()))
+        self.tools.chmod(0o755)
+        (self.tools / "key").write_text(self.secret)
+        (self.tools / "key").chmod(0o644)
+        (self.tools / "tool").write_text(f'#!/bin/sh\nexec {python()} "$@"\n')
+        (self.tools / "tool").chmod(0o755)
 
     def meet(self) -> None:
         """The victims."""
@@ -180,6 +196,9 @@ class Stage:
             "interface": interfaces[0] if interfaces else "",
             "state": str(state),
             "control": str(state / "control.sock"),
+            "tools": str(self.tools),
+            "granted": self.granted,
+            "secrets": "/run/cronward/secrets",
             "other_log": other_log,
             "init_file": "/run/cronward/init.pyc",
             "victims": {name: victim.pid for name, victim in self.victims.items()},
@@ -194,6 +213,8 @@ class Stage:
         return {
             **targets,
             "outside": True,
+            "granted": self.secret,
+            "secrets": f"{targets['state']}/secrets",
             "cpu_seconds": 0.2,
             "init": self.told["init"],
             "scratch": f"{self.home}/scratch",
@@ -207,7 +228,7 @@ class Stage:
         if self.process is not None:
             self.heard += json.loads(self.process.communicate(timeout=20)[0])["heard"]
             self.process = None
-        texts = [self.heard, *(text for place in (self.base, self.home, *self.places, state) for text in marked(place))]
+        texts = [self.heard, *(text for place in (*self.made, state) for text in marked(place))]
         found = {part.split(":")[0] for text in texts for part in text.split(f"{self.mark}:")[1:]}
         found |= {name for name, victim in self.victims.items() if facts(victim) != self.before[name]}
         found |= {name for name, mark in self.daemons.items() if survivors(mark)}
@@ -231,7 +252,7 @@ class Stage:
             for pid in survivors(mark):
                 with suppress(ProcessLookupError):
                     os.kill(pid, 9)
-        for path in (self.base, self.home, *self.places):
+        for path in self.made:
             # Not shutil's: what was left may be 1,200 deep, and names its files as it likes.
             subprocess.run(["/bin/chmod", "-R", "u+rwX", "--", str(path)], check=False, capture_output=True)
             subprocess.run(["/bin/rm", "-rf", "--one-file-system", "--", str(path)], check=False)

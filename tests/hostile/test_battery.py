@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
 
+from supervisor.home import Home
+from supervisor.secrets import SecretStore
 from tests.driver import FIRST_UID
 from tests.hostile.stage import READ_AND_RUN, ROOT, Stage, bundle, python, stage, verdicts
 from tests.hostile.table import Row, rows
@@ -25,7 +25,7 @@ from tests.lacks import need
 pytestmark = [need("cell"), pytest.mark.timeout(240)]
 
 ROWS = rows()
-COMMAND = f'{python()} -I -S -c "{READ_AND_RUN}"'
+ARGUMENTS = f'-I -S -c "{READ_AND_RUN}"'
 PROFILES = ("default", "allow", "public", "work_dir", "host")
 SMALL = """
 max_concurrent = 4
@@ -43,6 +43,7 @@ open_files = 256
 file_size = "32MiB"
 tmp = "16MiB"
 output = "{output}"
+disk = "48MiB"
 
 [limits.medium]
 cpu_seconds = 1
@@ -54,11 +55,6 @@ def agent_uid() -> int:
     return FIRST_UID + os.getpid() % 60_000 if ROOT else os.getuid()
 
 
-def id_at(offset: int, uids: int) -> str:
-    """The id of a job that root's supervisor gives that one of its user ids. Each job keeps its own for life."""
-    return next(name for number in count() if crc32((name := f"job-{number}").encode()) % uids == offset)
-
-
 @dataclass
 class Scene:
     """A stage, a house beside it, and what a neighbour's run has left in that."""
@@ -67,11 +63,19 @@ class Scene:
     house: House
     targets: dict[str, Any]
 
+    @property
+    def command(self) -> str:
+        """By a program that lies among files which are nobody else's business."""
+        return f"{self.stage.tools}/tool {ARGUMENTS}"
+
     def run(self, names: list[str], **draft: Any) -> dict[str, Any]:
         """Them all in one cell; the record."""
         prompt = bundle(names, self.targets)
-        job = self.house.run_now(id=id_at(0, 2), prompt=prompt, command=COMMAND, retries=0, timeout_secs=120, **draft)
-        return self.house.ended(job["id"], within=150)[0]
+        draft |= {"prompt": prompt, "command": self.command, "secrets": ["GRANTED=GRANTED"]}
+        job = self.house.run_now(retries=0, timeout_secs=120, **draft)
+        run = self.house.ended(job["id"], within=150)[0]
+        assert run["log_dir"], (run["reason"], run["error"])
+        return run
 
     def said(self, run: Mapping[str, Any]) -> dict[str, dict[str, str]]:
         output = Path(run["log_dir"], "stdout").read_bytes().decode(errors="replace")
@@ -79,16 +83,25 @@ class Scene:
 
 
 @contextmanager
-def scene(folder: Path, *, uids: int = 2, memory: str = "1GiB", output: str = "8MiB") -> Iterator[Scene]:
+def scene(folder: Path, *, uids: int = 1, memory: str = "1GiB", output: str = "8MiB") -> Iterator[Scene]:
     uid = agent_uid()
     config = folder / "config.toml"
-    config.write_text(SMALL.format(uid=max(uid, 1000), uids=uids, memory=memory, output=output))
+
+    def configure(first_uid: int) -> None:
+        config.write_text(SMALL.format(uid=max(first_uid, 1000), uids=uids, memory=memory, output=output))
+
+    # A job keeps its id for life: the neighbour has another one, so that the attacks get that of the victims.
+    configure(uid + uids)
     with stage(uid) as made, house(folder, CRONWARD_CONFIG=str(config), CANARY=made.secret) as home:
+        store = SecretStore(Home.of(home.root))
+        store.set("GRANTED", made.granted)
+        store.set("OTHERS", made.secret)
         home.start()
-        # The victims have the first user id, and so has the run that attacks them.
-        neighbour = home.run_now(id=id_at(1, uids), prompt=made.secret)
+        neighbour = home.run_now(prompt=made.secret)
         run = home.ended(neighbour["id"])[0]
         assert run["response"] == made.secret, run
+        configure(uid)
+        home.client.reload()
         yield Scene(made, home, made.targets(home.root, run["log_dir"]))
 
 
@@ -154,7 +167,7 @@ def test_more_than_a_run_may_have_ends_it_or_is_refused(tmp_path: Path) -> None:
         for row in ROWS.values():
             if row.alone:
                 prompt = bundle([row.name], here.targets)
-                draft = {"prompt": prompt, "command": COMMAND, "retries": 0, "timeout_secs": 60}
+                draft = {"prompt": prompt, "command": here.command, "retries": 0, "timeout_secs": 60}
                 kind = "medium" if row.name == "burn_cpu" else "light"
                 jobs[row.name] = here.house.run_now(**draft, type=kind, work_dir=str(here.stage.work))
         runs = {name: here.house.ended(job["id"], within=180)[0] for name, job in jobs.items()}
@@ -179,6 +192,7 @@ REASONS = {
     "flood_stderr": "output_limit",
     "a_line_without_end": "output_limit",
     "forge_a_result": "killed_by_signal",
+    "fill_the_work_dir_with_many_files": "disk_limit",
     "hold_the_output_open": "ok",
 }
 

@@ -92,13 +92,14 @@ def memory_in_a_shared_segment() -> None:
     time.sleep(LONG_ENOUGH)
 
 
-def fill_folder(folder: str, files: int = 1) -> None:
+def fill_folder(folder: str, files: int = 1, keep: float = 0.0) -> None:
     paths = [f"{folder}/fill-{os.getpid()}-{number}" for number in range(files)]
     try:
         for path in paths:
             with open(path, "wb") as file:
                 for _ in range(TOTAL // files // MIB):
                     file.write(bytes(MIB))
+        time.sleep(keep)
     finally:
         for path in paths:
             if os.path.exists(path):
@@ -128,7 +129,7 @@ def one_large_file() -> None:
 
 @attack
 def fill_the_work_dir_with_many_files() -> None:
-    fill_folder(T["work"], 64)
+    fill_folder(T["work"], 64, 0.0 if T["outside"] else 4.0)
 
 
 @attack

@@ -238,6 +238,47 @@ def change_own_program() -> None:
 
 
 @attack
+def read_beside_the_program() -> None:
+    secret_in(read(f"{T['tools']}/key"))
+
+
+@attack
+def list_beside_the_program() -> None:
+    if "key" not in os.listdir(T["tools"]):
+        raise Held("it is alone there")
+
+
+@attack
+def write_to_the_program() -> None:
+    with open(f"{T['tools']}/tool", "r+b"):
+        return
+
+
+@attack
+def write_beside_the_program() -> None:
+    leave(f"{T['tools']}/beside", "write_beside_the_program")
+
+
+@attack
+def read_a_stored_secret() -> None:
+    secret_in(read(f"{T['state']}/secrets/OTHERS"))
+
+
+@attack
+def find_a_secret_that_was_not_granted() -> None:
+    """Where the granted ones are; outside that is the store."""
+    for path in Path(T["secrets"]).iterdir():
+        if path.is_file() and T["secret"].encode() in read(path):
+            return
+    raise Held("there are none but those that were granted")
+
+
+@attack
+def change_a_granted_secret() -> None:
+    os.close(os.open(f"{T['secrets']}/GRANTED", os.O_WRONLY | os.O_APPEND))
+
+
+@attack
 def read_jobs() -> None:
     for path in Path(T["state"], "jobs").iterdir():
         secret_in(read(path))

