@@ -35,8 +35,8 @@ class Counts(NamedTuple):
 class Leaf:
     """Opened whole before root is left behind: whoever opened a file may use it, and no agent's uid may open these.
 
-    An attempt on a branch makes several cells in it, one after the other. Each has the limits for itself, so what counts
-    is what was counted since it was put in. (Peaks cannot be set back before Linux 6.12: they are of all of them.)
+    An attempt on a branch makes several cells in it, one after the other. Each has the limits for itself, so what
+    counts is what was counted since it was put in. (Peaks cannot be set back before Linux 6.12: they are of all.)
     """
 
     def __init__(self, path: str) -> None:
