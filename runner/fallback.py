@@ -139,7 +139,7 @@ class Fallback:
         environment = cell.environment(self._request, cwd) | self._own(cwd) | self._request.agent.env
         limited = cell.rlimits(self._request.limits, in_cgroup=self._request.cell.cgroup is not None)
         # It counts all that the user has, so it can only be a brake on what is added from now on.
-        limited["NPROC"] = (meter.threads_of(os.geteuid()) + self._request.limits.processes,) * 2
+        limited["NPROC"] = (meter.threads_of(os.geteuid()) + limited["NPROC"][0],) * 2
         return cell.encoded(
             [
                 f"cwd={cwd}",

@@ -91,6 +91,20 @@ def test_without_a_kill_for_memory_the_cause_is_another(folder: Path) -> None:
     assert Tally(limits(), Leaf(str(folder))).settle(ending(b"started")).cause is None
 
 
+def test_a_second_cell_in_it_is_not_judged_by_the_first(folder: Path) -> None:
+    """The work of a run that met a limit is offered by further cells in the same leaf."""
+    leaf = Leaf(str(folder))
+    tally = Tally(limits(cpu_seconds=2), leaf)
+    tally.begin(4711, 1)
+    assert tally.settle(ending(b"started")).cause is None
+    assert leaf.sample(0).cpu_seconds == leaf.used(Used()).cpu_seconds == leaf.used(Used()).refused == 0
+    (folder / "cpu.stat").write_text("usage_usec 1750000\n")
+    (folder / "pids.events").write_text("max 3\n")
+    (folder / "memory.events").write_text("oom 2\noom_kill 2\n")
+    assert (leaf.sample(0).cpu_seconds, leaf.used(Used()).refused) == (0.25, 1)
+    assert tally.settle(ending(b"started")).cause is not None
+
+
 def test_a_cell_that_cannot_be_seen_cannot_be_limited() -> None:
     with pytest.raises(RefusalError, match="not to be seen in /proc") as refused:
         Tally(limits(), None).begin(1, 4711)
