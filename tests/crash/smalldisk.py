@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 import subprocess
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MIB = 1 << 20
+CLONE_NEWNS, MS_REC, MS_SLAVE = 0x20000, 0x4000, 0x80000
 
 
 @dataclass
@@ -64,7 +66,15 @@ def small_disk(folder: Path, size: int, kind: str = "tmpfs") -> Iterator[SmallDi
         subprocess.run(["umount", "-l", str(mount_point)], check=False, timeout=30)
 
 
+def _keep_mounts_to_ourselves() -> bool:
+    """From here on what is mounted is seen by us and our children only, and goes with us: also when we are killed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return not libc.unshare(CLONE_NEWNS) and not libc.mount(None, b"/", None, MS_REC | MS_SLAVE, None)
+
+
 def _mount(folder: Path, mount_point: Path, size: int, kind: str) -> bool:
+    if not _keep_mounts_to_ourselves():
+        return False
     if kind == "tmpfs":
         return _done("mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "none", str(mount_point))
     image = folder / "disk.img"

@@ -175,7 +175,7 @@ def ill(clock: FakeClock) -> Callable[[int], bool]:
 def core_over(home: Home, disk: Disk, spawn: FakeSpawn) -> Scheduler:
     ids = count(1)
 
-    def prepare(job: CronJob, run: CronRun, seconds_left: float, taken: frozenset[int]) -> ExecuteRequest:
+    def prepare(job: CronJob, run: CronRun, seconds_left: float) -> ExecuteRequest:
         return make_request(run.id, run.attempt, home.root / run.id, job_id=job.id)
 
     stores = CronStore(home, disk=disk), RunsStore(home, disk=disk)
