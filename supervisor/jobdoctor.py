@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import NamedTuple
 
 from shared.messages import RunAs
@@ -38,7 +39,7 @@ class Check(NamedTuple):
     repair: str
 
 
-def examine_job(home: Home, config: Config, job: CronJob) -> list[Finding]:
+def examine_job(home: Home, config: Config, job: CronJob, now: datetime) -> list[Finding]:
     """Everything of this job but its agent, in the order in which repairs help. Changes nothing. Raises StoreError."""
     setting = setting_of(home, config)
     findings = [_found(check) for check in _checks(home, config, job, setting)]
@@ -48,7 +49,7 @@ def examine_job(home: Home, config: Config, job: CronJob) -> list[Finding]:
         findings.insert(0, rest)
     if not all(finding.ok for finding in findings):
         return [*findings, Finding("cell", False, NOT_TRIED, f"then again: cronward doctor {job.id}", required=False)]
-    return [*findings, *jobtrial.of_job(home, config, job, _ids(home, config, job))]
+    return [*findings, *jobtrial.of_job(home, config, job, _ids(home, config, job), now)]
 
 
 def setting_of(home: Home, config: Config) -> Setting:

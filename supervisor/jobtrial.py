@@ -8,7 +8,7 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -37,14 +37,18 @@ COUNTED = ("memory limit", "CPU time limit", "CPU share", "disk limit", "output 
 Told = Mapping[str, Any]
 
 
-def of_job(home: Home, config: Config, job: CronJob, run_as: RunAs | None) -> Iterator[Finding]:
+def of_job(home: Home, config: Config, job: CronJob, run_as: RunAs | None, now: datetime) -> Iterator[Finding]:
     """What its cell is like from inside. The definition has been checked; nothing of the trial stays."""
     try:
         with (
             tempfile.TemporaryDirectory(prefix="cronward-doctor-") as folder,
             socket.create_server(("127.0.0.1", 0)) as server,
         ):
-            request = _request(home, config, job, run_as, Path(folder), server)
+            run = CronRun(
+                id=new_id(), job_id=job.id, status=Status.RUNNING, scheduled_at=now, started_at=now, attempt=1
+            )
+            asked = request_for(job, run, config, Path(folder), TRY_SECONDS, run_as, _stand_ins(job))
+            request = with_offer(_trial(asked, server), job, run, home)
             try:
                 result = make_executor(home.root).execute(request)
             finally:
@@ -55,16 +59,15 @@ def of_job(home: Home, config: Config, job: CronJob, run_as: RunAs | None) -> It
         yield Finding("cell", False, str(error), "see docs/security.md")
 
 
-def _request(
-    home: Home, config: Config, job: CronJob, run_as: RunAs | None, folder: Path, server: socket.socket
-) -> ExecuteRequest:
-    """The job's own, but for who is started, what that is told, and values of secrets, which stay where they are."""
-    now = datetime.now(UTC)
-    run = CronRun(id=new_id(), job_id=job.id, status=Status.RUNNING, scheduled_at=now, started_at=now, attempt=1)
-    stand_ins = tuple(Secret(name=name, value=token_hex(16), variable=variable) for name, variable in grants_of(job))
-    asked = request_for(job, run, config, folder, TRY_SECONDS, run_as, stand_ins)
+def _stand_ins(job: CronJob) -> tuple[Secret, ...]:
+    """Secrets by name: their values stay where they are."""
+    return tuple(Secret(name=name, value=token_hex(16), variable=variable) for name, variable in grants_of(job))
+
+
+def _trial(asked: ExecuteRequest, server: socket.socket) -> ExecuteRequest:
+    """The job's own request, but for who is started, what that is told, and how its answer is judged."""
     argv = probes.python("-c", SCRIPT.read_text(), asked.agent.argv[0], *(bind.target for bind in asked.agent.binds))
-    trial = replace(
+    return replace(
         asked,
         agent=replace(asked.agent, name="command", argv=argv, require_answer=False),
         prompt=json.dumps(_promised(asked, server)),
@@ -74,7 +77,6 @@ def _request(
         response_bytes=OUTPUT_BYTES,
         import_paths=(),
     )
-    return with_offer(trial, job, run, home)
 
 
 def _promised(request: ExecuteRequest, server: socket.socket) -> dict[str, object]:

@@ -153,7 +153,7 @@ def doctor(ctx: typer.Context, job: OneJob = None, as_json: AsJson = False) -> N
     else:
         from supervisor.jobdoctor import examine_job
 
-        findings = examine_job(place.home, place.config, place.jobs.find(job))
+        findings = examine_job(place.home, place.config, place.jobs.find(job), place.now)
     if as_json:
         render.show_json([asdict(finding) for finding in findings])
     else:

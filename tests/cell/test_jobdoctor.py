@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class Site:
         return found
 
     def found(self, job: CronJob, **changes: Any) -> dict[str, Finding]:
-        findings = examine_job(self.home, self.config.model_copy(update=changes), job)
+        findings = examine_job(self.home, self.config.model_copy(update=changes), job, datetime.now(UTC))
         assert VALUE not in repr(findings)
         return {finding.name: finding for finding in findings}
 
@@ -97,6 +98,8 @@ def test_a_job_that_could_run_passes_and_its_agent_was_not_started(site: Site) -
     after = {path.name for path in site.home.root.iterdir()} - kept
     assert after <= {*before, "jobs", "runs", "logs", "damaged", "outbox", "secrets", "supervisor.lock"}
     assert list(site.home.logs.iterdir()) == []
+    assert [(each.name, each.variable) for each in jobtrial._stand_ins(job)] == [("TOKEN", "KEY")]
+    assert VALUE not in [each.value for each in jobtrial._stand_ins(job)]
     assert not site.home.uids.exists()
 
 
