@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from runner import host, kernel
 from shared.messages import ExecuteRequest, ExecuteResult, Layer
@@ -79,12 +82,16 @@ def test_a_layer_that_an_act_came_through_is_named_and_fails(tmp_path: Path) -> 
 
 
 @need("cell")
-def test_a_bubblewrap_that_shows_too_much_is_found_out(tmp_path: Path) -> None:
-    """One that leaves the agent in the host's /tmp, where the canary lies, and Landlock is told of it too."""
+def test_a_bubblewrap_that_shows_too_much_is_found_out(
+    tmp_path: Path, open_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that shows the agent a part of the host's /tmp, where the canary lies, and Landlock is told of it too."""
+    # Not all of /tmp: on a busy host that has more files than a run may have there.
+    monkeypatch.setattr(tempfile, "tempdir", str(open_dir))
     wrapper = tmp_path / "bwrap"
     wrapper.write_text(
         '#!/bin/sh\n[ "$1" = --version ] && exec /usr/bin/bwrap --version\n'
-        'for word; do shift; [ "$word" = --chdir ] && set -- "$@" --bind /tmp /tmp\n'
+        f'for word; do shift; [ "$word" = --chdir ] && set -- "$@" --bind {open_dir} {open_dir}\n'
         'set -- "$@" "$word"; done\nexec /usr/bin/bwrap "$@"\n'
     )
     wrapper.chmod(0o755)
