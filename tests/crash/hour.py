@@ -33,6 +33,7 @@ SETTINGS = {
     "CRONWARD_HISTORY": "100000",
     "CRONWARD_DISABLE_AFTER_FAILURES": "0",
     "CRONWARD_GRACE_SECONDS": "1",
+    "CRONWARD_DISK_FLOOR": "0",  # a disk is to be met that really is full
 }
 DISK_SIZE = 1 << 30
 
