@@ -148,7 +148,7 @@ def test_pausing_and_removing_say_what_becomes_of_a_live_run(home: House) -> Non
 @need("cell")
 def test_a_removal_can_wait_until_a_live_run_has_ended_by_itself(home: House) -> None:
     home.start()
-    job = home.json("add", *FAR, "--command", "sleep 3", "--prompt", "x", "--name", "n")
+    job = home.json("add", *FAR, "--command", "sleep 8", "--prompt", "x", "--name", "n")
     home.json("run", "n")
     done = home.cronward("remove", "n", "--wait")
     assert "completed" in done.stderr
