@@ -173,7 +173,7 @@ class Hour:
             throttle(self.reign.process.pid, None)
         if not self.reign.alive():
             self.reign.start()
-        eventually(self.reign.ready, 60)
+        self.reign.wait_until_ready()
 
 
 FAULTS = {

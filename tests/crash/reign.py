@@ -53,7 +53,7 @@ class Reign:
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start one, and do not wait for it."""
         argv = [sys.executable, "-m", "supervisor", "--home", str(self.root), "supervise"]
-        environ = {**os.environ, **self.environ}
+        environ = {**os.environ, "PYTHONFAULTHANDLER": "1", **self.environ}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(argv, cwd=CHECKOUT, env=environ, stderr=log, start_new_session=True)
         self.starts += 1
@@ -65,11 +65,23 @@ class Reign:
 
     def start(self, within: float = READY_WITHIN) -> None:
         """Start one and wait until it keeps time. Raises NeverReadyError."""
-        process, until = self.spawn(), time.monotonic() + within
+        self.spawn()
+        self.wait_until_ready(within)
+
+    def wait_until_ready(self, within: float = READY_WITHIN) -> None:
+        """Raises NeverReadyError: it ended, or hangs, and then its log has a traceback of where."""
+        assert self.process is not None
+        until = time.monotonic() + within
         while not self.ready():
-            if process.poll() is not None or time.monotonic() > until:
-                raise NeverReadyError(f"exit code {process.poll()}; it said: {self.log()[-2000:]}")
-            time.sleep(0.01)
+            code = self.process.poll()
+            if code is None and time.monotonic() < until:
+                time.sleep(0.01)
+                continue
+            if code is None:
+                self.process.send_signal(signal.SIGABRT)  # see PYTHONFAULTHANDLER
+                self.process.wait(10)
+            how = "hangs" if code is None else f"ended with {code}"
+            raise NeverReadyError(f"process {self.process.pid} {how}; the log ends: {self.log()[-3000:]}")
 
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None

@@ -93,7 +93,7 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing_that_was_stored(tmp_path:
             drain(disk, reign)
             if not reign.alive():  # without room none starts; whoever restarts it does so until it does
                 reign.start()
-            eventually(reign.ready, 60)
+            reign.wait_until_ready()
         assert [job.prompt for job in reign.client.list_jobs() if job.prompt not in prompts[job.id]] == []
         verdict = harvest(reign, on.jobs)
     assert verdict.violations == []

@@ -77,7 +77,7 @@ def strike(reign: Reign, jobs: list[Sown], draw: random.Random) -> None:
         time.sleep(draw.uniform(0, 1.5))
         reign.kill()
         return
-    eventually(reign.ready, 60)
+    reign.wait_until_ready()
     live(jobs, draw)
     how = draw.random()
     if how < 0.3:

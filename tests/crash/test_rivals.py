@@ -89,7 +89,7 @@ def test_of_supervisors_that_start_at_once_one_keeps_time_and_a_killed_one_is_fo
         (first,) = (each for each in rivals if each.poll() is None)
         assert [each.returncode for each in rivals if each is not first] == [5] * (RIVALS - 1)
         reign.process = first
-        eventually(reign.ready, 60)
+        reign.wait_until_ready()
         ((code, words),) = cronward(reign, ("supervise",))
         assert (code, f"process {first.pid}," in words) == (5, True), words
         reign.kill()
