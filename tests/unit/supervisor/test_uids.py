@@ -31,7 +31,7 @@ def stored(table: Path) -> dict[str, object]:
 
 
 def test_a_job_keeps_its_id_for_life_and_no_two_have_the_same(table: Path) -> None:
-    jobs = [make_job(id=f"job-{number}", work_dir=f"/work/{number}") for number in range(3)]
+    jobs = [make_job(id=f"job-{number}", work_dir=f"/srv/{number}") for number in range(3)]
     given = [Uids(table).give(job, CONFIG) for job in jobs]
     assert {ids.uid for ids in given} == {1_900_000_000, 1_900_000_001, 1_900_000_002}
     assert [ids.gid for ids in given] == [ids.uid for ids in given]
