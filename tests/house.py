@@ -81,7 +81,8 @@ class House:
     def runs(self, job_id: str) -> list[dict[str, Any]]:
         """The newest record of each run, oldest run first, read from the file itself."""
         path = self.root / "runs" / f"{job_id}.jsonl"
-        lines = path.read_text().splitlines()[1:] if path.exists() else []
+        # A line that is being written has no newline yet, and does not count.
+        lines = path.read_text().split("\n")[1:-1] if path.exists() else []
         newest: dict[str, dict[str, Any]] = {}
         for line in lines:
             record = json.loads(line)
