@@ -8,6 +8,7 @@ import sys
 
 from runner.refusal import Reason, RefusalError
 from shared.messages import ExecuteRequest
+from shared.places import holds
 from shared.record import ClassVar, NamedTuple
 
 TYPE_CHECKING = False
@@ -150,16 +151,12 @@ def interpreter() -> Interpreter:
     """Ours, but by its real path: a virtual environment's link shows in the cell only where its target does."""
     executable = os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
     prefix = os.path.realpath(sys.base_prefix)
-    shown = tuple(path for path in (prefix, executable) if not _within(path, "/usr"))
-    if len(shown) == 2 and _within(executable, prefix):
+    shown = tuple(path for path in (prefix, executable) if not holds("/usr", path))
+    if len(shown) == 2 and holds(prefix, executable):
         shown = (prefix,)
     library = f"{prefix}/{sys.platlibdir}/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
     hidden = (library,) if shown and os.path.isdir(library) else ()
     return Interpreter(executable, shown, hidden)
-
-
-def _within(path: str, outer: str) -> bool:
-    return f"{path}/".startswith(f"{outer.rstrip('/')}/")
 
 
 def access(path: str) -> Access:
