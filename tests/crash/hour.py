@@ -171,9 +171,7 @@ class Hour:
         self.disk.drain()
         if not self.disk.mounted and self.reign.alive():
             throttle(self.reign.process.pid, None)
-        if not self.reign.alive():
-            self.reign.start()
-        self.reign.wait_until_ready()
+        self.reign.revive()
 
 
 FAULTS = {

@@ -16,7 +16,7 @@ import psutil
 from supervisor.client import Client
 from supervisor.home import Home
 from supervisor.lock import read_info
-from tests.driver import children
+from tests.driver import children, eventually
 from tests.house import CHECKOUT
 
 READY_WITHIN = 60.0
@@ -82,6 +82,13 @@ class Reign:
                 self.process.wait(10)
             how = "hangs" if code is None else f"ended with {code}"
             raise NeverReadyError(f"process {self.process.pid} {how}; the log ends: {self.log()[-3000:]}")
+
+    def revive(self) -> None:
+        """Once a full disk has drained: whoever restarts a supervisor does so until it lives. One that met the full
+        disk as it started may end only now."""
+        eventually(lambda: self.ready() or not self.alive(), READY_WITHIN)
+        if not self.alive():
+            self.start()
 
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None

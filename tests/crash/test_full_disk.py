@@ -91,9 +91,7 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing_that_was_stored(tmp_path:
             if draw.random() < 0.3:
                 die(disk, reign, draw)
             drain(disk, reign)
-            if not reign.alive():  # without room none starts; whoever restarts it does so until it does
-                reign.start()
-            reign.wait_until_ready()
+            reign.revive()
         assert [job.prompt for job in reign.client.list_jobs() if job.prompt not in prompts[job.id]] == []
         verdict = harvest(reign, on.jobs)
     assert verdict.violations == []
