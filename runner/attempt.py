@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from runner.seccomp import Filter
     from runner.traffic import Seen
     from runner.watchdog import Watchdog
-    from shared.messages import Branch, ExecuteRequest, Layer, Planted
+    from shared.findings import Branch, Planted
+    from shared.messages import ExecuteRequest, Layer
 
 # Exit codes; 3 is __main__'s. The result tells everything, these only whether there is one.
 SAID, ABANDONED, UNSAID = 0, 4, 5

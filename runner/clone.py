@@ -18,7 +18,8 @@ from runner.errand import OUTPUT_MOST, Errand, Errands, Outcome, own_program, re
 from runner.host import Mark
 from runner.refusal import RefusalError
 from shared import removal, repository
-from shared.messages import Bind, Branch, ExecuteRequest, Offer
+from shared.findings import Branch
+from shared.messages import Bind, ExecuteRequest, Offer
 from shared.reasons import Reason
 
 PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

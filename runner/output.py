@@ -12,7 +12,8 @@ from runner import logs
 from runner.ending import Ending
 from runner.logs import Logs
 from runner.repair import repair, settings
-from shared.messages import ExecuteRequest, ExecuteResult, Layer, Usage
+from shared.findings import Usage
+from shared.messages import ExecuteRequest, ExecuteResult, Layer
 from shared.reasons import Reason
 from shared.record import NamedTuple
 

@@ -15,8 +15,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from runner.walk import Walk
+from shared.findings import Plant, Planted, PlantedWhy
 from shared.gitlink import is_bare
-from shared.messages import Plant, Planted, PlantedWhy
 
 SEE_MOST = 200_000
 SECONDS, SECONDS_IN_HASTE = 5.0, 1.0

@@ -6,7 +6,7 @@ import json
 import os
 
 from runner.output import Verdict, shown
-from shared.messages import Traffic
+from shared.findings import Traffic
 from shared.reasons import Reason
 from shared.record import NamedTuple
 

@@ -7,10 +7,12 @@ otherwise.
 
 from __future__ import annotations
 
+from shared.findings import Branch, Planted, Spending, Traffic, Usage
 from shared.record import Any, ClassVar, Literal, dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from shared.reading import Reading
     from shared.reasons import Reason
 
 VERSION = 1
@@ -146,6 +148,20 @@ class AgentSpec:
     require_answer: bool = True
     program: ProgramFile | None = None
     """For the record: what `argv[0]` led to when the attempt was prepared."""
+    reading: Reading | None = None
+    """How its output is read; None: what it writes is its answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """What an attempt's agent may spend, as far as its output tells while it runs. `None` is no cap."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    tokens: int | None = None
+    """Input and output together."""
+    cost_usd: float | None = None
+    turns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +204,9 @@ class ExecuteRequest:
     """An existing directory of the owner's, for this attempt alone."""
     import_paths: tuple[str, ...] = ()
     """Where the runner finds the libraries that judge an answer (its interpreter starts without site)."""
+    caps: Caps = Caps()
+    spent_before: Spending | None = None
+    """What the conversation that is gone on with had cost before: taken off figures that count from its beginning."""
     secrets: tuple[Secret, ...] = ()
     """Nobody but the agent is told their values: see `masking.recorded` for what of a request is stored."""
 
@@ -246,84 +265,6 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """What an attempt used, as measured. `peak_rss_bytes` is the largest single process, `peak_memory_bytes` all of
-    them together, `processes_peak` with their threads, `peak_disk_bytes` by how much its writable paths had grown."""
-
-    __pydantic_config__: ClassVar[Strictness] = STRICT
-
-    wall_seconds: float
-    cpu_seconds: float
-    peak_rss_bytes: int
-    output_bytes: int
-    peak_memory_bytes: int = 0
-    processes_peak: int = 0
-    peak_disk_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
-    """What went through the proxy, or tried to. `denied` are those of `connections` that the policy refused."""
-
-    __pydantic_config__: ClassVar[Strictness] = STRICT
-
-    connections: int
-    denied: int
-    bytes_up: int
-    bytes_down: int
-
-
-PlantedWhy = Literal["repository", "tool", "set-id", "link", "special", "sparse", "closed", "executable"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plant:
-    """One thing that is new or changed, and may act outside the cell. `path`: cut and escaped where it has to be."""
-
-    __pydantic_config__: ClassVar[Strictness] = STRICT
-
-    path: str
-    why: PlantedWhy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planted:
-    """What a run left in the places where it could write. `count` in all, the first of them by name; `seen`: how many
-    entries were looked at; `whole`: whether these were all."""
-
-    __pydantic_config__: ClassVar[Strictness] = STRICT
-
-    found: tuple[Plant, ...] = ()
-    count: int = 0
-    seen: int = 0
-    whole: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Branch:
-    """What became of the commits in a private clone."""
-
-    __pydantic_config__: ClassVar[Strictness] = STRICT
-
-    original: str
-    """The work directory of which it was a clone."""
-    base: str
-    """The commit that it began with."""
-    name: str = ""
-    """The branch of the original on which they are; empty: none was made."""
-    commits: int = 0
-    """Those that the original did not have."""
-    uncommitted: int = 0
-    """Files and directories that were changed or new and not committed: they are gone."""
-    left_out: int = 0
-    """Commits on other branches of the clone: they are gone too."""
-    rewritten: bool = False
-    """Whether they do not build on `base`."""
-    problem: str = ""
-    """Why commits could not be offered."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecuteResult:
     """How one attempt ended: the runner's last line, on disk before it is said. Its tree is gone by then."""
 
@@ -352,6 +293,15 @@ class ExecuteResult:
     """Processes that were still alive in the cell when the agent itself had ended. They were killed."""
     planted: Planted | None = None
     """None: the agent could write nowhere, or nobody looked."""
+    spending: Spending | None = None
+    """None: nothing of the agent's output tells it."""
+    spent_in_all: Spending | None = None
+    """The same as the agent itself said it, from the beginning of its conversation."""
+    model: str = ""
+    agent_version: str = ""
+    """Both as the agent says."""
+    conversation: str = ""
+    """The agent's own id of what can be gone on with."""
     tool_called: bool = False
     """Whether the agent is known to have called a tool, whose effect nobody can take back. False: it is not known."""
     retry_after_seconds: float | None = None
@@ -365,6 +315,7 @@ RunnerMessage = Ready | Started | Progress | ExecuteResult
 def request_from(data: dict[str, Any]) -> ExecuteRequest:
     """Rebuild a request that the supervisor has validated already. Raises TypeError or KeyError on anything else."""
     agent, cell = data["agent"], data["cell"]
+    before = data["spent_before"]
     nested = {
         "agent": AgentSpec(
             **{
@@ -372,6 +323,7 @@ def request_from(data: dict[str, Any]) -> ExecuteRequest:
                 "argv": tuple(agent["argv"]),
                 "binds": tuple(Bind(**bind) for bind in agent["binds"]),
                 "program": ProgramFile(**agent["program"]) if agent["program"] else None,
+                "reading": _reading(agent["reading"]),
             }
         ),
         "cell": Cell(
@@ -384,6 +336,16 @@ def request_from(data: dict[str, Any]) -> ExecuteRequest:
         ),
         "limits": Limits(**data["limits"]),
         "import_paths": tuple(data["import_paths"]),
+        "caps": Caps(**data["caps"]),
+        "spent_before": Spending(**before) if before else None,
         "secrets": tuple(Secret(**secret) for secret in data["secrets"]),
     }
     return ExecuteRequest(**{**data, **nested})
+
+
+def _reading(data: dict[str, Any] | None) -> Reading | None:
+    if data is None:
+        return None
+    from shared.reading import reading_from  # only where an adapter declares one: each import costs a start
+
+    return reading_from(data)

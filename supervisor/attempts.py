@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from shared.messages import Branch, ExecuteResult, Traffic, Usage
+from shared.findings import Branch, Traffic, Usage
+from shared.messages import ExecuteResult
 from shared.reasons import Reason
 from supervisor.models import ALLOWED, SECOND, CronJob, CronRun, Status, final_status
 

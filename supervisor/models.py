@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.messages import Branch, Isolation, Layer, Network, Planted, ProgramFile, Traffic, Usage, WorkMode
+from shared.findings import Branch, Planted, Traffic, Usage
+from shared.messages import Isolation, Layer, Network, ProgramFile, WorkMode
 from shared.reasons import Reason
 from supervisor.limits import OwnLimits
 

@@ -13,7 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from shared.messages import ExecuteRequest, Usage
+from shared.findings import Usage
+from shared.messages import ExecuteRequest
 from shared.reasons import Reason
 from supervisor import edits
 from supervisor.config import Config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from shared.messages import Planted, PlantedWhy
+from shared.findings import Planted, PlantedWhy
 from supervisor.cli.escape import escape
 from supervisor.models import CronRun
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from shared.messages import Branch
+from shared.findings import Branch
 
 _HASH_CHARS = 12
 

@@ -8,7 +8,7 @@ import pytest
 
 from runner.output import Verdict
 from runner.traffic import seen
-from shared.messages import Traffic
+from shared.findings import Traffic
 from shared.reasons import Reason
 
 FAILED = Verdict(Reason.AGENT_ERROR, "The agent ended with exit code 1.")

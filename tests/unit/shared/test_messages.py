@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from shared.findings import Usage
 from shared.messages import (
     AgentSpec,
     Bind,
@@ -24,7 +25,6 @@ from shared.messages import (
     RunnerMessage,
     Started,
     Stop,
-    Usage,
     request_from,
 )
 from shared.reasons import Reason

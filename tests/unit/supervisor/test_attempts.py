@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.messages import Layer, Usage
+from shared.findings import Usage
+from shared.messages import Layer
 from shared.reasons import Reason
 from supervisor.attempts import MAX_BACKOFF_SECONDS, TOLD, End, Retry, after, backoff, ended, stopped, with_result
 from supervisor.models import SECOND, CronRun, Status, final_status

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.messages import Branch
+from shared.findings import Branch
 from supervisor import attempts
 from supervisor.cli import offered
 from supervisor.clones import Clones, branch_of, check_clone

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shared.messages import Layer, Usage
+from shared.findings import Usage
+from shared.messages import Layer
 from shared.reasons import Reason
 from supervisor.models import ALLOWED, NEVER, CronJob, CronRun, Status, TransitionError, final_status
 from tests.fakes import NOON, make_job, make_run

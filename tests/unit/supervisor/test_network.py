@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.messages import Traffic
+from shared.findings import Traffic
 from supervisor.attempts import with_result
 from supervisor.config import Config, ConfigError, load_config
 from supervisor.definition import Setting, define
