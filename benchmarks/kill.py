@@ -54,13 +54,14 @@ def killpg(processes: int, settle: float) -> float:
 
 
 def deadline(executor: Executor, processes: int, wall: float) -> float:
-    """As the runner has it on its record: `duration` ends when nothing of the tree is left."""
+    """As the runner has it on its record: its wall time ends when nothing of the tree is left, init and bubblewrap
+    neither."""
     with tempfile.TemporaryDirectory(prefix="cronward-bench-") as folder:
         argv = ("/bin/sh", "-c", ESCAPED, "sh", str(processes), host.interpreter().executable, SLEEPER)
         result = executor.execute(request(Path(folder), *argv, wall_seconds=wall, grace_seconds=5.0))
     assert result.reason is Reason.TIMEOUT_WALL, result.error
     if result.usage is not None and result.usage.processes_peak > processes:
-        return result.duration / 1e6 - wall * 1000
+        return (result.usage.wall_seconds - wall) * 1000
     # A machine so busy that the tree did not stand by then.
     return deadline(executor, processes, wall * 2)
 

@@ -213,6 +213,7 @@ class Attempt:
 
     def _finish(self, ending: Ending) -> NoReturn:
         """Nothing of the tree is left: judge, keep, say, end."""
+        gone = time.monotonic() - self._ready_at
         from runner import output
 
         sys.path += self._request.import_paths
@@ -226,7 +227,7 @@ class Attempt:
             self._confined.clear()
         branch, verdict = self._offered(ending, verdict)
         elapsed = time.monotonic() - self._ready_at
-        told = output.result(self._request, ending, verdict, self._layers, elapsed)
+        told = output.result(self._request, ending, verdict, self._layers, (gone, elapsed))
         traffic = seen.traffic if seen is not None else None
         result = asdict(replace(told, traffic=traffic, planted=self._planted(ending), branch=branch))
         if self._files is not None:

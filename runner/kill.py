@@ -7,6 +7,7 @@ what was used; END needs nobody's help: the life pipe is closed, bubblewrap kill
 from __future__ import annotations
 
 import os
+import select
 import time
 from enum import IntEnum
 
@@ -58,9 +59,19 @@ def sweep(within: float = SWEEP_SECONDS, *, apart: bool = True) -> list[int]:
             kinship.signal(children(os.getpid()), SIGKILL)
         else:
             kinship.kill_below(os.getpid())
-        # Only ever after a kill -9 of bubblewrap; there is no event for "some grandchild became a child".
-        time.sleep(0.002)
+        # There is no event for "some grandchild became a child".
+        wait(children(os.getpid()), 0.002)
     return []
+
+
+def wait(pids: list[int], seconds: float) -> None:
+    """Until one of our children ends, or for so long."""
+    descriptors = [os.pidfd_open(pid) for pid in pids]
+    try:
+        select.select(descriptors, [], [], seconds)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def reap() -> bool:

@@ -228,13 +228,13 @@ def shown(text: str, most: int = ERROR_MOST) -> str:
 
 
 def result(
-    request: ExecuteRequest, ending: Ending, found: Verdict, held: tuple[Layer, ...], elapsed: float
+    request: ExecuteRequest, ending: Ending, found: Verdict, held: tuple[Layer, ...], seconds: tuple[float, float]
 ) -> ExecuteResult:
-    """The last line. `elapsed` in seconds, from the request to the end of the tree."""
+    """The last line. `seconds`: from the request to the end of the tree, and until it was judged as well."""
     report = ending.report
     code, number = decode_status(report.status if report.failure is None else None)
     usage = Usage(
-        wall_seconds=elapsed,
+        wall_seconds=seconds[0],
         cpu_seconds=max((report.user_us + report.system_us) / 1e6, ending.used.cpu_seconds),
         peak_rss_bytes=report.max_rss_kib * 1024,
         output_bytes=ending.output_bytes,
@@ -252,7 +252,7 @@ def result(
         answer_bytes=found.answer_bytes,
         exit_code=code,
         signal=number,
-        duration=int(elapsed * 1e9),
+        duration=int(seconds[1] * 1e9),
         usage=usage if report.started else None,
         layers=held,
         left_behind=report.left,

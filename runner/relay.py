@@ -125,6 +125,9 @@ class Relay:
                 self._watchdog = self._announce(self._report.held)
         except RefusalError as refusal:
             self._end(refusal.reason, refusal.sentence, Rung.END)
+        if self._report.finished and self._apart:
+            # It would only wait for init, and end after it: half a millisecond of each run.
+            self._kill_bwrap()
         if self._report.status is not None:
             self._rung_at = monotonic()  # from now on only init's own clearing up is waited for
 
@@ -222,10 +225,13 @@ class Relay:
             self._life.close()
             self._end_group()
             if self._apart:
-                with suppress(ProcessLookupError):
-                    os.kill(self._cell.pid, kill.SIGKILL)
+                self._kill_bwrap()
         else:
             self._life.send(b"%d\n" % (kill.SIGTERM if rung is Rung.TERM else kill.SIGKILL))
+
+    def _kill_bwrap(self) -> None:
+        if not self._over:
+            os.kill(self._cell.pid, kill.SIGKILL)  # ours until it is reaped
 
     @property
     def _end_seconds(self) -> float:

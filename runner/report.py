@@ -9,7 +9,7 @@ MAX_LINE = 4096
 class Report:
     """What has been reported so far. `hello`: what holds in the cell; `held`: what the agent's process took on itself
     before its program ran; `failure`: the step and errno of a failed start; `status`: the agent's wait status; `left`:
-    how many others lived then; the times in microseconds, memory in KiB."""
+    how many others lived then; `finished`: only init is left, and ends; times in microseconds, memory in KiB."""
 
     def __init__(self) -> None:
         self.hello: dict[str, str] | None = None
@@ -18,6 +18,7 @@ class Report:
         self.failure: tuple[str, int] | None = None
         self.status: int | None = None
         self.left = 0
+        self.finished = False
         self.user_us = self.system_us = self.max_rss_kib = 0
 
     def take(self, line: bytes) -> None:
@@ -34,5 +35,6 @@ class Report:
             self.status, self.left = (int(word) for word in words)
         elif kind == "usage":
             self.user_us, self.system_us, self.max_rss_kib = (int(word) for word in words)
+            self.finished = True
         else:
             raise ValueError(f"init said {kind!r}")

@@ -98,16 +98,17 @@ def test_only_an_agent_that_ended_well_has_given_an_answer() -> None:
 def test_a_result_says_how_the_agent_itself_ended() -> None:
     asked = request(Path("/log"), "prog")
     ending = ended(15, "usage 1500000 500000 2048", cause=STOPPED, output_bytes=7)
-    found = output.result(asked, ending, judged(ending), (), 1.5)
-    assert (found.reason, found.exit_code, found.signal, found.duration) == (Reason.REPLACED, None, 15, 1_500_000_000)
+    found = output.result(asked, ending, judged(ending), (), (1.5, 1.75))
+    assert (found.reason, found.exit_code, found.signal, found.duration) == (Reason.REPLACED, None, 15, 1_750_000_000)
     assert found.usage is not None
     assert (found.usage.cpu_seconds, found.usage.peak_rss_bytes, found.usage.output_bytes) == (2.0, 2 << 20, 7)
+    assert found.usage.wall_seconds == 1.5  # of the tree, without its judgement
     assert (found.usage.peak_memory_bytes, found.usage.processes_peak) == (2 << 20, 2)
 
 
 def test_what_was_measured_of_the_whole_tree_counts_where_it_is_more() -> None:
     ending = ended(0, "usage 1500000 500000 2048", used=Used(memory=9 << 20, processes=30, cpu_seconds=4.0))
-    found = output.result(request(Path("/log"), "prog"), ending, judged(ending), (), 1.5).usage
+    found = output.result(request(Path("/log"), "prog"), ending, judged(ending), (), (1.5, 1.75)).usage
     assert found is not None
     assert (found.peak_memory_bytes, found.processes_peak, found.cpu_seconds) == (9 << 20, 30, 4.0)
     assert found.peak_rss_bytes == 2 << 20
@@ -115,7 +116,7 @@ def test_what_was_measured_of_the_whole_tree_counts_where_it_is_more() -> None:
 
 def test_an_agent_that_was_never_started_has_no_exit_code_and_no_usage() -> None:
     ending = Ending(report("failed exec 2", "exited 32512 0"))
-    found = output.result(request(Path("/log"), "prog"), ending, judged(ending), (), 1.0)
+    found = output.result(request(Path("/log"), "prog"), ending, judged(ending), (), (1.0, 1.0))
     assert (found.exit_code, found.usage) == (None, None)
 
 

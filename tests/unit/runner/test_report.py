@@ -13,6 +13,7 @@ def test_a_whole_life_is_read() -> None:
     report = Report()
     for line in (b"hello NoNewPrivs=1 net=4026", b"started", b"exited 256 3", b"usage 5 6 7"):
         report.take(line)
+    assert report.finished
     assert report.hello == {"NoNewPrivs": "1", "net": "4026"}
     assert (report.started, report.status, report.left) == (True, 256, 3)
     assert (report.user_us, report.system_us, report.max_rss_kib) == (5, 6, 7)
