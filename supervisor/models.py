@@ -345,7 +345,7 @@ class CronRun(_Record):
 
     def noted(self, **facts: object) -> Self:
         """This run with more known about it, checked as a whole."""
-        return type(self).model_validate({**dict(self), **facts})
+        return type(self).model_validate({**vars(self), **facts})
 
     def record(self) -> dict[str, Any]:
         """What is stored and shown, ready for JSON."""

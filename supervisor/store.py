@@ -16,6 +16,7 @@ import stat
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,7 @@ def _free_name(path: Path, damaged: Path) -> Path:
     return target
 
 
+@lru_cache(maxsize=1024)
 def file_of(directory: Path, name: str, suffix: str) -> Path | None:
     """The file that belongs to this id; None where the text is no id, and so cannot leave the directory."""
     return directory / f"{name}{suffix}" if IDENTIFIER.fullmatch(name) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +67,19 @@ class FakeDesk:
 
 
 def make_request(run_id: str, attempt: int, log_dir: Path, **fields: Any) -> ExecuteRequest:
-    known: dict[str, Any] = {
+    ours = {"run_id": run_id, "attempt": attempt, "log_dir": str(log_dir), "session_id": run_id}
+    return ExecuteRequest(**{**_ordinary(), **ours, **fields})
+
+
+@cache
+def _ordinary() -> dict[str, Any]:
+    return {
         "job_id": make_job().id,
-        "session_id": run_id,
         "prompt": "Say hello.",
         "agent": AgentSpec(name="command", argv=("true",)),
         "cell": Cell(),
         "limits": Config().limits_for(JobType.LIGHT, 60.0),
     }
-    return ExecuteRequest(run_id=run_id, attempt=attempt, log_dir=str(log_dir), **{**known, **fields})
 
 
 def make_result(reason: Reason = Reason.OK, run_id: str = "", attempt: int = 1, **fields: Any) -> ExecuteResult:

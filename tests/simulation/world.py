@@ -158,7 +158,8 @@ class World:
                 self.clock.pass_by(max(0.0, end - self.clock.mono))
                 return
             self.clock.pass_by(left)
-            self.check()  # before the turn, which would make up for one that nobody asked for
+            if left > 0:  # else it is in the midst of a herd, of which it takes so many a turn
+                self.check()  # before the turn, which would make up for one that nobody asked for
             self.guarded(self._hear)
         raise AssertionError(f"the core spins: {TURNS} turns, the last asked for {self.wake}")
 
