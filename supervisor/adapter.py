@@ -1,35 +1,24 @@
 """What is known of one agent: how it is found, started, read and logged in to. Data, one TOML file an agent.
 
-A word may hold `{model}`, `{schema}` and the like (`PLACEHOLDERS`). A list in the place of a word is a group: it is left
-out as long as one of its placeholders has no value. Where a placeholder stands outside of a group and has neither a
-value nor a default, the job is refused, and told what to give. Paths are relative to its home in the cell.
+A word may hold `{model}`, `{schema}` and the like (see `placeholders`). A list in the place of a word is a group: it is
+left out as long as one of its placeholders has no value. Where a placeholder stands outside of a group and has neither
+a value nor a default, the job is refused, and told what to give. Paths are relative to its home in the cell.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from shared.hostrule import HostRuleError, parse_rule
 from shared.messages import Network
 from shared.reading import Reading
 from supervisor.models import Identifier
+from supervisor.placeholders import NAMES, held
+from supervisor.readingrules import check_reading
 from supervisor.sizes import Bytes
-
-PLACEHOLDERS = (
-    "model",
-    "schema",
-    "schema_file",
-    "session",
-    "max_turns",
-    "max_cost",
-    "work_dir",
-    "base_url",
-)
-_HOLDER = re.compile(r"\{([a-z_]+)\}")
 
 SchemaWay = Literal["flag", "constrained", "prompt"]
 """Given to the agent, by `{schema}` or `{schema_file}`; what it writes is held to it as it is written; asked for in the
@@ -40,10 +29,18 @@ Start = Literal["program", "command", "embedded"]
 def _plain(text: str) -> str:
     if "\0" in text:
         raise ValueError("should hold no NUL")
-    for name in _HOLDER.findall(text):
-        if name not in PLACEHOLDERS:
-            raise ValueError(f"should name no other placeholder than {', '.join(PLACEHOLDERS)}: there is no {{{name}}}")
+    for name in sorted(held([text]) - NAMES.keys()):
+        raise ValueError(f"should name no other placeholder than {', '.join(NAMES)}: there is no {{{name}}}")
     return text
+
+
+def _word(given: object) -> object:
+    """A word or a group, refused in one sentence where it is neither; JSON has lists where we have tuples."""
+    group = given if isinstance(given, list | tuple) else [given]
+    found = tuple(_plain(word) for word in group if isinstance(word, str))
+    if not found or len(found) < len(group):
+        raise ValueError("should be a word, or a list of words that belong together")
+    return found if isinstance(given, list) else given
 
 
 def _relative(path: str) -> str:
@@ -75,8 +72,10 @@ def _host(text: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(max_length=65536), AfterValidator(_plain)]
-Group = Annotated[tuple[Text, ...], Field(min_length=1, max_length=64)]
-Argv = Annotated[tuple[Text | Group, ...], Field(max_length=256)]
+Argv = Annotated[
+    tuple[Annotated[str | tuple[str, ...], BeforeValidator(_word)], ...],
+    Field(max_length=256),
+]
 HomePath = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_relative)]
 Variable = Annotated[str, StringConstraints(max_length=128), AfterValidator(_variable)]
 Pattern = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_pattern)]
@@ -142,12 +141,12 @@ class Adapter(_Section):
     env: dict[Variable, Text] = {}
     """One with a placeholder that has no value is left out."""
     files: dict[HomePath, Text] = {}
-    """Placed in its home, read-only, anew for each attempt."""
+    """Placed in its home, read-only, anew for each attempt. One with a placeholder that has no value is left out."""
     defaults: dict[str, Text] = {}
     """What stands for a placeholder outside of groups that has no value."""
     base_url: Annotated[str, StringConstraints(max_length=1024)] = ""
     """Of its provider, where that is not its own: a gateway of one's own, or a test's."""
-    reading: Reading = Reading()
+    reading: Annotated[Reading, AfterValidator(check_reading)] = Field(default_factory=Reading)
     structured: SchemaWay = "prompt"
     """How it learns of the schema that its answer has to meet."""
     closed_schemas: bool = False
@@ -171,19 +170,19 @@ class Adapter(_Section):
             raise ValueError("has `structured` = flag, so `argv` needs {schema} or {schema_file}")
         if self.network == "allow" and not self.hosts:
             raise ValueError("has the network `allow`, so it needs `hosts`; or say network = none")
-        unknown = [name for name in self.defaults if name not in PLACEHOLDERS]
+        unknown = [name for name in self.defaults if name not in NAMES]
         if unknown:
             raise ValueError(f"has `defaults` for {unknown[0]}, which is no placeholder")
         return self
 
     def takes(self, placeholder: str) -> bool:
         """Whether it can be told that: `model`, `schema`, `session`, `max_turns`, `max_cost` and so on."""
-        return placeholder in holders(self.texts)
+        return placeholder in held(self.texts)
 
     @property
     def needs(self) -> frozenset[str]:
         """What a job has to give: placeholders outside of groups, without a default."""
-        return holders(word for word in (*self.argv, *self.files.values()) if isinstance(word, str)) - {*self.defaults}
+        return held(word for word in self.argv if isinstance(word, str)) - {*self.defaults}
 
     @property
     def resumable(self) -> bool:
@@ -195,8 +194,3 @@ class Adapter(_Section):
         """All texts with placeholders."""
         words = [(word,) if isinstance(word, str) else word for word in (*self.argv, *self.resume)]
         return (*(word for group in words for word in group), *self.env.values(), *self.files.values())
-
-
-def holders(texts: Iterable[str]) -> frozenset[str]:
-    """The placeholders that these texts hold."""
-    return frozenset(name for text in texts for name in _HOLDER.findall(text))

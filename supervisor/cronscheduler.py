@@ -373,7 +373,16 @@ class CronScheduler:
         config = self.config
         path = os.environ.get("PATH") or CELL_PATH
         permits = (config.permit_host_network, config.permit_no_isolation)
-        return Setting(self.home.root, host_zone().key, config.default_agent, new_id, *permits, path, config.maxima)
+        return Setting(
+            self.home.root,
+            host_zone().key,
+            config.default_agent,
+            new_id,
+            *permits,
+            path,
+            config.maxima,
+            config.agents_dir,
+        )
 
     def _need_time(self) -> None:
         if self._turns is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from supervisor.adapters import adapter
 from supervisor.agents import settled
 from supervisor.answerschema import check_schema
 from supervisor.clones import check_clone
@@ -20,7 +21,7 @@ from supervisor.home import Home
 from supervisor.isolation import check_isolation
 from supervisor.limits import Maxima
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
-from supervisor.network import check_network
+from supervisor.network import check_network, with_reach
 from supervisor.occurrences import next_occurrence, schedule_of
 from supervisor.paths import settle_paths
 from supervisor.permitted import check_limits, check_run_as
@@ -56,6 +57,8 @@ class Setting:
     search_path: str = CELL_PATH
     """Where programs are looked for, unless the draft says otherwise."""
     maxima: Maxima = field(default_factory=Maxima)
+    agents_dir: str = ""
+    """Where the owner's adapters lie."""
 
 
 def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
@@ -71,14 +74,13 @@ def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
     }
     if draft.get("command") and "agent" not in draft:
         whole["agent"] = "command"
-    if draft.get("allow_hosts") and "network" not in draft:
-        whole["network"] = "allow"
     if draft.get("isolation") == "none" and "network" not in draft:
         whole["network"] = "host"
     try:
         job = CronJob.model_validate(whole)
     except ValidationError as error:
         raise InvalidError(sentence(error, "job", CronJob)) from None
+    job = with_reach(job, adapter(job.agent, setting.agents_dir), whole)
     job = checked(settle_time(job, setting.host_zone, now), setting)
     check_set(job, SecretStore(Home.of(setting.home)))
     return job
@@ -109,7 +111,7 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     check_grants(job)
     check_limits(job, setting.maxima)
     check_run_as(job)
-    return settled(job)
+    return settled(job, setting.agents_dir)
 
 
 def check_reason(job: CronJob, reason: str) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from shared.messages import RunAs
 from supervisor import jobtrial
-from supervisor.agents import argv_of, check_agent, resolve, settled
+from supervisor.agents import check_agent, name_of, resolve, settled
 from supervisor.clones import check_clone
 from supervisor.config import Config
 from supervisor.definition import Setting, checked
@@ -63,6 +63,7 @@ def setting_of(home: Home, config: Config) -> Setting:
         permit_no_isolation=config.permit_no_isolation,
         search_path=os.environ.get("PATH") or CELL_PATH,
         maxima=config.maxima,
+        agents_dir=config.agents_dir,
     )
 
 
@@ -75,7 +76,9 @@ def _found(check: Check) -> Finding:
 
 def _checks(home: Home, config: Config, job: CronJob, setting: Setting) -> Iterator[Check]:
     edit = f"cronward edit {job.id}"
-    yield Check("program", lambda: _program(job), f"install it again, or: {edit} --refresh-program, or --command")
+    yield Check(
+        "program", lambda: _program(job, config), f"install it again, or: {edit} --refresh-program, or --command"
+    )
     yield Check("login", lambda: _login(job, config), "cronward fetch-model, or install the extra `local`")
     where = f"bring back what is gone, or: {edit} --work-dir, --read-path, --write-path"
     yield Check("paths", lambda: _paths(job, setting), where)
@@ -95,13 +98,13 @@ def _whole(job: CronJob, setting: Setting) -> str:
     return "as it would be accepted now"
 
 
-def _program(job: CronJob) -> str:
-    check_agent(job)
-    found = settled(job).program
+def _program(job: CronJob, config: Config) -> str:
+    known = check_agent(job, config.agents_dir)
+    found = settled(job, config.agents_dir).program
     if found is None:
         return f"the agent {job.agent}"
     interpreter = f", by {found.interpreter}" if found.interpreter else ""
-    return f"{argv_of(job)[0]} is {found.real}{interpreter}"
+    return f"{name_of(job, known)} is {found.real}{interpreter}"
 
 
 def _login(job: CronJob, config: Config) -> str:
