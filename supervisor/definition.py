@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,10 +16,13 @@ from supervisor.adapters import adapter
 from supervisor.agents import settled
 from supervisor.answerschema import check_schema
 from supervisor.clones import check_clone
+from supervisor.config import Config
 from supervisor.errors import InvalidError
 from supervisor.grants import check_grants, check_set
 from supervisor.home import Home
+from supervisor.hostzone import host_zone
 from supervisor.isolation import check_isolation
+from supervisor.jobs import new_id
 from supervisor.limits import Maxima
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
 from supervisor.network import check_network, with_reach
@@ -59,6 +63,21 @@ class Setting:
     maxima: Maxima = field(default_factory=Maxima)
     agents_dir: str = ""
     """Where the owner's adapters lie."""
+
+
+def setting_of(home: Home, config: Config) -> Setting:
+    """What definitions are checked against here, as a supervisor of this home would."""
+    return Setting(
+        home=home.root,
+        host_zone=host_zone().key,
+        default_agent=config.default_agent,
+        new_id=new_id,
+        permit_host_network=config.permit_host_network,
+        permit_no_isolation=config.permit_no_isolation,
+        search_path=os.environ.get("PATH") or CELL_PATH,
+        maxima=config.maxima,
+        agents_dir=config.agents_dir,
+    )
 
 
 def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:

@@ -12,19 +12,16 @@ from supervisor import jobtrial
 from supervisor.agents import check_agent, name_of, resolve, settled
 from supervisor.clones import check_clone
 from supervisor.config import Config
-from supervisor.definition import Setting, checked
+from supervisor.definition import Setting, checked, setting_of
 from supervisor.doctor import Finding
 from supervisor.errors import InvalidError
 from supervisor.grants import check_grants, check_set, grants_of
 from supervisor.home import Home
-from supervisor.hostzone import host_zone
 from supervisor.isolation import check_isolation
-from supervisor.jobs import new_id
 from supervisor.models import CronJob
 from supervisor.network import check_network
 from supervisor.paths import check_paths, settle_paths
 from supervisor.permitted import check_limits, check_run_as, named_ids
-from supervisor.programs import CELL_PATH
 from supervisor.secrets import SecretStore
 from supervisor.uids import Uids
 
@@ -50,21 +47,6 @@ def examine_job(home: Home, config: Config, job: CronJob, now: datetime) -> list
     if not all(finding.ok for finding in findings):
         return [*findings, Finding("cell", False, NOT_TRIED, f"then again: cronward doctor {job.id}", required=False)]
     return [*findings, *jobtrial.of_job(home, config, job, _ids(home, config, job), now)]
-
-
-def setting_of(home: Home, config: Config) -> Setting:
-    """What definitions are checked against here, as a supervisor of this home would."""
-    return Setting(
-        home=home.root,
-        host_zone=host_zone().key,
-        default_agent=config.default_agent,
-        new_id=new_id,
-        permit_host_network=config.permit_host_network,
-        permit_no_isolation=config.permit_no_isolation,
-        search_path=os.environ.get("PATH") or CELL_PATH,
-        maxima=config.maxima,
-        agents_dir=config.agents_dir,
-    )
 
 
 def _found(check: Check) -> Finding:

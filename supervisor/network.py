@@ -52,7 +52,8 @@ def with_reach(job: CronJob, agent: Adapter, said: Container[str]) -> CronJob:
         job = job.model_copy(update={"network": of_agent})
     if job.network != "allow":
         return job
-    return job.model_copy(update={"allow_hosts": tuple(dict.fromkeys((*job.allow_hosts, *agent.hosts)))})
+    further = tuple(host for host in agent.hosts if host not in job.allow_hosts)
+    return job.model_copy(update={"allow_hosts": (*job.allow_hosts, *further)})
 
 
 def with_other_reach(job: CronJob, before: Adapter | None, after: Adapter, said: Container[str]) -> CronJob:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from shared.messages import Bind
-from supervisor.agents import NAMES, argv_of, check_agent, resolve, settled
+from supervisor.adapters import names
+from supervisor.agents import argv_of, check_agent, resolve, settled
 from supervisor.config import Config
 from supervisor.errors import InvalidError
 from supervisor.models import CronJob
@@ -112,7 +113,8 @@ def test_a_command_may_answer_nothing() -> None:
 
 
 def test_an_unknown_agent_is_refused_with_those_there_are() -> None:
-    assert refusal(make_job(agent="gpt")).endswith(f"use one of: {', '.join(NAMES)}.")
+    assert f"use one of: {', '.join(names())}." in refusal(make_job(agent="gpt"))
+    assert "Did you mean `claude`?" in refusal(make_job(agent="cloude"))
 
 
 def test_a_command_for_another_agent_is_refused() -> None:
