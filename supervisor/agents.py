@@ -85,6 +85,12 @@ def argv_of(job: CronJob) -> list[str]:
     return argv
 
 
+def located(known: Adapter, search_path: str) -> Program:
+    """Its program, looked for in these directories. Raises InvalidError where it is not there, or cannot be used."""
+    sight = programs.Sight(search=programs.searched(search_path), homes=trust.homes(os.environ), trusted=trust.owners())
+    return _found(known, known.program.find, sight)
+
+
 def name_of(job: CronJob, known: Adapter) -> str:
     """What is looked for as the program: a name, or a path."""
     return argv_of(job)[0] if known.start == "command" else known.program.find
@@ -102,7 +108,10 @@ def _program(job: CronJob, known: Adapter) -> Program:
         homes=trust.homes(os.environ),
         trusted=trust.owners() | ({named_ids(job.run_as).uid} if job.run_as else set()),
     )
-    name = name_of(job, known)
+    return _found(known, name_of(job, known), sight)
+
+
+def _found(known: Adapter, name: str, sight: programs.Sight) -> Program:
     try:
         return programs.resolve(name, sight)
     except programs.MissingProgramError as error:

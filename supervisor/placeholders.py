@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 
 NAMES: Mapping[str, str] = {
     "model": "the job's model",
-    "model_id": "the same without the provider before its first /",
+    "model_provider": "what stands before the first / of it",
+    "model_id": "what stands after that",
     "schema": "the schema that the answer has to meet",
     "schema_file": "the path of a file with that schema",
     "session": "the id of a conversation that goes on",
