@@ -50,7 +50,7 @@ def examine_agent(
         job = define({**draft, "type": "medium", "timeout_secs": int(ASKING_SECONDS)}, setting_of(home, config), now)
         return [*findings, *_tried(home, config, job, known, now)]
     except InvalidError as error:
-        return [*findings, Finding("program", False, str(error), known.program.install or "what the sentence says")]
+        return [*findings, Finding("definition", False, str(error), "what the sentence says")]
 
 
 def _tried(home: Home, config: Config, job: CronJob, known: Adapter, now: datetime) -> Iterator[Finding]:

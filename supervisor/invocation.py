@@ -54,12 +54,10 @@ def invocation(job: CronJob, adapter: Adapter, terms: Terms) -> Invocation:
 
 def values_of(job: CronJob, adapter: Adapter, terms: Terms) -> dict[str, str]:
     """What stands for the placeholders. A value that is not there is left out."""
-    provider, slash, name = job.model.partition("/")
     flagged = way_of(adapter, job) in ("flag", "constrained")
     found = {
         "model": job.model,
-        "model_provider": provider if slash else "",
-        "model_id": name if slash else "",
+        "model_id": job.model.partition("/")[2],
         "schema": job.output_schema if flagged else "",
         "schema_file": SCHEMA_FILE if flagged and adapter.takes("schema_file") else "",
         "session": terms.session,

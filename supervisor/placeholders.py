@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 
 NAMES: Mapping[str, str] = {
     "model": "the job's model",
-    "model_provider": "what stands before the first / of it",
-    "model_id": "what stands after that",
+    "model_id": "what stands in it after its first /",
     "schema": "the schema that the answer has to meet",
     "schema_file": "the path of a file with that schema",
     "session": "the id of a conversation that goes on",
