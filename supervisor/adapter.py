@@ -20,9 +20,9 @@ from supervisor.placeholders import NAMES, held
 from supervisor.readingrules import check_reading
 from supervisor.sizes import Bytes
 
-SchemaWay = Literal["flag", "constrained", "prompt"]
+SchemaWay = Literal["flag", "constrained", "prompt", "untold"]
 """Given to the agent, by `{schema}` or `{schema_file}`; what it writes is held to it as it is written; asked for in the
-prompt."""
+prompt; nobody tells it, its own job's prompt does."""
 Start = Literal["program", "command", "embedded"]
 
 
@@ -44,8 +44,9 @@ def _word(given: object) -> object:
 
 
 def _relative(path: str) -> str:
-    if path.startswith(("/", "~")) or not path or ".." in path.split("/") or "\0" in path:
-        raise ValueError("should be a path within its home, without .. in it")
+    parts = path.split("/")
+    if {"", ".", ".."} & {*parts} or parts[0].startswith(("~", "*")) or "\0" in path:
+        raise ValueError("should be a path within its home, plain and written out")
     return path
 
 

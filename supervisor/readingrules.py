@@ -24,7 +24,7 @@ def check_reading(reading: Reading) -> Reading:
     for code in reading.codes:
         if not _CODE.fullmatch(code):
             raise ValueError(f"has {code[:80]!r} in `codes`, which is no exit code: use 0 to 255")
-    if reading.format == "text" and any(_pointers(reading)):
+    if reading.format == "text" and any(_pointers(reading, ("stdout",))):
         raise ValueError("is of the format text, in which nothing can be pointed to: say json or jsonl")
     return reading
 
@@ -36,18 +36,16 @@ def _check_pattern(pattern: str) -> None:
         raise ValueError(f"has {pattern[:80]!r}, which is no regular expression: {error}") from None
 
 
-def _pointers(reading: Reading) -> Iterator[str]:
+def _pointers(reading: Reading, streams: tuple[str, ...] = ("stdout", "stderr")) -> Iterator[str]:
     for pick in _picks(reading):
-        yield from (pick.pointer, *pick.where, *pick.add, pick.once)
+        if pick.stream in streams:
+            yield from (pick.pointer, *pick.where, *pick.add, pick.once)
     for event in reading.events:
         yield from (event.each, event.text, event.name, event.command, event.path, event.failed)
         yield from (*event.where, *event.item)
 
 
 def _picks(reading: Reading) -> Iterator[Pick]:
-    found: tuple[tuple[object, ...], ...] = tuple(
-        value for name in reading.__dataclass_fields__ if isinstance(value := getattr(reading, name), tuple)
-    )
-    yield from (pick for group in found for pick in group if isinstance(pick, Pick))
-    if reading.structured is not None:
-        yield reading.structured
+    for name in reading.__dataclass_fields__:
+        value = getattr(reading, name)
+        yield from (pick for pick in (value if isinstance(value, tuple) else (value,)) if isinstance(pick, Pick))

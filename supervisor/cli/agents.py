@@ -148,7 +148,12 @@ def _here(row: dict[str, Any]) -> render.Cell | str:
 def _facts(known: Adapter, agents_dir: str) -> list[tuple[str, render.Cell | str]]:
     row = _row(known.name, agents_dir)
     network = f"{known.network}: {', '.join(known.hosts)}" if known.hosts else known.network
-    ways = {"flag": "by a flag of its own", "constrained": "held to it as it writes", "prompt": "in the prompt"}
+    ways = {
+        "flag": "by a flag of its own",
+        "constrained": "held to it as it writes",
+        "prompt": "in the prompt",
+        "untold": "not told",
+    }
     capped = [words for words, takes in (("turns", "max_turns"), ("money", "max_cost")) if known.takes(takes)]
     login = " ".join(filter(None, [", ".join(known.login.variables), known.login.words]))
     needed = "has to be named" if "model" in known.needs else "can be named" if known.takes("model") else "none"
