@@ -43,6 +43,7 @@ def aviary(open_dir: Path, tmp_path: Path) -> Iterator[Aviary]:
     agents = adapters(tmp_path / "config" / "cronward" / "agents")
     found = str(programs(tmp_path / "bin"))
     with house(tmp_path, XDG_CONFIG_HOME=str(tmp_path / "config"), PATH=f"{found}:/usr/bin:/bin") as home:
+        open_dir.chmod(0o777)  # also for the uid that a supervisor of root's gives the job
         yield Aviary(home, open_dir, Path(found), agents)
 
 
