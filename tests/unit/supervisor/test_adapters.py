@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from supervisor.adapter import Adapter
 from supervisor.adapters import FILE_BYTES, AdapterError, adapter, built_in, merged, names, source
 from supervisor.errors import InvalidError
+from supervisor.placeholders import NAMES
 from tests.madeup import ADAPTER, NAME, adapters
 
 OURS = ("claude", "codex", "command", "gemini", "llm", "local", "opencode")
@@ -168,6 +174,55 @@ def test_what_is_wrong_in_a_file_is_told_with_file_and_key(tmp_path: Path) -> No
     for row, (text, words) in rows.items():
         said = refusal(tmp_path / "agents", text)
         assert words in said, f"{row}: {said}"
+
+
+PIECES = st.sampled_from(
+    [
+        "argv",
+        "reading",
+        "=",
+        "[",
+        "]",
+        "{",
+        "}",
+        '"x"',
+        "1",
+        "0x1",
+        "nan",
+        "true",
+        ".",
+        "\n",
+        "{model}",
+        "done",
+        "files",
+        ",",
+    ]
+)
+
+
+@given(st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=12).map("".join)))
+@settings(max_examples=60)
+def test_whatever_is_in_a_file_it_is_an_adapter_or_a_sentence(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "x.toml").write_bytes(b'extends = "claude"\n' + text.encode())
+        with suppress(AdapterError):
+            assert adapter("x", folder).name == "x"
+
+
+def test_the_examples_of_the_page_are_adapters(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "adapters.md").read_text()
+    examples = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(examples) == 2
+    for number, text in enumerate(examples):
+        assert adapter(f"x{number}", str(adapters(tmp_path, text, f"x{number}"))).hosts
+
+
+def test_the_page_names_every_key_and_no_other() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "adapters.md").read_text()
+    rows = re.findall(r"^\| (`[^|]*) \|", page, re.MULTILINE)
+    named = {key.split(".")[0] for row in rows for key in re.findall(r"`([a-z_.]+)`", row)}
+    assert named == set(Adapter.model_fields) - {"name", "start"}
+    assert {key for key in NAMES if f"`{{{key}}}`" in page} == set(NAMES)
 
 
 def test_a_file_that_others_could_change_is_refused(tmp_path: Path) -> None:
