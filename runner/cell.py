@@ -10,6 +10,8 @@ from __future__ import annotations
 from runner.host import INIT, Access, Host, Interpreter
 from runner.refusal import Reason, RefusalError
 from shared.messages import PROXIED, Bind, ExecuteRequest, Limits
+from shared.places import HOME as HOME
+from shared.places import SCRATCH as SCRATCH
 from shared.places import holds, overlap, taken
 
 TYPE_CHECKING = False
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 
     from runner.landlock import Ruleset
 
-HOME = "/home/agent"
-SCRATCH = f"{HOME}/scratch"
 UID = 1000
 # bubblewrap's --size and --disable-userns.
 OLDEST_BWRAP = (0, 8)

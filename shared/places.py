@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+# Inside a cell: its own home, and where an agent starts that has no work directory.
+HOME = "/home/agent"
+SCRATCH = f"{HOME}/scratch"
 # A path of the host shown on or above one of these would take the place of the cell's own.
-OWN = ("/dev", "/dev/shm", "/etc/passwd", "/home/agent", "/proc", "/run/cronward", "/sys", "/tmp", "/usr", "/var/tmp")
+OWN = ("/dev", "/dev/shm", "/etc/passwd", HOME, "/proc", "/run/cronward", "/sys", "/tmp", "/usr", "/var/tmp")
 # Nothing below these either. The sockets in /run/user lead to whatever else the user runs.
 CLOSED = ("/dev", "/proc", "/run/cronward", "/run/user", "/sys")
 # What belongs to the host as a whole is never an agent's to write.

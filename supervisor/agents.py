@@ -1,56 +1,77 @@
-"""Which program an agent is, inside the cell: argv and what of the host it needs to be shown.
+"""Which program an agent is, inside the cell, as its adapter says: argv, environment, files, and how it is read.
 
-Two so far: `local`, the embedded model, and `command`, any program of the host. Both get the prompt on standard input.
+What no adapter can say has a file of its own: `embedded`, for the agent `local`. The agent `command` is any program of
+the job's. All get the prompt on standard input.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
-import sys
-from pathlib import Path
 
 from shared.messages import AgentSpec, Bind
-from supervisor import programs, trust, weights
+from shared.reading import Reading
+from supervisor import embedded, programs, trust
+from supervisor.adapter import Adapter
+from supervisor.adapters import adapter
 from supervisor.config import Config
 from supervisor.errors import InvalidError
-from supervisor.models import CronJob, OutputFormat, Program
+from supervisor.invocation import NOTHING_MORE, Invocation, Terms, invocation, lacks
+from supervisor.models import CronJob, Program
 from supervisor.permitted import named_ids
 from supervisor.writable import writable_paths
 
-NAMES = ("local", "command")
-_LOCAL = Path(__file__).resolve().parent.parent / "runner" / "agents" / "local.py"
-_INSIDE = "/run/agent"  # not /run/cronward: there the runner shows nothing but init
+# It becomes a word of argv and, for some agents, a piece of JSON.
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+\[\]-]{0,199}")
 
 
-def settled(job: CronJob) -> CronJob:
+def settled(job: CronJob, agents_dir: str = "") -> CronJob:
     """The job with its program looked up and recorded. Raises InvalidError unless there is such an agent."""
-    check_agent(job)
-    if job.agent != "command":
+    known = check_agent(job, agents_dir)
+    if known.start == "embedded":
         return job.model_copy(update={"program": None, "search_path": ""})
     job = job.model_copy(update={"search_path": ":".join(programs.searched(job.search_path))})
-    return job.model_copy(update={"program": _program(job, argv_of(job)[0])})
+    return job.model_copy(update={"program": _program(job, known)})
 
 
-def check_agent(job: CronJob) -> None:
-    """Raise InvalidError unless the job names an agent and what that needs."""
-    if job.agent not in NAMES:
-        raise InvalidError(f"The agent {job.agent!r} is unknown; use one of: {', '.join(NAMES)}.")
-    if job.agent == "command":
+def check_agent(job: CronJob, agents_dir: str = "") -> Adapter:
+    """The adapter of the job's agent. Raises InvalidError unless there is one, and the job gives what it needs."""
+    known = adapter(job.agent, agents_dir)
+    if known.start == "command":
         argv_of(job)
     elif job.command:
         raise InvalidError(f"A command is given, but the agent is {job.agent!r}; leave one of them out.")
-    elif job.model:
-        _check_model(job.model)
+    elif known.start == "embedded":
+        embedded.check_model(job.model)
+    else:
+        _check_model(job, known)
+    return known
 
 
-def resolve(job: CronJob, config: Config) -> AgentSpec:
+def resolve(job: CronJob, config: Config, terms: Terms = NOTHING_MORE) -> AgentSpec:
     """The program of this job as it lies on the host now. Raises InvalidError with what is missing."""
-    check_agent(job)
-    if job.agent == "command":
-        return _command(job)
-    return _local(job, config)
+    known = check_agent(job, config.agents_dir)
+    if known.start == "embedded":
+        return embedded.spec(job, config, known)
+    found = _program(job, known)
+    name = name_of(job, known)
+    said = invocation(job, known, terms)
+    # Where the work directory can only be read the agent starts elsewhere, and finds its program all the same.
+    on_path = "/" not in name and shutil.which(name, path=programs.CELL_PATH) == found.path
+    return AgentSpec(
+        name=known.name,
+        argv=(name if on_path else found.path, *_words(job, known, said)),
+        env=found.env | said.env,
+        binds=tuple(Bind(source=path, target=path) for path in found.shown),
+        links=dict(found.links),
+        files=said.files,
+        require_answer=known.require_answer,
+        program=found.file,
+        # What it writes is its answer: nothing has to be read, and the runner is spared the import.
+        reading=known.reading if known.reading != Reading() else None,
+    )
 
 
 def argv_of(job: CronJob) -> list[str]:
@@ -64,24 +85,22 @@ def argv_of(job: CronJob) -> list[str]:
     return argv
 
 
-def _command(job: CronJob) -> AgentSpec:
-    """Any program, found as when the job was added: what it has become since is followed, by the same rules."""
-    argv = argv_of(job)
-    found = _program(job, argv[0])
-    # Where the work directory can only be read the agent starts elsewhere, and finds its program all the same.
-    known = "/" not in argv[0] and shutil.which(argv[0], path=programs.CELL_PATH) == found.path
-    return AgentSpec(
-        name="command",
-        argv=(argv[0] if known else found.path, *argv[1:]),
-        env=dict(found.env),
-        binds=tuple(Bind(source=path, target=path) for path in found.shown),
-        links=dict(found.links),
-        require_answer=False,
-        program=found.file,
-    )
+def located(known: Adapter, search_path: str) -> Program:
+    """Its program, looked for in these directories. Raises InvalidError where it is not there, or cannot be used."""
+    sight = programs.Sight(search=programs.searched(search_path), homes=trust.homes(os.environ), trusted=trust.owners())
+    return _found(known, known.program.find, sight)
 
 
-def _program(job: CronJob, name: str) -> Program:
+def name_of(job: CronJob, known: Adapter) -> str:
+    """What is looked for as the program: a name, or a path."""
+    return argv_of(job)[0] if known.start == "command" else known.program.find
+
+
+def _words(job: CronJob, known: Adapter, said: Invocation) -> tuple[str, ...]:
+    return tuple(argv_of(job)[1:]) if known.start == "command" else said.words
+
+
+def _program(job: CronJob, known: Adapter) -> Program:
     sight = programs.Sight(
         search=programs.searched(job.search_path or programs.CELL_PATH),
         work_dir=job.work_dir,
@@ -89,43 +108,30 @@ def _program(job: CronJob, name: str) -> Program:
         homes=trust.homes(os.environ),
         trusted=trust.owners() | ({named_ids(job.run_as).uid} if job.run_as else set()),
     )
-    return programs.resolve(name, sight)
+    return _found(known, name_of(job, known), sight)
 
 
-def _check_model(name: str) -> None:
-    if not os.path.isabs(name) or not os.path.isfile(name):  # noqa: PTH113, PTH117
-        raise InvalidError(f"The model {name[:200]!r} is not a file; name a GGUF by its full path.")
-
-
-def _local(job: CronJob, config: Config) -> AgentSpec:
-    engine = weights.engine()
-    if engine is None:
-        raise InvalidError(
-            "The engine of the embedded agent is not installed; install cronward with its extra `local`, "
-            "or give the job another agent."
-        )
-    chosen = job.model or config.model_path
+def _found(known: Adapter, name: str, sight: programs.Sight) -> Program:
     try:
-        model = Path(chosen) if chosen else weights.find()
-    except weights.WeightsError as error:
-        raise InvalidError(str(error)) from None
-    if model is None:
-        raise InvalidError("The weights of the embedded agent are not here; fetch them with `cronward fetch-model`.")
-    _check_model(str(model))
-    shown = [
-        Bind(source=str(_LOCAL), target=f"{_INSIDE}/local.py"),
-        Bind(source=str(model.resolve()), target=f"{_INSIDE}/model.gguf"),
-        *(Bind(source=str(path), target=f"{_INSIDE}/engine/{path.name}") for path in engine.paths),
-    ]
-    python = os.path.realpath(sys.executable)
-    program = (python, "-I", "-S", f"{_INSIDE}/local.py")
-    argv = (*program, "--model", f"{_INSIDE}/model.gguf", "--site", f"{_INSIDE}/engine")
-    if job.output_format is not OutputFormat.STRUCTURED:
-        return AgentSpec(name="local", argv=argv, binds=tuple(shown))
-    schema = f"{_INSIDE}/schema.json"
-    return AgentSpec(
-        name="local",
-        argv=(*argv, "--schema-file", schema),
-        binds=tuple(shown),
-        files={schema: job.output_schema},
-    )
+        return programs.resolve(name, sight)
+    except programs.MissingProgramError as error:
+        if known.start == "command" or not known.program.install:
+            raise
+        raise InvalidError(
+            f"{known.title or known.name} is not installed where this job's programs are looked for: {error} "
+            f"To install it: {known.program.install}"
+        ) from None
+
+
+def _check_model(job: CronJob, known: Adapter) -> None:
+    if "model" in known.needs and not job.model:
+        raise InvalidError(lacks(job, "model"))
+    if not job.model:
+        return
+    if not known.takes("model"):
+        raise InvalidError(f"A model is given, but the agent {job.agent!r} cannot be told of one; leave it out.")
+    if not _MODEL.fullmatch(job.model):
+        raise InvalidError(
+            f"The model {job.model[:80]!r} is no name of one: it begins with a letter or digit, and has none but these "
+            "and . _ : / @ + - [ ] in it."
+        )

@@ -90,6 +90,10 @@ class Config(BaseModel):
         Field(ge=0, le=1000, description="How many failed runs in a row pause a job. 0: none do. A job may differ."),
     ] = 10
     default_agent: Annotated[Identifier, Field(description="The agent of a job that names none.")] = "local"
+    agents_dir: Annotated[
+        AbsolutePath,
+        Field(description="Where your own adapters lie. Empty: in agents/, beside the usual place of this file."),
+    ] = ""
     grace_seconds: Annotated[
         Seconds, Field(description="Seconds between asking a run to end (SIGTERM) and ending it (SIGKILL).")
     ] = 5.0
@@ -232,9 +236,11 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
         settings = {}
     variables = _variables(environ)
     try:
-        return Config.model_validate({**settings, **variables}, strict=True)
+        found = Config.model_validate({**settings, **variables}, strict=True)
     except ValidationError as error:
         raise ConfigError(sentence(error, str(file), Config)) from None
+    own = found.agents_dir or str(config_dir(environ) / "agents")
+    return found.model_copy(update={"agents_dir": own})
 
 
 def render_example() -> str:

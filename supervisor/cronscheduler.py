@@ -20,10 +20,9 @@ from supervisor import edits, pressure
 from supervisor.clock import Clock, Moment, SystemClock
 from supervisor.clones import Clones
 from supervisor.config import Config
-from supervisor.definition import JobDraft, Setting, check_reason, define
+from supervisor.definition import JobDraft, Setting, check_reason, define, setting_of
 from supervisor.errors import CronwardError, NotFoundError, RefusedError, UnreachableError
 from supervisor.host import Host
-from supervisor.hostzone import host_zone
 from supervisor.identity import Identity
 from supervisor.jobs import CronStore, new_id
 from supervisor.launcher import Executor, Gone, News
@@ -32,7 +31,6 @@ from supervisor.loop import Turns
 from supervisor.models import CronJob, CronRun, Status
 from supervisor.notify import CronCallback, Notifier
 from supervisor.preparation import make_executor, prepare
-from supervisor.programs import CELL_PATH
 from supervisor.pruning import Pruning
 from supervisor.recovery import clear_leavings, kill_runners, recover
 from supervisor.revision import revise
@@ -370,10 +368,7 @@ class CronScheduler:
                     self._loop.call_soon_threadsafe(self._turns.soon)
 
     def _setting(self) -> Setting:
-        config = self.config
-        path = os.environ.get("PATH") or CELL_PATH
-        permits = (config.permit_host_network, config.permit_no_isolation)
-        return Setting(self.home.root, host_zone().key, config.default_agent, new_id, *permits, path, config.maxima)
+        return setting_of(self.home, self.config)
 
     def _need_time(self) -> None:
         if self._turns is None:

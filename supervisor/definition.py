@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,16 +12,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from supervisor.adapters import adapter
 from supervisor.agents import settled
 from supervisor.answerschema import check_schema
 from supervisor.clones import check_clone
+from supervisor.config import Config
 from supervisor.errors import InvalidError
 from supervisor.grants import check_grants, check_set
 from supervisor.home import Home
+from supervisor.hostzone import host_zone
 from supervisor.isolation import check_isolation
+from supervisor.jobs import new_id
 from supervisor.limits import Maxima
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
-from supervisor.network import check_network
+from supervisor.network import check_network, with_reach
 from supervisor.occurrences import next_occurrence, schedule_of
 from supervisor.paths import settle_paths
 from supervisor.permitted import check_limits, check_run_as
@@ -56,6 +61,23 @@ class Setting:
     search_path: str = CELL_PATH
     """Where programs are looked for, unless the draft says otherwise."""
     maxima: Maxima = field(default_factory=Maxima)
+    agents_dir: str = ""
+    """Where the owner's adapters lie."""
+
+
+def setting_of(home: Home, config: Config) -> Setting:
+    """What definitions are checked against here, as a supervisor of this home would."""
+    return Setting(
+        home=home.root,
+        host_zone=host_zone().key,
+        default_agent=config.default_agent,
+        new_id=new_id,
+        permit_host_network=config.permit_host_network,
+        permit_no_isolation=config.permit_no_isolation,
+        search_path=os.environ.get("PATH") or CELL_PATH,
+        maxima=config.maxima,
+        agents_dir=config.agents_dir,
+    )
 
 
 def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
@@ -71,14 +93,13 @@ def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
     }
     if draft.get("command") and "agent" not in draft:
         whole["agent"] = "command"
-    if draft.get("allow_hosts") and "network" not in draft:
-        whole["network"] = "allow"
     if draft.get("isolation") == "none" and "network" not in draft:
         whole["network"] = "host"
     try:
         job = CronJob.model_validate(whole)
     except ValidationError as error:
         raise InvalidError(sentence(error, "job", CronJob)) from None
+    job = with_reach(job, adapter(job.agent, setting.agents_dir), whole)
     job = checked(settle_time(job, setting.host_zone, now), setting)
     check_set(job, SecretStore(Home.of(setting.home)))
     return job
@@ -109,7 +130,7 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     check_grants(job)
     check_limits(job, setting.maxima)
     check_run_as(job)
-    return settled(job)
+    return settled(job, setting.agents_dir)
 
 
 def check_reason(job: CronJob, reason: str) -> None:

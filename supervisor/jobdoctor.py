@@ -9,22 +9,19 @@ from typing import NamedTuple
 
 from shared.messages import RunAs
 from supervisor import jobtrial
-from supervisor.agents import argv_of, check_agent, resolve, settled
+from supervisor.agents import check_agent, name_of, resolve, settled
 from supervisor.clones import check_clone
 from supervisor.config import Config
-from supervisor.definition import Setting, checked
+from supervisor.definition import Setting, checked, setting_of
 from supervisor.doctor import Finding
 from supervisor.errors import InvalidError
 from supervisor.grants import check_grants, check_set, grants_of
 from supervisor.home import Home
-from supervisor.hostzone import host_zone
 from supervisor.isolation import check_isolation
-from supervisor.jobs import new_id
 from supervisor.models import CronJob
 from supervisor.network import check_network
 from supervisor.paths import check_paths, settle_paths
 from supervisor.permitted import check_limits, check_run_as, named_ids
-from supervisor.programs import CELL_PATH
 from supervisor.secrets import SecretStore
 from supervisor.uids import Uids
 
@@ -52,20 +49,6 @@ def examine_job(home: Home, config: Config, job: CronJob, now: datetime) -> list
     return [*findings, *jobtrial.of_job(home, config, job, _ids(home, config, job), now)]
 
 
-def setting_of(home: Home, config: Config) -> Setting:
-    """What definitions are checked against here, as a supervisor of this home would."""
-    return Setting(
-        home=home.root,
-        host_zone=host_zone().key,
-        default_agent=config.default_agent,
-        new_id=new_id,
-        permit_host_network=config.permit_host_network,
-        permit_no_isolation=config.permit_no_isolation,
-        search_path=os.environ.get("PATH") or CELL_PATH,
-        maxima=config.maxima,
-    )
-
-
 def _found(check: Check) -> Finding:
     try:
         return Finding(check.name, True, check.act())
@@ -75,7 +58,9 @@ def _found(check: Check) -> Finding:
 
 def _checks(home: Home, config: Config, job: CronJob, setting: Setting) -> Iterator[Check]:
     edit = f"cronward edit {job.id}"
-    yield Check("program", lambda: _program(job), f"install it again, or: {edit} --refresh-program, or --command")
+    yield Check(
+        "program", lambda: _program(job, config), f"install it again, or: {edit} --refresh-program, or --command"
+    )
     yield Check("login", lambda: _login(job, config), "cronward fetch-model, or install the extra `local`")
     where = f"bring back what is gone, or: {edit} --work-dir, --read-path, --write-path"
     yield Check("paths", lambda: _paths(job, setting), where)
@@ -95,13 +80,13 @@ def _whole(job: CronJob, setting: Setting) -> str:
     return "as it would be accepted now"
 
 
-def _program(job: CronJob) -> str:
-    check_agent(job)
-    found = settled(job).program
+def _program(job: CronJob, config: Config) -> str:
+    known = check_agent(job, config.agents_dir)
+    found = settled(job, config.agents_dir).program
     if found is None:
         return f"the agent {job.agent}"
     interpreter = f", by {found.interpreter}" if found.interpreter else ""
-    return f"{argv_of(job)[0]} is {found.real}{interpreter}"
+    return f"{name_of(job, known)} is {found.real}{interpreter}"
 
 
 def _login(job: CronJob, config: Config) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from pathlib import Path
 
 from shared.hostrule import MOST_RULES, HostRuleError, parse_rule
 from shared.messages import PROXIED, AgentSpec, Bind
+from supervisor.adapter import Adapter
 from supervisor.errors import InvalidError
 from supervisor.models import CronJob
 
@@ -38,6 +40,29 @@ def check_network(job: CronJob, permit_host: bool) -> None:
             parse_rule(text)
         except HostRuleError as error:
             raise InvalidError(str(error)) from None
+
+
+def with_reach(job: CronJob, agent: Adapter, said: Container[str]) -> CronJob:
+    """The job with what its agent needs to reach, where that is for us to say. `said`: the fields that somebody gave.
+
+    A list of hosts is one of what the agent may reach beside what it needs.
+    """
+    if "network" not in said:
+        of_agent = agent.network if not job.allow_hosts else "allow"
+        job = job.model_copy(update={"network": of_agent})
+    if job.network != "allow":
+        return job
+    further = tuple(host for host in agent.hosts if host not in job.allow_hosts)
+    return job.model_copy(update={"allow_hosts": (*job.allow_hosts, *further)})
+
+
+def with_other_reach(job: CronJob, before: Adapter | None, after: Adapter, said: Container[str]) -> CronJob:
+    """An edited job of which the agent may have become another: what only the one before needed is gone."""
+    if "network" in said or "allow_hosts" in said or before is None or before.name == after.name:
+        return with_reach(job, after, ("network",))
+    left = tuple(host for host in job.allow_hosts if host not in before.hosts)
+    usual = job.network == before.network and not left
+    return with_reach(job.model_copy(update={"allow_hosts": left}), after, () if usual else ("network",))
 
 
 def ca_bundle(agent: AgentSpec, path: str) -> tuple[tuple[Bind, ...], dict[str, str]]:

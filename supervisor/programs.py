@@ -29,6 +29,10 @@ _MOST = 256
 """Files that one program may consist of before we say that we do not understand it."""
 
 
+class MissingProgramError(InvalidError):
+    """No directory that is searched has a program of that name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sight:
     """Where programs are looked for, and what rules out that one is used."""
@@ -107,7 +111,7 @@ def _on_path(name: str, search: Iterable[str]) -> str:
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
     where = ":".join(search)
-    raise InvalidError(f"The program {name!r} is not in {where[:500]}; give its whole path.")
+    raise MissingProgramError(f"The program {name!r} is not in {where[:500]}; give its whole path.")
 
 
 @dataclass(slots=True)

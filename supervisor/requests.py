@@ -9,14 +9,17 @@ from pathlib import Path
 from zlib import crc32
 
 from shared.messages import Cell, ExecuteRequest, RunAs, Secret
+from supervisor.adapters import adapter
 from supervisor.agents import resolve
 from supervisor.config import Config
 from supervisor.errors import InvalidError
+from supervisor.invocation import NOTHING_MORE, Terms
 from supervisor.isolation import check_isolation
 from supervisor.models import NEVER, CronJob, CronRun, OutputFormat
 from supervisor.network import ca_bundle, check_network
 from supervisor.paths import check_paths
 from supervisor.permitted import check_limits
+from supervisor.schemaways import prompted
 
 
 def request_for(
@@ -27,6 +30,7 @@ def request_for(
     seconds_left: float,
     run_as: RunAs | None,
     secrets: tuple[Secret, ...] = (),
+    terms: Terms = NOTHING_MORE,
 ) -> ExecuteRequest:
     """The request of the run's current attempt. Raises InvalidError when the host lacks what the job needs.
 
@@ -36,7 +40,7 @@ def request_for(
     check_isolation(job, config.permit_no_isolation)
     check_network(job, config.permit_host_network or job.isolation == "none")
     check_limits(job, config.maxima)
-    agent = resolve(job, config)
+    agent = resolve(job, config, terms)
     binds, env = ca_bundle(agent, config.ca_bundle) if job.network != "none" else (agent.binds, agent.env)
     about = {"CRONWARD_JOB_ID": job.id, "CRONWARD_RUN_ID": run.id, "CRONWARD_ATTEMPT": str(run.attempt)}
     about["CRONWARD_SCHEDULED_AT"] = run.scheduled_at.isoformat()
@@ -45,7 +49,7 @@ def request_for(
         attempt=run.attempt,
         job_id=job.id,
         session_id=run.id,
-        prompt=job.prompt,
+        prompt=prompted(adapter(job.agent, config.agents_dir), job, job.prompt),
         agent=replace(agent, binds=binds, env={**env, **about}),
         cell=cell_of(job, config, run_as),
         limits=config.limits_for(job.type, seconds_left, job.idle_timeout_secs, job.limits),
@@ -55,6 +59,7 @@ def request_for(
         run_started=run.started_at.timestamp() if run.started_at != NEVER else 0.0,
         log_dir=str(log_dir),
         import_paths=_judging_libraries() if job.output_format is OutputFormat.STRUCTURED else (),
+        caps=terms.caps,
         secrets=secrets,
     )
 

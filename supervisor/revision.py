@@ -6,11 +6,14 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
+from supervisor.adapter import Adapter
+from supervisor.adapters import adapter
 from supervisor.definition import JobDraft, Setting, checked, refuse_ours, settle_time
 from supervisor.errors import InvalidError
 from supervisor.grants import after_edit, check_set
 from supervisor.home import Home
 from supervisor.models import NEVER, CronJob, OutputFormat
+from supervisor.network import with_other_reach
 from supervisor.occurrences import schedule_of
 from supervisor.schedule import parse
 from supervisor.secrets import SecretStore
@@ -41,7 +44,7 @@ def revise(
         if key in _ELSEWHERE:
             raise InvalidError(f"The field {key!r} {_ELSEWHERE[key]}; leave it out of an edit.")
     try:
-        revised = CronJob.model_validate({**dict(job), **_completed(changes), **_limits(job, changes)})
+        revised = CronJob.model_validate({**dict(job), **_completed(changes, job), **_limits(job, changes)})
     except ValidationError as error:
         raise InvalidError(sentence(error, "job", CronJob)) from None
     if any(getattr(revised, key) != getattr(job, key) for key in TIMING):
@@ -52,7 +55,9 @@ def revise(
                 f"The instant {revised.at.isoformat()} is taken: the clock was ahead once, and what was due up to "
                 f"{settled.isoformat()} is settled. Give a later one, or add another job."
             )
-    if revised.command and not revised.search_path:
+    before = _agent(job, setting)
+    revised = with_other_reach(revised, before, adapter(revised.agent, setting.agents_dir), changes)
+    if not revised.search_path:
         revised = revised.model_copy(update={"search_path": setting.search_path})
     revised = after_edit(job, checked(revised, setting), keep=keep or "secrets" in changes)
     if revised.secrets != job.secrets:
@@ -68,7 +73,7 @@ def _confirmed(changes: JobDraft) -> tuple[JobDraft, bool]:
     return {key: value for key, value in changes.items() if key != KEEP}, keep
 
 
-def _completed(changes: JobDraft) -> JobDraft:
+def _completed(changes: JobDraft, job: CronJob) -> JobDraft:
     """With what a change takes along: one kind of timing, of agent or of answer ends another."""
     found = dict(changes)
     expr = changes.get("cron_expr")
@@ -83,6 +88,8 @@ def _completed(changes: JobDraft) -> JobDraft:
         found.setdefault("agent", "command")
     elif changes.get("agent") not in (None, "command"):
         found.setdefault("command", "")
+    if found.get("agent", job.agent) != job.agent:
+        found.setdefault("model", "")
     if changes.get("allow_hosts"):
         found.setdefault("network", "allow")
     elif changes.get("network") not in (None, "allow"):
@@ -94,6 +101,14 @@ def _completed(changes: JobDraft) -> JobDraft:
     if changes.get("timeout_mins") is not None:
         found.setdefault("timeout_secs", None)
     return found
+
+
+def _agent(job: CronJob, setting: Setting) -> Adapter | None:
+    """What the job's agent is so far, if anybody still knows."""
+    try:
+        return adapter(job.agent, setting.agents_dir)
+    except InvalidError:
+        return None
 
 
 def _limits(job: CronJob, changes: JobDraft) -> JobDraft:

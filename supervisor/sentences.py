@@ -8,6 +8,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from shared.record import Record, types_of
+
 SHOWN = 80
 PROBLEMS = 5
 _LONG_BITS = 1024
@@ -41,7 +43,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def _problem(kind: str, loc: tuple[int | str, ...], message: str, value: object, model: type[BaseModel] | None) -> str:
     key = ".".join(str(part) for part in loc)
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         known = _names(model, loc[:-1]) if model else ()
         return f"there is no key {shown(key)}.{suggestion(str(loc[-1]), known)}"
     name = f"`{key}`" if key.isprintable() and len(key) <= SHOWN else shown(key)
@@ -66,6 +68,8 @@ def _given(loc: tuple[int | str, ...], value: object) -> str:
 def _names(model: type[BaseModel], loc: tuple[int | str, ...]) -> Iterator[str]:
     inner: Any = model
     for part in loc:
+        if isinstance(part, int):  # one of a list: all of them are alike
+            continue
         fields = _by_name(inner)
         if str(part) not in fields:
             return
@@ -77,4 +81,6 @@ def _by_name(model: object) -> dict[str, Any]:
     for candidate in (model, *get_args(model)):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return {field.alias or name: field.annotation for name, field in candidate.model_fields.items()}
+        if isinstance(candidate, type) and issubclass(candidate, Record):
+            return types_of(candidate)
     return {}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from supervisor.cli import jobs, keeping, original, pausing, pruning, reasons, runs, secrets, upcoming
+from supervisor.cli import agents, jobs, keeping, original, pausing, pruning, reasons, runs, secrets, upcoming
 from supervisor.cli.place import Place
 
 app = typer.Typer(
@@ -43,5 +43,6 @@ def _choose(
 
 for _module in (jobs, pausing, upcoming, reasons, runs, pruning, keeping):
     _module.register(app)
+app.add_typer(agents.app, name="agents")
 app.add_typer(secrets.app, name="secret")
 app.add_typer(original.app, name="cron")

@@ -36,7 +36,7 @@ def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     if given.prompt is not None or given.prompt_file is not None:
         fields["prompt"] = prompt_text(given.prompt, given.prompt_file)
     fields |= bounds(given.work_dir, given.timeout, given.retry_delay, given.idle_timeout)
-    if given.command is not None:
+    if given.command is not None or given.agent is not None:
         fields |= search_path()
     fields |= reach(given.network, given.allow_host or ())
     if given.secret:

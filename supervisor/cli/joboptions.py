@@ -39,7 +39,9 @@ class JobOptions:
     prompt: Annotated[Text, typer.Option(metavar="TEXT", help="What the agent is asked.")] = None
     prompt_file: Annotated[Text, typer.Option(metavar="FILE", help="The same out of a file; - is stdin.")] = None
     name: Annotated[Text, typer.Option(metavar="NAME", help="What you call it.")] = None
-    agent: Annotated[Text, typer.Option(metavar="AGENT", help="Who gets the prompt: local, command.")] = None
+    agent: Annotated[Text, typer.Option(metavar="AGENT", help="Who gets the prompt: see `cronward agents list`.")] = (
+        None
+    )
     command: Annotated[Text, typer.Option(metavar="ARGV", help="A program with arguments; no shell is used.")] = None
     model: Annotated[Text, typer.Option(metavar="MODEL", help="The agent's model.")] = None
     work_dir: Annotated[Text, typer.Option(metavar="DIR", help="The directory that the agent works in.")] = None

@@ -46,7 +46,7 @@ def add(
     when = draft.timing(given.cron, given.every, given.at, given.tz, place.now)
     asked = {"prompt": draft.prompt_text(given.prompt, given.prompt_file)}
     fields = draft.of(replace(given, prompt=asked["prompt"], prompt_file=None), place.now) | when
-    fields |= {"created_by": user_name(), "enabled": not disabled}
+    fields = draft.search_path() | fields | {"created_by": user_name(), "enabled": not disabled}
     with place.desk() as desk:
         added = desk.add_job(fields)
     told(place, added.id, "Added", as_json)

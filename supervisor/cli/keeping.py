@@ -157,7 +157,7 @@ def doctor(ctx: typer.Context, job: OneJob = None, as_json: AsJson = False) -> N
     if as_json:
         render.show_json([asdict(finding) for finding in findings])
     else:
-        _show_findings(findings)
+        show_findings(findings)
     if not all(finding.ok or not finding.required for finding in findings):
         raise typer.Exit(1)
 
@@ -221,7 +221,8 @@ def _show_awake(place: Place, found: dict[str, Any]) -> None:
     render.show_facts(facts)
 
 
-def _show_findings(findings: Sequence[Finding]) -> None:
+def show_findings(findings: Sequence[Finding]) -> None:
+    """What was checked, and what repairs it."""
     render.show_facts(
         (
             finding.name,

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shared.messages import Bind
-from supervisor.agents import NAMES, argv_of, check_agent, resolve, settled
+from supervisor.adapters import adapter, names
+from supervisor.agents import argv_of, check_agent, located, resolve, settled
 from supervisor.config import Config
 from supervisor.errors import InvalidError
 from supervisor.models import CronJob
 from tests.fakes import make_job
+from tests.madeup import ADAPTER, NAME, adapters, programs
 
 CONFIG = Config()
 
@@ -112,12 +115,91 @@ def test_a_command_may_answer_nothing() -> None:
 
 
 def test_an_unknown_agent_is_refused_with_those_there_are() -> None:
-    assert refusal(make_job(agent="gpt")).endswith(f"use one of: {', '.join(NAMES)}.")
+    assert f"use one of: {', '.join(names())}." in refusal(make_job(agent="gpt"))
+    assert "Did you mean `claude`?" in refusal(make_job(agent="cloude"))
 
 
 def test_a_command_for_another_agent_is_refused() -> None:
     with pytest.raises(InvalidError, match="leave one of them out"):
         check_agent(make_job(command="true"))
+
+
+# ---- one that an adapter declares
+
+
+@pytest.fixture
+def parrot(tmp_path: Path) -> Callable[..., CronJob]:
+    """A job of an agent that is known through its adapter alone."""
+    adapters(tmp_path / "agents")
+    found = str(programs(tmp_path / "bin"))
+
+    def made(**fields: Any) -> CronJob:
+        return make_job(**{"agent": NAME, "search_path": found, **fields})
+
+    return made
+
+
+def own(tmp_path: Path) -> Config:
+    return Config(agents_dir=str(tmp_path / "agents"))
+
+
+def test_an_agent_is_what_its_adapter_says(parrot: Callable[..., CronJob], tmp_path: Path) -> None:
+    found = resolve(parrot(model="big"), own(tmp_path))
+    path = str(tmp_path / "bin" / "parrot")
+    assert (found.name, found.argv) == (NAME, (path, "--json", "--model", "big"))
+    assert found.env["PARROT_MOOD"] == "cheerful"
+    assert "PARROT_AT" not in found.env
+    assert found.env["PATH"].startswith(f"{tmp_path}/bin:")
+    assert found.files == {"/home/agent/.parrot/perch": "on big"}
+    assert [bind.source for bind in found.binds] == [path]
+    assert found.program is not None
+    assert (found.program.path, found.require_answer) == (path, True)
+    assert found.reading is not None
+    assert found.reading.blame[0].words == "cage is closed"
+
+
+def test_its_program_is_looked_up_and_recorded_when_the_job_is_added(
+    parrot: Callable[..., CronJob], tmp_path: Path
+) -> None:
+    job = settled(parrot(), str(tmp_path / "agents"))
+    assert job.program is not None
+    assert job.program.real == str(tmp_path / "bin" / "parrot")
+    assert settled(job.model_copy(update={"agent": "command", "command": "/bin/true"})).program != job.program
+
+
+def test_one_that_is_not_installed_is_told_of_with_the_command_that_installs_it(
+    parrot: Callable[..., CronJob], tmp_path: Path
+) -> None:
+    said = refusal(parrot(search_path="/nowhere"), own(tmp_path))
+    assert said.startswith("a parrot is not installed where this job's programs are looked for: ")
+    assert said.endswith("To install it: fetch-a-parrot")
+    # What is there and cannot be used is another matter.
+    (tmp_path / "bin" / "parrot").chmod(0o757)
+    assert "can be changed by every user" in refusal(parrot(), own(tmp_path))
+    assert "To install" not in refusal(command("no-such-program"))
+
+
+def test_a_model_is_checked_as_far_as_its_agent_can_be_told_of_one(
+    parrot: Callable[..., CronJob], tmp_path: Path
+) -> None:
+    folder = tmp_path / "agents"
+    for model in ("", "opus", "claude-opus-4-5[1m]", "openai/gpt-5", "us.anthropic.x:0", "a@b+c"):
+        check_agent(parrot(model=model), str(folder))
+    for model in ("--dangerous", "a b", 'a"b', "a{b}", "a\nb", "/full/path", "x" * 201, "ä"):
+        assert "is no name of one" in refusal(parrot(model=model), own(tmp_path)), model
+    with pytest.raises(InvalidError, match="has no model of its own choice"):
+        check_agent(make_job(agent="opencode"))
+    adapters(folder, ADAPTER.replace('["--model", "{model}"], ', "").replace('"on {model}"', '"on"'))
+    assert "cannot be told of one; leave it out" in refusal(parrot(model="big"), own(tmp_path))
+    with pytest.raises(InvalidError, match="leave one of them out"):
+        check_agent(parrot(command="true"), str(folder))
+
+
+def test_where_its_program_is_here_can_be_asked_without_a_job(parrot: Callable[..., CronJob], tmp_path: Path) -> None:
+    known = adapter(NAME, str(tmp_path / "agents"))
+    assert located(known, f"/nowhere:{tmp_path}/bin").real == str(tmp_path / "bin" / "parrot")
+    with pytest.raises(InvalidError, match="fetch-a-parrot"):
+        located(known, "/nowhere")
 
 
 # ---- the embedded one

@@ -38,7 +38,7 @@ def refused(file: Path, text: str | bytes, environ: dict[str, str] | None = None
 
 def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
     config = load_config(None, {"HOME": str(tmp_path)})
-    assert config == Config()
+    assert config == Config(agents_dir=str(tmp_path / ".config" / "cronward" / "agents"))
     assert (config.max_concurrent, config.history, config.response_bytes, config.default_agent) == (
         4,
         100,
@@ -97,7 +97,7 @@ def test_the_example_is_what_the_model_says() -> None:
 
 def test_the_example_sets_every_setting_to_its_default(file: Path) -> None:
     file.write_text(render_example())
-    assert load_config(file, {}) == Config()
+    assert load_config(file, {"HOME": "/ada"}) == Config(agents_dir="/ada/.config/cronward/agents")
     said = tomllib.loads(render_example())
     assert set(said) == set(Config.model_fields)
     assert set(said["limits"]) == {job_type.value for job_type in JobType}

@@ -117,7 +117,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"id": "../../etc"}, "id"),
     ({"id": "a\n"}, "id"),
     ({"id": "a" * 65}, "id"),
-    ({"agent": "gpt"}, "unknown; use one of: local, command"),
+    ({"agent": "gpt"}, "unknown; use one of: claude, codex, command"),
     ({"agent": "command"}, "needs a command"),
     ({"agent": "local", "command": "true"}, "leave one of them out"),
     ({"command": "'unbalanced"}, "cannot be split"),

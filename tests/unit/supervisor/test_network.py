@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from shared.findings import Traffic
+from supervisor.adapter import Adapter
+from supervisor.adapters import adapter
 from supervisor.attempts import with_result
 from supervisor.config import Config, ConfigError, load_config
 from supervisor.definition import Setting, define
 from supervisor.errors import InvalidError
 from supervisor.models import CronJob
+from supervisor.network import with_other_reach, with_reach
 from supervisor.requests import request_for
 from tests.fakes import NOON, make_job, make_result, make_run
 
@@ -32,6 +35,44 @@ def test_hosts_alone_mean_these_and_no_others(tmp_path: Path) -> None:
     job = defined(tmp_path, allow_hosts=["api.example.com", ".example.org:8443"])
     assert (job.network, job.allow_hosts) == ("allow", ("api.example.com", ".example.org:8443"))
     assert defined(tmp_path, network="public", allow_hosts=["git.example:22"]).network == "public"
+
+
+def test_an_agent_reaches_what_it_needs_unless_the_job_says_otherwise() -> None:
+    claude = adapter("claude")
+    rows: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
+        "nothing said": ({}, "allow", claude.hosts),
+        "hosts beside": ({"allow_hosts": ("git.example",)}, "allow", ("git.example", *claude.hosts)),
+        "one of its own": ({"allow_hosts": claude.hosts[1:]}, "allow", (*claude.hosts[1:], claude.hosts[0])),
+        "allow alone": ({"network": "allow"}, "allow", claude.hosts),
+        "none": ({"network": "none"}, "none", ()),
+        "public": ({"network": "public"}, "public", ()),
+    }
+    for row, (said, network, hosts) in rows.items():
+        job = with_reach(make_job(agent="claude", **said), claude, said)
+        assert (job.network, job.allow_hosts) == (network, hosts), row
+    for name in ("local", "command"):
+        assert with_reach(make_job(agent=name), adapter(name), ()) == make_job(agent=name)
+
+
+def test_a_job_whose_agent_becomes_another_reaches_what_that_one_needs() -> None:
+    claude, codex, local = adapter("claude"), adapter("codex"), adapter("local")
+    usual = {"network": "allow", "allow_hosts": claude.hosts}
+    more = {"network": "allow", "allow_hosts": ("git.example", *claude.hosts)}
+    rows: dict[str, tuple[dict[str, Any], Adapter | None, Adapter, tuple[str, ...], str, tuple[str, ...]]] = {
+        "the usual": (usual, claude, codex, (), "allow", codex.hosts),
+        "to none": (usual, claude, local, (), "none", ()),
+        "from none": ({"network": "none"}, local, codex, (), "allow", codex.hosts),
+        "with hosts of its own": (more, claude, codex, (), "allow", ("git.example", *codex.hosts)),
+        "these to none": (more, claude, local, (), "allow", ("git.example",)),
+        "public stays": ({"network": "public"}, claude, codex, (), "public", ()),
+        "none stays": ({"network": "none"}, claude, codex, (), "none", ()),
+        "said": ({"network": "none"}, local, codex, ("network",), "none", ()),
+        "no agent any more": (usual, None, codex, (), "allow", (*claude.hosts, *codex.hosts)),
+        "the same agent": ({"network": "none"}, claude, claude, (), "none", ()),
+    }
+    for row, (had, before, after, said, network, hosts) in rows.items():
+        job = with_other_reach(make_job(agent=after.name, **had), before, after, said)
+        assert (job.network, job.allow_hosts) == (network, hosts), row
 
 
 @pytest.mark.parametrize(

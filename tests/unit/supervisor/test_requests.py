@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from shared.messages import Caps
 from supervisor.config import Config
 from supervisor.errors import InvalidError
+from supervisor.invocation import Terms
 from supervisor.models import JobType
 from supervisor.requests import request_for, throw_away_uid
 from tests.fakes import make_job, make_run
+from tests.madeup import ADAPTER, NAME, adapters, programs
 
 RUN = make_run(attempt=2)
 
@@ -77,3 +80,21 @@ def test_a_uid_that_is_taken_is_not_given_out() -> None:
     assert taken == {5000, 5001, 5002}
     with pytest.raises(InvalidError, match="All 3 user ids"):
         throw_away_uid("job-1", config, frozenset(taken))
+
+
+def test_a_request_tells_the_schema_as_the_agent_takes_it_and_what_may_be_spent(tmp_path: Path) -> None:
+    schema = '{"type": "object"}'
+    adapters(tmp_path / "agents")
+    config = Config(agents_dir=str(tmp_path / "agents"))
+    asked = {"search_path": str(programs(tmp_path / "bin")), "output_format": "structured", "output_schema": schema}
+    job = make_job(agent=NAME, **asked)
+    terms = Terms(session="talk-7", caps=Caps(turns=3))
+    made = request_for(job, RUN, config, Path("/logs/2"), 12.5, None, terms=terms)
+    assert (made.prompt, made.caps) == (job.prompt, Caps(turns=3))
+    assert made.agent.files["/run/agent/schema.json"] == schema
+    adapters(tmp_path / "agents", ADAPTER.replace('structured = "flag"\n', ""))
+    made = request_for(job, RUN, config, Path("/logs/2"), 12.5, None)
+    assert made.prompt.startswith(job.prompt)
+    assert schema in made.prompt
+    assert "/run/agent/schema.json" not in made.agent.files
+    assert made.agent.argv[1:] == ("--json",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from supervisor.occurrences import next_occurrence
 from supervisor.programs import CELL_PATH
 from supervisor.revision import revise
 from tests.fakes import NOON
+from tests.madeup import ADAPTER, NAME, adapters, programs
 
 SETTING = Setting(Path("/nowhere/home"), "Europe/Berlin", "local", lambda: "a-new-id")
 LATER = NOON + timedelta(hours=5, minutes=7)
@@ -152,3 +154,28 @@ def test_a_grid_begins_at_the_edit_also_where_the_job_was_made_in_the_future() -
     job = defined(cron_expr="@every 1h").model_copy(update={"created_at": LATER + timedelta(days=3, minutes=1)})
     edited = revised(job, cron_expr="@every 20m")
     assert next_occurrence(edited, LATER) == LATER + timedelta(minutes=20)
+
+
+def test_another_agent_has_another_model_and_another_network(tmp_path: Path) -> None:
+    found = programs(tmp_path / "bin")
+    setting = replace(SETTING, search_path=str(found), agents_dir=str(adapters(tmp_path / "agents")))
+    adapters(tmp_path / "agents", ADAPTER.replace('network = "none"', 'hosts = ["seeds.example"]'), "owl")
+
+    def changed(job: CronJob, **changes: Any) -> CronJob:
+        return revise(job, changes, setting, LATER)
+
+    owl = define({"prompt": "x", "cron_expr": "@daily", "agent": "owl", "model": "big"}, setting, NOON)
+    assert (owl.network, owl.allow_hosts, owl.model) == ("allow", ("seeds.example",), "big")
+    assert owl.program is not None
+    parrot = changed(owl, agent=NAME)
+    assert (parrot.network, parrot.allow_hosts, parrot.model) == ("none", (), "")
+    assert changed(parrot, agent="owl", model="new").allow_hosts == ("seeds.example",)
+    more = changed(owl, allow_hosts=["git.example"])
+    assert (more.allow_hosts, more.model) == (("git.example", "seeds.example"), "big")
+    command = changed(owl, command="/bin/true")
+    assert (command.agent, command.network, command.model) == ("command", "none", "")
+    # The agent that it had may be one that nobody knows any more.
+    (tmp_path / "agents" / "owl.toml").unlink()
+    assert changed(owl, agent=NAME).agent == NAME
+    with pytest.raises(InvalidError, match="is unknown"):
+        changed(owl, prompt="y")
