@@ -25,7 +25,7 @@ Kind = Literal["text", "thought", "tool_call", "tool_result", "usage", "error"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pick:
     """Where something stands. Looked at are the values of the output that meet `where`: its one document (`json`), or
-    each of its lines (`jsonl`)."""
+    each of its lines (`jsonl`). A line of `text`, and one on the standard error that is no JSON, is a text itself."""
 
     __pydantic_config__: ClassVar[Strictness] = STRICT
 
@@ -33,6 +33,12 @@ class Pick:
     where: dict[str, str] = field(default_factory=dict)
     take: Take = "last"
     stream: Stream = "stdout"
+    add: tuple[str, ...] = ()
+    """Further pointers, of one value looked at: their figures are added to the one at `pointer`."""
+    once: str = ""
+    """A pointer to an id: of the values with one id the last counts, for agents that say a figure more than once."""
+    pattern: str = ""
+    """A regular expression: what is found is its first group in the text, or all that it matches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,8 @@ class Event:
     """What a tool ran, where it runs commands: a string, or a list of words."""
     path: str = ""
     """Which file a tool was told to change."""
+    piece: bool = False
+    """Whether the text goes on where the one before it ended."""
     failed: str = ""
     """Whether it went wrong: a true value, or an exit code that is not 0."""
 
@@ -119,11 +127,15 @@ def reading_from(data: dict[str, Any]) -> Reading:
     made: dict[str, Any] = {}
     for name, value in data.items():
         if name in ("structured", "format", "codes"):
-            made[name] = Pick(**value) if name == "structured" and value else value
+            made[name] = _pick(value) if name == "structured" and value else value
         elif name == "events":
             made[name] = tuple(Event(**each) for each in value)
         elif name == "blame":
             made[name] = tuple(Blame(**{**each, "codes": tuple(each["codes"])}) for each in value)
         else:
-            made[name] = tuple(Pick(**each) if isinstance(each, dict) else each for each in value)
+            made[name] = tuple(_pick(each) if isinstance(each, dict) else each for each in value)
     return Reading(**made)
+
+
+def _pick(data: dict[str, Any]) -> Pick:
+    return Pick(**{**data, "add": tuple(data["add"])})

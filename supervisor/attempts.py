@@ -95,6 +95,7 @@ def with_result(run: CronRun, result: ExecuteResult) -> CronRun:
         usage=_sum(run.usage, result.usage),
         traffic=_traffic(run.traffic, result.traffic),
         branch=_branch(run.branch, result.branch),
+        deeds=result.deeds or run.deeds,
         layers=result.layers or run.layers,
         left_behind=run.left_behind + result.left_behind,
         planted=result.planted or run.planted,

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.findings import Branch, Planted, Traffic, Usage
+from shared.findings import Branch, Deeds, Planted, Traffic, Usage
 from shared.messages import Isolation, Layer, Network, ProgramFile, WorkMode
 from shared.reasons import Reason
 from supervisor.limits import OwnLimits
@@ -327,6 +327,8 @@ class CronRun(_Record):
     """Of all attempts together; None where there was no proxy."""
     branch: Branch | None = None
     """Of the newest attempt that offered one; None where there was no private clone."""
+    deeds: Deeds | None = None
+    """Of the newest attempt that said what it did."""
     layers: tuple[Layer, ...] = ()
     left_behind: int = 0
     planted: Planted | None = None
