@@ -305,6 +305,9 @@ class CronRun(_Record):
     attempt: int = 0
     """The last one started, from 1."""
     retry_count: int = 0
+    repair_of: Annotated[int, Field(ge=0)] = 0
+    """The attempt whose answer was no valid output: those after it ask the agent to put that right, and for nothing
+    else. 0: none. The first of them is no retry."""
     retry_at: AwareDatetime | None = None
     """While a back-off is waited out: when the next attempt may start."""
     rest_until: AwareDatetime | None = None
