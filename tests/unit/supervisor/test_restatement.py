@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,9 +12,12 @@ from shared.messages import Cell, ExecuteRequest
 from shared.reasons import Reason
 from shared.wire import MAX_LINE, encode
 from supervisor import restatement
+from supervisor.config import Config
 from supervisor.home import Home
+from supervisor.identity import Identity
 from supervisor.models import MAX_SCHEMA, CronRun
-from tests.fakes import make_request, make_result, make_run
+from supervisor.preparation import prepare
+from tests.fakes import make_job, make_request, make_result, make_run
 
 RUN = make_run(repair_of=1, attempt=2, response="the beginning")
 
@@ -92,3 +96,15 @@ def test_an_answer_that_is_no_plain_file_is_not_opened(tmp_path: Path) -> None:
             answer.touch()
     (folder / "result.json").unlink()
     assert "the beginning" in asked(home).prompt
+
+
+def test_an_attempt_is_prepared_to_do_the_task_or_to_put_its_answer_right(tmp_path: Path) -> None:
+    home, _ = left(tmp_path, b"It is so.")
+    identity = Identity(home, logging.getLogger("test"))
+    job = make_job(id=RUN.job_id, agent="command", command="true", work_mode="branch", prompt="Do it.")
+    put_right = prepare(home, identity, Config(), job, RUN, 60.0)
+    assert "It is so." in put_right.prompt
+    assert put_right.cell.offer is None
+    assert not home.clone_dir(RUN.id, 2).exists()
+    first = prepare(home, identity, Config(), job, RUN.noted(repair_of=0), 60.0)
+    assert (first.prompt, first.cell.offer is None) == ("Do it.", False)
