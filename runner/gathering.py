@@ -34,6 +34,8 @@ class Gathering:
 
     def take(self, value: object) -> None:
         """Look at a value that meets the pick's `where`."""
+        if self.settled:
+            return
         found = pointer.found(value, self._path)
         if self._pattern is not None:
             found = [match for each in found for match in self._matches(each)]

@@ -45,8 +45,7 @@ class Group:
         if self.settled or not self.where.meets(value):
             return
         for gathering in self.gatherings:
-            if not gathering.settled:
-                gathering.take(value)
+            gathering.take(value)
         self.settled = all(gathering.settled for gathering in self.gatherings)
 
 

@@ -279,6 +279,11 @@ def test_the_transcript_has_what_was_said_and_done_in_order(tmp_path: Path) -> N
     assert (deeds.calls, deeds.failures) == (3, 1)
 
 
+def test_a_number_that_is_none_is_null_in_the_transcript(tmp_path: Path) -> None:
+    said = lines(claude_says({**TOOL, "input": {"x": float("nan"), "y": float("inf")}}), claude_result())
+    assert run(tmp_path, CLAUDE, said).transcript[0]["text"] == '{"x": null, "y": null}'
+
+
 def test_pieces_of_a_text_are_marked_as_such(tmp_path: Path) -> None:
     found = run(tmp_path, GEMINI, gemini("It ", "is."))
     assert found.transcript == [{"at": 1.5, "kind": "text", "piece": True, "text": text} for text in ("It ", "is.")]
@@ -296,6 +301,12 @@ def test_an_entry_and_a_transcript_have_their_greatest_size(tmp_path: Path) -> N
     assert short.transcript[-1]["kind"] == "error"
     assert 3 < len(short.transcript) < 500
     assert short.verdict.answer_bytes == 2500
+
+
+def test_an_answer_has_its_greatest_size_and_says_so(tmp_path: Path) -> None:
+    found = run(tmp_path, GEMINI, gemini(*["y" * 400_000] * 4, "z"), piece=1 << 16)
+    assert found.answer.endswith("y\n[cut]\n")
+    assert found.verdict.answer_bytes == 1 << 20
 
 
 def test_what_it_did_at_a_glance_is_short(tmp_path: Path) -> None:

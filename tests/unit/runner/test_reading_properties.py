@@ -108,6 +108,18 @@ def test_lines_are_the_same_in_whatever_pieces_they_come(said: list[bytes], piec
     assert split.held <= 6
 
 
+def test_a_line_that_is_too_long_is_left_out_and_counted_however_it_comes() -> None:
+    for pieces in (
+        (b"1234567\n12\n",),
+        (b"123456", b"7\n12\n"),
+        (b"1234567", b"89", b"0\n1", b"2\n"),
+        (b"x\n1234567", b"\n12\n"),
+    ):
+        split = Lines(most=6)
+        found = [line for piece in pieces for line in split.feed(piece)] + split.finish()
+        assert ([line for line in found if line not in (b"", b"x")], split.left_out) == ([b"12"], 1), pieces
+
+
 def test_pointers_lead_where_the_standard_says() -> None:
     value = {"foo": ["bar", "baz"], "": 0, "a/b": 1, "m~n": 8, "k": {"x": 1, "y": [2, 3]}}
     table: list[tuple[str, list[Any]]] = [
