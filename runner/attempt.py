@@ -18,16 +18,19 @@ from shared.record import asdict, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import NoReturn
 
+    from runner.account import Account
     from runner.channel import Channel
     from runner.clone import Clone
     from runner.confinement import Confinement
-    from runner.ending import Ending
+    from runner.ending import Cause, Ending
     from runner.errand import Errands
     from runner.hiding import Hiding
     from runner.leaf import Leaf
+    from runner.listener import Listener
     from runner.logs import Logs
     from runner.outlet import Outlet
     from runner.output import Verdict
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 # Exit codes; 3 is __main__'s. The result tells everything, these only whether there is one.
 SAID, ABANDONED, UNSAID = 0, 4, 5
 SAY_SECONDS = 30.0
+# Of the standard error, for what a reading looks for in it.
+ERRORS_MOST = 64 << 10
 
 
 class Attempt:
@@ -59,6 +64,7 @@ class Attempt:
         self._began = (time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
         self._clone: Clone | None = None
         self._errands: Errands | None = None
+        self._listener: Listener | None = None
 
     def run(self) -> NoReturn:
         sys.excepthook = self._broke
@@ -67,7 +73,9 @@ class Attempt:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.umask(0o077)
         try:
-            self._files = logs.open_logs(self._request.log_dir, proxied=self._request.cell.network in PROXIED)
+            proxied, reading = self._request.cell.network in PROXIED, self._request.agent.reading
+            transcribed = reading is not None and bool(reading.events)
+            self._files = logs.open_logs(self._request.log_dir, proxied=proxied, transcribed=transcribed)
             # Root's to write to, so before root is left behind.
             self._leaf = self._open_leaf(self._request.cell.cgroup)
             self._clone = self._private_clone()
@@ -111,8 +119,7 @@ class Attempt:
 
         if outlet is not None:
             outlet.start(files.network)
-        filtering = self._filter(confined)
-        places = open_places(confined.writable)
+        filtering, places = self._filter(confined), open_places(confined.writable)
         tally = Tally(request.limits, self._leaf, places, apart=confined.apart)
 
         def admit(hello: dict[str, str]) -> bytes:
@@ -139,6 +146,7 @@ class Attempt:
             end_group=tally.kill,
             close=outlet.finish if outlet is not None else lambda: None,
             hiding=self._hiding,
+            hear=self._listen(files),
             apart=confined.apart,
         )
         return tally.settle(relay.run(request.prompt.encode("utf-8", "replace")))
@@ -147,6 +155,16 @@ class Attempt:
         from runner.hiding import Hiding
 
         return Hiding(self._request)
+
+    def _listen(self, files: Logs) -> Callable[[bytes], Cause | None] | None:
+        reading = self._request.agent.reading
+        if reading is None:
+            return None
+        from runner.listener import Listener
+
+        mask, began = self._hiding.mask if self._hiding is not None else None, self._ready_at
+        self._listener = Listener(self._request, reading, files.transcript, lambda: time.monotonic() - began, mask)
+        return self._listener.hear
 
     def _private_clone(self) -> Clone | None:
         """While still root, if that is what we are: afterwards nobody may look where the original lies."""
@@ -217,7 +235,8 @@ class Attempt:
         from runner import output
 
         sys.path += self._request.import_paths
-        verdict = output.judge(self._request, ending, self._files, self._hiding)
+        account = self._heard()
+        verdict = output.judge(self._request, ending, self._files, self._hiding, account)
         seen = self._traffic()
         if seen is not None:
             verdict = seen.judged(verdict)
@@ -228,6 +247,10 @@ class Attempt:
         branch, verdict = self._offered(ending, verdict)
         elapsed = time.monotonic() - self._ready_at
         told = output.result(self._request, ending, verdict, self._layers, (gone, elapsed))
+        if self._listener is not None and account is not None:
+            from runner import judgement
+
+            told = judgement.told(told, self._listener, account, self._hiding.mask.text if self._hiding else str)
         traffic = seen.traffic if seen is not None else None
         result = asdict(replace(told, traffic=traffic, planted=self._planted(ending), branch=branch))
         if self._files is not None:
@@ -240,6 +263,11 @@ class Attempt:
         if self._clone is not None:
             self._clone.clear()
         os._exit(ABANDONED if ending.abandoned else SAID if said else UNSAID)
+
+    def _heard(self) -> Account | None:
+        if self._listener is None or self._files is None:
+            return None
+        return self._listener.finish(logs.tail(self._files.stderr, ERRORS_MOST))
 
     def _planted(self, ending: Ending) -> Planted | None:
         """What is new in the places where the agent could write, if it ever ran."""
@@ -269,7 +297,7 @@ class Attempt:
         from runner import kill
 
         kill.sweep(apart=self._confined is None or self._confined.apart)
-        self._errands = None  # whatever broke is not tried again
+        self._errands, self._listener = None, None  # whatever broke is not tried again
         self._finish(_refused(Reason.RUNNER_BROKE, f"The runner broke ({kind.__name__}: {error})."))
 
 

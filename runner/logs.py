@@ -22,9 +22,11 @@ class Logs(NamedTuple):
     state: str
     network: int = -1
     """The proxy's log; -1 where there is no proxy."""
+    transcript: int = -1
+    """-1: nothing is known of how its agent's output is read."""
 
 
-def open_logs(path: str, *, proxied: bool = False) -> Logs:
+def open_logs(path: str, *, proxied: bool = False, transcribed: bool = False) -> Logs:
     """Raises RefusalError where the files cannot be made, or are there already: an attempt is never run twice."""
     try:
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -32,11 +34,12 @@ def open_logs(path: str, *, proxied: bool = False) -> Logs:
             os.open(name, NEW, 0o600, dir_fd=directory) for name in ("stdout", "stderr", "answer", "result.json")
         )
         network = os.open("network.jsonl", NEW, 0o600, dir_fd=directory) if proxied else -1
+        transcript = os.open("transcript.jsonl", NEW, 0o600, dir_fd=directory) if transcribed else -1
     except OSError as error:
         raise RefusalError(
             Reason.RUNNER_BROKE, f"The files of this attempt cannot be made in {path} ({error.strerror})."
         ) from error
-    return Logs(stdout, stderr, answer, result, directory, os.path.realpath(path), network)
+    return Logs(stdout, stderr, answer, result, directory, os.path.realpath(path), network, transcript)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from runner.account import Account
     from runner.hiding import Hiding
 
 SIGNALS = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE"}
@@ -63,29 +64,45 @@ class Verdict(NamedTuple):
 NO_ANSWER = Answer(0, True, b"", b"")
 
 
-def judge(request: ExecuteRequest, ending: Ending, files: Logs | None, hiding: Hiding | None = None) -> Verdict:
+def judge(
+    request: ExecuteRequest,
+    ending: Ending,
+    files: Logs | None,
+    hiding: Hiding | None = None,
+    said: Account | None = None,
+) -> Verdict:
     """Look at what was kept, judge it, and file the answer if there is one. `files`: None where there are none.
 
-    `hiding`: where the job has secrets. Its files are masked; what has to be JSON is judged as it was written."""
+    `hiding`: where the job has secrets. Its files are masked; what has to be JSON is judged as it was written. `said`:
+    where it is known how the agent's output is read."""
     if files is None:
         return verdict(request, ending, NO_ANSWER, b"", {})
     answer, words = read_answer(request, files), logs.tail(files.stderr, WORDS_MOST)
-    if hiding is None:
-        found = verdict(request, ending, answer, words, settings())
-    else:
+    hide, kept = hiding.mask.text if hiding is not None else str, None
+    if hiding is not None:
         answer = answer._replace(whole=hiding.stdout.whole)
-        found = verdict(request, ending, answer, words, settings(), hiding.mask.text)
+    if said is not None:
+        from runner import judgement
+
+        answer, kept = judgement.spoken(request, said, hide) or (answer, None)
+    found = verdict(request, ending, answer, words, settings(), hide, said)
     try:
-        return file_answer(request, found, files, answer.whole, hiding) if found.answer_bytes else found
+        return file_answer(request, found, files, answer.whole, hiding, kept) if found.answer_bytes else found
     except OSError as error:
         sentence = f"The answer could not be kept ({error.strerror}). Make room on the disk."
         return Verdict(Reason.RUNNER_BROKE, sentence)
 
 
 def file_answer(
-    request: ExecuteRequest, found: Verdict, files: Logs, whole: bytes | None, hiding: Hiding | None
+    request: ExecuteRequest,
+    found: Verdict,
+    files: Logs,
+    whole: bytes | None,
+    hiding: Hiding | None,
+    kept: bytes | None = None,
 ) -> Verdict:
-    """Keep the answer, and say what was kept. `whole`: as the agent wrote it. Raises OSError."""
+    """Keep the answer, and say what was kept. `whole`: as the agent wrote it. `kept`: what was read out of its output,
+    masked; None: that is all of it. Raises OSError."""
     masked = None
     if hiding is not None and whole is not None and request.output_format != "text" and found.reason is Reason.OK:
         from runner import answers
@@ -94,6 +111,9 @@ def file_answer(
             masked = hiding.answer(whole)
         except answers.AnswerError as error:
             found = found._replace(reason=error.reason, error=str(error))
+    if masked is None and kept is not None:
+        logs.write_all(files.answer, kept)
+        return found
     if masked is None:
         logs.copy(files.stdout, files.answer)
         return found
@@ -118,10 +138,11 @@ def verdict(
     last_words: bytes,
     found: Mapping[str, str],
     hide: Callable[[str], str] = str,
+    said: Account | None = None,
 ) -> Verdict:
     """`last_words`: the end of the agent's standard error, which is bubblewrap's where init never spoke. `found`: the
-    kernel's settings. `hide`: what takes secrets out of a sentence, before it is cut. The order of the questions is
-    the order of trust: our own causes, then init, then the agent."""
+    kernel's settings. `hide`: what takes secrets out of a sentence, before it is cut. `said`: the agent's own account.
+    The order of the questions is the order of trust: our own causes, then init, then the agent."""
     report, words = ending.report, last_line(last_words)
     if ending.stuck:
         pids = ", ".join(map(str, ending.stuck))
@@ -135,7 +156,13 @@ def verdict(
     if report.status is None:
         sentence = "The cell's init ended without a report. Look for the kernel's out-of-memory killer in its log."
         return Verdict(Reason.RUNNER_BROKE, sentence)
-    return of_status(request, ending, words) or of_answer(request, answer, hide)
+    ended = of_status(request, ending, words)
+    if said is not None and request.agent.reading is not None:
+        from runner import judgement
+
+        code, _ = decode_status(report.status)
+        ended = judgement.of_account(request.agent.reading, said, code, ended, words, hide)
+    return ended or of_answer(request, answer, hide, said)
 
 
 def no_cell(words: str, found: Mapping[str, str]) -> str:
@@ -195,13 +222,17 @@ def decode_status(status: int | None) -> tuple[int | None, int | None]:
     return os.WEXITSTATUS(status), None
 
 
-def of_answer(request: ExecuteRequest, answer: Answer, hide: Callable[[str], str]) -> Verdict:
+def of_answer(
+    request: ExecuteRequest, answer: Answer, hide: Callable[[str], str], said: Account | None = None
+) -> Verdict:
     response = cut(answer.head, min(request.response_bytes, RESPONSE_MOST))
     good = Verdict(Reason.OK, response=response, answer_bytes=answer.size)
     if answer.blank and (request.agent.require_answer or request.output_format != "text"):
         return good._replace(reason=Reason.EMPTY_ANSWER, error="The agent ended well but gave no answer.")
     if request.output_format == "text":
         return good
+    if request.output_format == "structured" and said is not None and said.gives_structured and not said.structured:
+        return good._replace(reason=Reason.INVALID_OUTPUT, error="The agent gave no object that meets the schema.")
     from runner import answers
 
     try:

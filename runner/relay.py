@@ -41,8 +41,8 @@ class Relay:
     """One cell's loop. `admit` gets what init found and gives init's config; `announce` is called once, when the agent
     runs, with the layers that its process took on itself, and gives what watches over it. Both may raise RefusalError.
     `end_group` ends what is in the cell's cgroup, if it has one; `close` is called when the cell is gone, before the
-    sweep; `apart`: see `kill.sweep`. `hiding`: what the output passes on its way to the files. Times are
-    time.monotonic's."""
+    sweep; `apart`: see `kill.sweep`. `hiding`: what the output passes on its way to the files. `hear` gets what came on
+    the standard output, as it was written, and may say why the tree is to be ended. Times are time.monotonic's."""
 
     def __init__(
         self,
@@ -57,11 +57,12 @@ class Relay:
         end_group: Callable[[], None],
         close: Callable[[], None] = lambda: None,
         hiding: Hiding | None = None,
+        hear: Callable[[bytes], Cause | None] | None = None,
         apart: bool = True,
     ) -> None:
         self._cell, self._channel, self._files, self._limits = cell, channel, files, limits
         self._admit, self._announce, self._end_group, self._close = admit, announce, end_group, close
-        self._apart = apart
+        self._apart, self._hear = apart, hear
         self._watchdog: Watchdog | None = None
         self._report, self._reports = Report(), wire.LineSplitter(MAX_LINE)
         self._cause: Cause | None = None
@@ -132,16 +133,20 @@ class Relay:
             self._rung_at = monotonic()  # from now on only init's own clearing up is waited for
 
     def _take_stdout(self) -> None:
-        self._take_output(self._cell.pipes.stdout, self._files.stdout, self._masked_stdout)
+        data = self._take_output(self._cell.pipes.stdout, self._files.stdout, self._masked_stdout)
+        cause = self._hear(data) if data and self._hear is not None else None
+        if cause is not None:
+            self._end(*cause)
 
     def _take_stderr(self) -> None:
         self._take_output(self._cell.pipes.stderr, self._files.stderr, self._masked_stderr)
 
-    def _take_output(self, pipe: int, file: int, stream: Stream | None) -> None:
+    def _take_output(self, pipe: int, file: int, stream: Stream | None) -> bytes | None:
         data = self._read(pipe)
         if data:
             self._heard_at = monotonic()
             self._file(stream.feed(data) if stream else data, file)
+        return data
 
     def _file(self, data: bytes, file: int) -> None:
         room = self._limits.output_bytes - self._output_bytes

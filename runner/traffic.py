@@ -14,6 +14,8 @@ READ_MOST = 16 << 20
 NAMED_MOST = 5
 # What an agent that was kept from its hosts may end with. Our own causes and limits stay what they are.
 AGENTS_OWN = frozenset({Reason.AGENT_ERROR, Reason.EMPTY_ANSWER, Reason.INVALID_OUTPUT, Reason.KILLED_BY_SIGNAL})
+# What one may say that got nowhere: our proxy's refusal is a 403 to it.
+CUT_OFF = frozenset({Reason.AGENT_ERROR, Reason.PROVIDER_ERROR, Reason.AUTH_FAILED})
 
 
 class Seen(NamedTuple):
@@ -25,12 +27,12 @@ class Seen(NamedTuple):
     def judged(self, verdict: Verdict) -> Verdict:
         """The verdict, with the denied hosts in its sentence where the agent failed by itself. Another reason only
         where it ended with an error and got through nowhere: one denied host among others is often mere telemetry."""
-        if verdict.reason not in AGENTS_OWN or not self.denied:
+        if verdict.reason not in AGENTS_OWN | CUT_OFF or not self.denied:
             return verdict
         named, more = self.denied[:NAMED_MOST], len(self.denied) - NAMED_MOST
         hosts = shown(", ".join(named)) + (f" and {more} more" if more > 0 else "")
         sentence = f"{verdict.error} It was denied the network: {hosts}. If it is to get there: --allow-host HOST."
-        alone = verdict.reason is Reason.AGENT_ERROR and self.traffic.denied == self.traffic.connections
+        alone = verdict.reason in CUT_OFF and self.traffic.denied == self.traffic.connections
         return verdict._replace(reason=Reason.NETWORK_DENIED if alone else verdict.reason, error=sentence)
 
 

@@ -5,7 +5,7 @@ Sizes are bytes and times seconds unless a name says otherwise.
 
 from __future__ import annotations
 
-from shared.record import ClassVar, Literal, dataclass
+from shared.record import ClassVar, Literal, dataclass, field
 
 Strictness = dict[str, object]
 STRICT: Strictness = {"extra": "forbid", "strict": True}
@@ -39,6 +39,25 @@ class Spending:
     """Of the input's, those that were read from a cache."""
     cost_usd: float | None = None
     turns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deeds:
+    """What an agent says that it did, at a glance: its own word, escaped and cut, at most 8 KiB. The transcript has all
+    of it."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    tools: dict[str, int] = field(default_factory=dict)
+    """Called how often, by name."""
+    commands: tuple[str, ...] = ()
+    """The first of those that it ran, each cut at 200 characters."""
+    files: tuple[str, ...] = ()
+    """The first of those that it changed, each once."""
+    calls: int = 0
+    """Of tools, in all."""
+    failures: int = 0
+    """Tools that went wrong, and errors that it told of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

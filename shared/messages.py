@@ -7,7 +7,7 @@ otherwise.
 
 from __future__ import annotations
 
-from shared.findings import Branch, Planted, Spending, Traffic, Usage
+from shared.findings import Branch, Deeds, Planted, Spending, Traffic, Usage
 from shared.record import Any, ClassVar, Literal, dataclass, field
 
 TYPE_CHECKING = False
@@ -302,6 +302,8 @@ class ExecuteResult:
     """Both as the agent says."""
     conversation: str = ""
     """The agent's own id of what can be gone on with."""
+    deeds: Deeds | None = None
+    """None: it said of nothing that it did."""
     tool_called: bool = False
     """Whether the agent is known to have called a tool, whose effect nobody can take back. False: it is not known."""
     retry_after_seconds: float | None = None

@@ -75,7 +75,8 @@ class Blame:
 
     reason: Reason
     words: str = ""
-    """A regular expression, searched for in the agent's own words without regard to case."""
+    """A regular expression, searched for in the agent's own words, and in the texts by which it is known to have failed
+    or refused, without regard to case."""
     codes: tuple[int, ...] = ()
     """Exit codes."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from shared.findings import Branch, Traffic, Usage
 from shared.messages import ExecuteResult
 from shared.reasons import Reason
-from supervisor.models import ALLOWED, SECOND, CronJob, CronRun, Status, final_status
+from supervisor.models import ALLOWED, SECOND, CronJob, CronRun, OutputFormat, Status, final_status
 
 MAX_BACKOFF_SECONDS = 3600.0
 """No run waits longer for its next attempt, whoever asks for it."""
@@ -27,6 +27,8 @@ class Retry:
     """Another attempt, after so many seconds."""
 
     delay: float
+    repair: bool = False
+    """Whether it only asks the agent to put its answer right: that is no retry, and the task is not done again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,13 @@ class End:
 
 def after(run: CronRun, job: CronJob, result: ExecuteResult, seconds_left: float) -> Retry | End:
     """`run` is running or stopping; the attempt's tree is gone. `seconds_left` of the run's wall time."""
-    if run.status is Status.STOPPING or not result.reason.retry_helps or run.retry_count >= job.retries:
+    if run.status is Status.STOPPING:
+        return ended(run, result)
+    if result.reason is Reason.INVALID_OUTPUT and run.repair_of:
+        return because(ended(run, result), "It had been asked once to put its answer right.")
+    if can_be_put_right(run, job, result) and seconds_left > 0:
+        return Retry(0.0, repair=True)
+    if not result.reason.retry_helps or run.retry_count >= job.retries:
         return ended(run, result)
     if result.tool_called and not job.repeatable:
         return because(ended(run, result), "It had called a tool and is not tried again: its job is not repeatable.")
@@ -51,6 +59,16 @@ def after(run: CronRun, job: CronJob, result: ExecuteResult, seconds_left: float
     if asked > own:
         return because(ended(run, result), f"Its provider asks to wait for {asked:.0f} s, longer than the run may.")
     return ended(run, result)
+
+
+def can_be_put_right(run: CronRun, job: CronJob, result: ExecuteResult) -> bool:
+    """Whether an agent can be asked to restate its answer, which has been done: once a run, and where there is one.
+
+    Never a plain command: nobody knows that it would not do again whatever it does.
+    """
+    if result.reason is not Reason.INVALID_OUTPUT or run.repair_of or not result.answer_bytes:
+        return False
+    return job.output_format is not OutputFormat.TEXT and job.agent != "command"
 
 
 def asked_to_wait(result: ExecuteResult) -> float:
@@ -95,6 +113,7 @@ def with_result(run: CronRun, result: ExecuteResult) -> CronRun:
         usage=_sum(run.usage, result.usage),
         traffic=_traffic(run.traffic, result.traffic),
         branch=_branch(run.branch, result.branch),
+        deeds=result.deeds or run.deeds,
         layers=result.layers or run.layers,
         left_behind=run.left_behind + result.left_behind,
         planted=result.planted or run.planted,

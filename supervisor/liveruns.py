@@ -226,7 +226,8 @@ class LiveRuns:
             self._over(live, Gone(run.id, run.attempt, None, str(error)), now)
 
     def _try_again(self, live: LiveRun, now: Moment) -> None:
-        run = live.run.noted(attempt=live.run.attempt + 1, retry_count=live.run.retry_count + 1)
+        retries = live.run.retry_count + (live.run.attempt != live.run.repair_of)
+        run = live.run.noted(attempt=live.run.attempt + 1, retry_count=retries)
         try:
             self._attempt(live, run, now)
         except InvalidError as error:
@@ -244,7 +245,7 @@ class LiveRuns:
         if isinstance(what, attempts.End):
             self._end(live, what, now)
         else:
-            self._back_off(live, result, what.delay, now)
+            self._back_off(live, result, what, now)
 
     def _after(self, live: LiveRun, result: ExecuteResult, now: Moment) -> attempts.Retry | attempts.End:
         """What becomes of the run. Where a quota is used up, its agent rests, and the run may wait for it once."""
@@ -262,13 +263,14 @@ class LiveRuns:
         live.deadline += live.run.rested_secs
         return attempts.Retry(delay)
 
-    def _back_off(self, live: LiveRun, result: ExecuteResult, delay: float, now: Moment) -> None:
+    def _back_off(self, live: LiveRun, result: ExecuteResult, what: attempts.Retry, now: Moment) -> None:
         run_id, attempt = live.run.id, live.run.attempt
-        self.logger.warning(
-            "run %s: attempt %d failed (%s); the next in %g s", run_id, attempt, result.reason.value, delay
+        next_one = "the next asks to put it right" if what.repair else f"the next in {what.delay:g} s"
+        self.logger.warning("run %s: attempt %d failed (%s); %s", run_id, attempt, result.reason.value, next_one)
+        live.retry_at = now.mono + what.delay
+        live.run = live.run.noted(
+            retry_at=now.wall + timedelta(seconds=what.delay), repair_of=attempt if what.repair else live.run.repair_of
         )
-        live.retry_at = now.mono + delay
-        live.run = live.run.noted(retry_at=now.wall + timedelta(seconds=delay))
         try:
             self.runs.record(live.run)
         except StoreError as error:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.findings import Branch, Planted, Traffic, Usage
+from shared.findings import Branch, Deeds, Planted, Traffic, Usage
 from shared.messages import Isolation, Layer, Network, ProgramFile, WorkMode
 from shared.reasons import Reason
 from supervisor.limits import OwnLimits
@@ -305,6 +305,9 @@ class CronRun(_Record):
     attempt: int = 0
     """The last one started, from 1."""
     retry_count: int = 0
+    repair_of: Annotated[int, Field(ge=0)] = 0
+    """The attempt whose answer was no valid output: those after it ask the agent to put that right, and for nothing
+    else. 0: none. The first of them is no retry."""
     retry_at: AwareDatetime | None = None
     """While a back-off is waited out: when the next attempt may start."""
     rest_until: AwareDatetime | None = None
@@ -327,6 +330,8 @@ class CronRun(_Record):
     """Of all attempts together; None where there was no proxy."""
     branch: Branch | None = None
     """Of the newest attempt that offered one; None where there was no private clone."""
+    deeds: Deeds | None = None
+    """Of the newest attempt that said what it did."""
     layers: tuple[Layer, ...] = ()
     left_behind: int = 0
     planted: Planted | None = None

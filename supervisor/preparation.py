@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shared.messages import ExecuteRequest
+from supervisor import restatement
 from supervisor.bytecode import compile_package
 from supervisor.cgroup import Cgroup
 from supervisor.clones import with_offer
@@ -31,7 +32,7 @@ def prepare(
         # As they are now: an attempt gets the value that was set last.
         secrets = secrets_for(job, SecretStore(home))
         request = request_for(job, run, config, log_dir, seconds_left, identity.of(job, config), secrets)
-        return with_offer(request, job, run, home)
+        return restatement.of(request, run, home) if run.repair_of else with_offer(request, job, run, home)
     except OSError as error:
         raise StoreError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error
 

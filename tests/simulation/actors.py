@@ -14,9 +14,9 @@ Key = tuple[str, int]
 OBEYS_WITHIN = 5.0
 ENDS = (
     *(Reason.OK, Reason.AGENT_ERROR, Reason.PROVIDER_ERROR, Reason.AUTH_FAILED, Reason.NOTHING_TO_DO, None),
-    *(Reason.RATE_LIMITED, Reason.QUOTA_WAIT),
+    *(Reason.RATE_LIMITED, Reason.QUOTA_WAIT, Reason.INVALID_OUTPUT),
 )
-WEIGHTS = (10, 5, 2, 1, 1, 2, 1, 1)
+WEIGHTS = (10, 5, 2, 1, 1, 2, 1, 1, 3)
 ASKED = (None, 20.0, 900.0, 7000.0, float("inf"))
 """How long a provider wants to be left alone, where it is what ends an attempt."""
 
@@ -43,7 +43,9 @@ class SimRunner:
         """What its result says beside the reason."""
         limited = self.result in (Reason.RATE_LIMITED, Reason.QUOTA_WAIT)
         words = "" if self.result is Reason.OK else "It failed."
-        return {"error": words, "tool_called": self.tool_called, "retry_after_seconds": self.asked if limited else None}
+        told: dict[str, Any] = {"error": words, "tool_called": self.tool_called}
+        told["answer_bytes"] = 5 if self.result in (Reason.OK, Reason.INVALID_OUTPUT) else 0
+        return {**told, "retry_after_seconds": self.asked if limited else None}
 
     @property
     def key(self) -> Key:

@@ -93,6 +93,7 @@ def add(world: World) -> None:
         "rerun_unknown": rng.random() < 0.4,
         "repeatable": rng.random() < 0.4,
         "agent": rng.choice(("claude", "codex")),
+        "output_format": rng.choice(("text", "json")),
     }
     facts |= timing(world)
     job = make_job(**{"id": job_id, "name": job_id, "created_at": now, "changed_at": now, **facts})

@@ -93,6 +93,8 @@ class Ledger:
     _not_before: dict[Key, float] = field(default_factory=dict)
     """When, monotonic, an attempt may be started, after what the one before it was told by its provider."""
     _waited: set[str] = field(default_factory=set)
+    _restated: set[str] = field(default_factory=set)
+    """Runs whose agent was asked to put its answer right."""
     _keys: dict[tuple[str, datetime], str] = field(default_factory=dict)
     _alive: list[SimRunner] = field(default_factory=list)
     _going_on: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -236,7 +238,7 @@ class Ledger:
         must(mono > self.rests.get(runner.agent, 0.0) - EPSILON, "quota", f"{run_id} was started while its agent rests")
         must(mono > self._not_before.get(runner.key, 0.0) - EPSILON, "Retry-After", f"{run_id} was started too early")
         if attempt > 1:
-            self._retried(run_id, attempt, job)
+            self._retried(claim, attempt, job)
         else:
             self._allowed(claim, job)
         self.runners[runner.key] = runner
@@ -244,7 +246,8 @@ class Ledger:
         alive = len(self.alive())
         must(alive <= cap, "admission", f"{alive} attempts live where {cap} may")
 
-    def _retried(self, run_id: str, attempt: int, job: CronJob | None) -> None:
+    def _retried(self, claim: Record, attempt: int, job: CronJob | None) -> None:
+        run_id = claim["id"]
         last = self.runners.get((run_id, attempt - 1))
         unproven = (run_id, attempt - 1) in self.unproven
         must(last or unproven, "P1", f"attempt {attempt} of {run_id} had none before it")
@@ -254,6 +257,9 @@ class Ledger:
         must(proven, "P1", f"{run_id} was tried again, and nobody knows how it ended")
         if last is None:
             return
+        if claim["repair_of"] == attempt - 1:
+            self._asked_to_restate(run_id, last)
+            return
         harmless = last.result is None or not last.tool_called or job.repeatable
         must(harmless, "P1", f"{run_id} was tried again after it had called a tool")
         worth = last.result is None or last.result.retry_helps
@@ -261,6 +267,14 @@ class Ledger:
             worth = run_id not in self._waited
             self._waited.add(run_id)
         must(worth, "P1", f"{run_id} was tried again after {last.result}")
+        given_up = last.result is Reason.INVALID_OUTPUT and run_id in self._restated
+        must(not given_up, "P1", f"{run_id} was tried again though it could not put its answer right")
+
+    def _asked_to_restate(self, run_id: str, last: SimRunner) -> None:
+        """Another attempt that does nothing again, and so may follow one that called a tool."""
+        must(last.result is Reason.INVALID_OUTPUT, "P1", f"{run_id} is to put right what was {last.result}")
+        must(run_id not in self._restated, "P1", f"{run_id} is to put its answer right a second time")
+        self._restated.add(run_id)
 
     def _allowed(self, claim: Record, job: CronJob | None) -> None:
         must(job, "life", f"{claim['id']} was started though its job is removed")

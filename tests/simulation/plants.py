@@ -183,6 +183,17 @@ def restless_agent(_world: World, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Quotas, "rest", lambda _quotas, _agent, _now: None)
 
 
+def endless_repair(_world: World, patch: pytest.MonkeyPatch) -> None:
+    """An answer is to be put right as often as it is wrong."""
+    after = attempts.after
+    patch.setattr(attempts, "after", lambda run, job, result, left: after(run.noted(repair_of=0), job, result, left))
+
+
+def repair_of_anything(_world: World, patch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong is taken for an answer that can be put right."""
+    patch.setattr(attempts, "can_be_put_right", lambda run, _job, result: not run.repair_of and bool(result.error))
+
+
 def _with(core: Scheduler, kind: type[LiveRuns]) -> None:
     live = core.live
     core.live = kind(live.runs, live.spawn, live.prepare, live.grace_seconds, live.told_end, live.logger)
@@ -192,5 +203,5 @@ PLANTS: tuple[Plant, ...] = (
     *(claim_after_spawn, end_before_proof_of_death, retry_without_proof, lost_wake_up_of_the_agenda),
     *(lost_wake_up_of_a_back_off, write_in_place, clock_change_off_by_one, catch_up_burst),
     *(forgotten_settlement, unsaid_reason, waiver_for_all, waiver_unheard, tool_called_twice),
-    *(impatience, restless_agent),
+    *(impatience, restless_agent, endless_repair, repair_of_anything),
 )

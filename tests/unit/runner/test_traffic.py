@@ -36,6 +36,15 @@ def test_an_agent_that_was_let_through_nowhere_was_denied_the_network() -> None:
     assert "a.example:443, b.example:80." in found.error
 
 
+def test_what_an_agent_says_of_a_provider_that_it_never_reached_is_about_our_proxy() -> None:
+    for reason in (Reason.PROVIDER_ERROR, Reason.AUTH_FAILED):
+        said = FAILED._replace(reason=reason)
+        assert seen(line("denied") + line("denied")).judged(said).reason is Reason.NETWORK_DENIED
+        assert seen(line("denied") + line("allowed")).judged(said).reason is reason
+    for reason in (Reason.RATE_LIMITED, Reason.REFUSED):
+        assert seen(line("denied")).judged(FAILED._replace(reason=reason)).reason is reason
+
+
 def test_an_agent_that_got_somewhere_failed_by_itself() -> None:
     for other in ("allowed", "failed", "cut"):
         found = seen(line("denied") + line(other)).judged(FAILED)

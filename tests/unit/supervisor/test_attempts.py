@@ -75,6 +75,33 @@ def test_what_called_a_tool_is_tried_again_only_where_that_does_no_harm() -> Non
     assert after(RUNNING, make_job(), done, 1800.0) == End(Status.COMPLETED, Reason.OK, "")
 
 
+def test_an_answer_that_is_no_valid_output_is_put_right_once_at_once_and_is_no_retry() -> None:
+    wrong = make_result(Reason.INVALID_OUTPUT, error="No JSON.", answer_bytes=5, tool_called=True)
+    asked = make_job(agent="claude", output_format="json", retries=0)
+    assert after(RUNNING, asked, wrong, 1.0) == Retry(0.0, repair=True)
+    restated = RUNNING.noted(repair_of=1, attempt=2)
+    told = "No JSON. It had been asked once to put its answer right."
+    for job in (asked, make_job(agent="claude", output_format="structured", retries=3, repeatable=True)):
+        assert after(restated, job, wrong, 1800.0) == End(Status.FAILED, Reason.INVALID_OUTPUT, told)
+    limited = make_result(Reason.RATE_LIMITED)
+    assert after(restated, make_job(agent="claude", output_format="json"), limited, 1800.0) == Retry(1.0)
+
+
+def test_where_nothing_can_be_put_right_it_is_a_failure_as_any_other() -> None:
+    wrong = make_result(Reason.INVALID_OUTPUT, answer_bytes=5)
+    claude = {"agent": "claude", "output_format": "json"}
+    for what, job, result, left in (
+        ("a command", {**claude, "agent": "command"}, wrong, 1800.0),
+        ("text", {**claude, "output_format": "text"}, wrong, 1800.0),
+        ("no answer", claude, make_result(Reason.INVALID_OUTPUT), 1800.0),
+        ("another reason", claude, make_result(Reason.EMPTY_ANSWER, answer_bytes=5), 1800.0),
+    ):
+        assert after(RUNNING, make_job(**job), result, left) == Retry(1.0), what
+    assert isinstance(after(RUNNING, make_job(**claude), wrong, 0.0), End)
+    stopping = RUNNING.moved(Status.STOPPING, stop_reason=Reason.REPLACED)
+    assert after(stopping, make_job(**claude), wrong, 1800.0) == stopped(stopping)
+
+
 # ---- the end
 
 

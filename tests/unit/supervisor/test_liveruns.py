@@ -49,8 +49,9 @@ class Bench:
         assert live is not None
         return live
 
-    def over(self, live: LiveRun, reason: Reason = Reason.OK) -> None:
-        result = make_result(reason, live.run.id, live.run.attempt, error="" if reason is Reason.OK else "No.")
+    def over(self, live: LiveRun, reason: Reason = Reason.OK, **said: object) -> None:
+        words = "" if reason is Reason.OK else "No."
+        result = make_result(reason, live.run.id, live.run.attempt, error=words, **said)
         self.live.heard(Gone(live.run.id, live.run.attempt, result), self.clock.now())
 
     def enforce(self, after: float, may_start: bool = True) -> None:
@@ -172,3 +173,26 @@ def test_a_back_off_is_taken_up_where_it_was(bench: Bench, set_by: timedelta, ex
     assert live is not None
     assert live.retry_at == bench.clock.mono + expected
     assert live.deadline - bench.clock.mono == 36000 - max(0, set_by.total_seconds())
+
+
+def test_a_wrong_answer_is_put_right_by_another_attempt_that_is_claimed_like_any(bench: Bench) -> None:
+    live = bench.start(agent="claude", output_format="json")
+    bench.over(live, Reason.INVALID_OUTPUT, answer_bytes=5, tool_called=True)
+    kept = bench.runs.get(live.run.id)
+    assert (kept.status, kept.attempt, kept.repair_of, kept.retry_at) == (Status.RUNNING, 1, 1, bench.clock.wall)
+    bench.enforce(0.0)
+    claimed = bench.runs.get(live.run.id)
+    assert (claimed.attempt, claimed.retry_count, claimed.repair_of, claimed.retry_at) == (2, 0, 1, None)
+    bench.over(live, Reason.RATE_LIMITED)
+    bench.enforce(1.0)
+    again = bench.runs.get(live.run.id)
+    assert (again.attempt, again.retry_count, again.repair_of) == (3, 1, 1)
+    bench.over(live)
+    assert bench.told[-1].status is Status.COMPLETED
+
+
+def test_what_cannot_be_stored_is_not_put_right(bench: Bench) -> None:
+    live = bench.start(agent="claude", output_format="json")
+    bench.runs.full = lambda run: run.retry_at is not None
+    bench.over(live, Reason.INVALID_OUTPUT, answer_bytes=5)
+    assert [(run.status, run.reason, run.attempt) for run in bench.told] == [(Status.FAILED, Reason.INVALID_OUTPUT, 1)]
