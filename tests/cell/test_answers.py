@@ -93,7 +93,7 @@ def test_usage_is_measured(log_dir: Path) -> None:
     assert 0 < usage["cpu_seconds"] <= usage["wall_seconds"] * 2
     assert usage["peak_rss_bytes"] > 1 << 20
     assert usage["output_bytes"] == 5
-    assert result["duration"] == pytest.approx(usage["wall_seconds"] * 1e9, rel=0.01)
+    assert 0 <= result["duration"] / 1e9 - usage["wall_seconds"] < 5  # the judgement comes after the end
 
 
 @pytest.mark.parametrize("code", [1, 3, 127, 255])
