@@ -22,21 +22,27 @@ class Logs(NamedTuple):
     state: str
     network: int = -1
     """The proxy's log; -1 where there is no proxy."""
+    gate: int = -1
+    check: int = -1
+    """What they wrote; -1 where there is none."""
 
 
-def open_logs(path: str, *, proxied: bool = False) -> Logs:
+def open_logs(path: str, *, proxied: bool = False, gate: bool = False, check: bool = False) -> Logs:
     """Raises RefusalError where the files cannot be made, or are there already: an attempt is never run twice."""
     try:
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         stdout, stderr, answer, result = (
             os.open(name, NEW, 0o600, dir_fd=directory) for name in ("stdout", "stderr", "answer", "result.json")
         )
-        network = os.open("network.jsonl", NEW, 0o600, dir_fd=directory) if proxied else -1
+        network, gated, checked = (
+            os.open(name, NEW, 0o600, dir_fd=directory) if wanted else -1
+            for name, wanted in (("network.jsonl", proxied), ("gate", gate), ("check", check))
+        )
     except OSError as error:
         raise RefusalError(
             Reason.RUNNER_BROKE, f"The files of this attempt cannot be made in {path} ({error.strerror})."
         ) from error
-    return Logs(stdout, stderr, answer, result, directory, os.path.realpath(path), network)
+    return Logs(stdout, stderr, answer, result, directory, os.path.realpath(path), network, gated, checked)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

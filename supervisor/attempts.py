@@ -95,6 +95,8 @@ def with_result(run: CronRun, result: ExecuteResult) -> CronRun:
         usage=_sum(run.usage, result.usage),
         traffic=_traffic(run.traffic, result.traffic),
         branch=_branch(run.branch, result.branch),
+        gate=result.gate or run.gate,
+        check=result.check or run.check,
         layers=result.layers or run.layers,
         left_behind=run.left_behind + result.left_behind,
         planted=result.planted or run.planted,

@@ -52,7 +52,7 @@ def revise(
                 f"The instant {revised.at.isoformat()} is taken: the clock was ahead once, and what was due up to "
                 f"{settled.isoformat()} is settled. Give a later one, or add another job."
             )
-    if revised.command and not revised.search_path:
+    if (revised.command or revised.gate or revised.check) and not revised.search_path:
         revised = revised.model_copy(update={"search_path": setting.search_path})
     revised = after_edit(job, checked(revised, setting), keep=keep or "secrets" in changes)
     if revised.secrets != job.secrets:
