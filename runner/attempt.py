@@ -280,7 +280,7 @@ class Attempt:
         said = self._channel.finish(SAY_SECONDS)
         if self._clone is not None:
             self._clone.clear()
-        os._exit(ABANDONED if ending.abandoned else SAID if said else UNSAID)
+        os._exit(ABANDONED if self._channel.ended else SAID if said else UNSAID)
 
     def _planted(self, ending: Ending) -> Planted | None:
         """What is new in the places where the agent could write, if it ever ran."""

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from runner.watchdog import Watchdog
 
 NOTHING_TO_DO = 75
+# Half of it may be held in memory, and of what a gate says little is wanted.
+GATE_OUTPUT_MOST = 1 << 20
 # What a gate may end with by its own doing; whatever else ends it is told as it is, and may be worth another attempt.
 ITS_OWN = (
     *(Reason.AGENT_ERROR, Reason.KILLED_BY_SIGNAL, Reason.OUT_OF_MEMORY, Reason.CPU_LIMIT, Reason.PROCESS_LIMIT),
@@ -175,7 +177,8 @@ class Tasks:
 def for_gate(request: ExecuteRequest, task: Task) -> ExecuteRequest:
     """As if it were the agent; but the work directory and every repository are read-only."""
     inside = replace(request.cell, work_mode="read", git_write=False, offer=None)
-    limits = replace(request.limits, idle_seconds=None)
+    most = min(request.limits.output_bytes, GATE_OUTPUT_MOST)
+    limits = replace(request.limits, idle_seconds=None, output_bytes=most)
     return replace(request, agent=_agent("gate", task), cell=inside, limits=limits, prompt="", output_format="text")
 
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from supervisor.cli.place import Place
 
 ANSWER, ERRORS, OUTPUT = "answer", "stderr", "stdout"
-_TITLES = {ANSWER: "answer", ERRORS: "standard error", OUTPUT: "output"}
+TASKS = ("gate", "check")
+_TITLES = {ANSWER: "answer", ERRORS: "standard error", OUTPUT: "output", "gate": "gate", "check": "check"}
 _PIECE = 64 << 10
 
 
@@ -33,7 +34,7 @@ def show(place: Place, run: CronRun) -> None:
     shown = False
     for attempt in attempts(place, run):
         # Without an accepted answer, what the agent wrote instead of one.
-        for name in (ANSWER if _size(file_of(place, run, attempt, ANSWER)) else OUTPUT, ERRORS):
+        for name in (ANSWER if _size(file_of(place, run, attempt, ANSWER)) else OUTPUT, ERRORS, *TASKS):
             shown |= _Tail(file_of(place, run, attempt, name), _heading(attempt, name)).more(last=True)
     if not shown:
         render.warn("No output of it is kept." if run.status.final else "There is no output yet; follow it with -f.")

@@ -30,16 +30,23 @@ def run_job(
     ctx: typer.Context,
     job: JobRef,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; exit 0 only if it completed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a job now, besides its schedule. Needs a running supervisor.
+    """Run a job now, besides its schedule. Needs a running supervisor, but for --dry-run.
 
     \b
     Example: cronward run morning --wait
+    Example: cronward run morning --dry-run
     """
     from supervisor.cli import waiting
 
     place = place_of(ctx)
+    if dry_run:
+        from supervisor.cli import dryrun
+
+        dryrun.show(place, job, as_json)
+        return
     run = place.client.run_job(job)
     if not wait:
         if as_json:
