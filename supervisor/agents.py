@@ -28,8 +28,7 @@ def settled(job: CronJob) -> CronJob:
     """The job with its program looked up and recorded. Raises InvalidError unless there is such an agent."""
     check_agent(job)
     if job.agent != "command":
-        search = ":".join(programs.searched(job.search_path)) if job.gate or job.check else ""
-        return job.model_copy(update={"program": None, "search_path": search})
+        return job.model_copy(update={"program": None, "search_path": ""})
     job = job.model_copy(update={"search_path": ":".join(programs.searched(job.search_path))})
     return job.model_copy(update={"program": _program(job, argv_of(job)[0])})
 

@@ -29,7 +29,7 @@ from supervisor.prompts import check_prompt
 from supervisor.schedule import parse
 from supervisor.secrets import SecretStore
 from supervisor.sentences import sentence
-from supervisor.tasks import check_tasks
+from supervisor.tasks import check_tasks, with_search
 from supervisor.webhook import WebhookError, check_url
 
 JobDraft = dict[str, Any]
@@ -125,7 +125,7 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     check_tasks(job)
     check_limits(job, setting.maxima)
     check_run_as(job)
-    return settled(job)
+    return with_search(settled(job), job.search_path)
 
 
 def check_reason(job: CronJob, reason: str) -> None:

@@ -113,6 +113,9 @@ def with_prompt(
         return before.status.value if before else NONE
 
     rendered = render(job.prompt, value)
+    # What stands around the job's own words (a schema that the agent has to be told of) is nobody's to name things in.
+    head, _, tail = request.prompt.partition(job.prompt)
+    at = None if rendered.gate_at is None else len(head) + rendered.gate_at
     bare = taints(job.prompt) and not job.secrets_when_tainted
     secrets = () if bare else request.secrets
-    return replace(request, prompt=rendered.text, gate_at=rendered.gate_at, secrets=secrets)
+    return replace(request, prompt=f"{head}{rendered.text}{tail}", gate_at=at, secrets=secrets)

@@ -30,6 +30,13 @@ def check_tasks(job: CronJob) -> None:
             program_of(job, name)
 
 
+def with_search(job: CronJob, search_path: str) -> CronJob:
+    """The job with where its gate and check are looked for, though its agent may need no such place."""
+    if not (job.gate or job.check):
+        return job
+    return job.model_copy(update={"search_path": ":".join(programs.searched(search_path))})
+
+
 def words(job: CronJob, name: str) -> list[str]:
     """Its program and arguments. No shell is involved."""
     text = getattr(job, name)

@@ -27,7 +27,7 @@ def value(name: str) -> str:
 
 def told(last: CronRun | None = None, **fields: Any) -> tuple[str, int | None]:
     job = make_job(untrusted_input=True, **fields)
-    request = make_request("run-1", 1, Path("/logs"))
+    request = make_request("run-1", 1, Path("/logs"), prompt=job.prompt)
     made = with_prompt(request, job, make_run(scheduled_at=NOON), lambda: last, "nonce")
     return made.prompt, made.gate_at
 
@@ -88,6 +88,13 @@ def test_what_the_names_stand_for() -> None:
     assert "\n\n</data" in told(None, prompt="{{ last_run.response }}")[0]
     assert told(last, prompt="{{ job.name }}")[0] == make_job().id
     assert told(last, prompt="a {{ gate.output }} b", gate="true") == ("a  b", 2)
+
+
+def test_what_stands_around_the_jobs_own_words_stays() -> None:
+    job = make_job(prompt="a {{ gate.output }} b", gate="true", untrusted_input=True)
+    around = make_request("run-1", 1, Path("/logs"), prompt=f"Task: {job.prompt} Schema: {{{{ job.name }}}}")
+    made = with_prompt(around, job, make_run(), lambda: None, "nonce")
+    assert (made.prompt, made.gate_at) == ("Task: a  b Schema: {{ job.name }}", 8)
 
 
 def test_the_last_run_is_looked_up_only_where_the_prompt_names_it() -> None:
