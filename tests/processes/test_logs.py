@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from shared.findings import TaskEnd, Traffic
 from shared.reasons import Reason
 from supervisor.home import Home
 from supervisor.models import Status
@@ -52,6 +53,30 @@ def test_a_transcript_stands_in_the_place_of_the_output(cronward: Command) -> No
 def test_an_answer_that_is_not_the_last_text_is_shown_as_well(cronward: Command) -> None:
     kept(cronward, answer='{"files": 2}')
     assert '--- attempt 1: answer\n{"files": 2}\n' in cronward("logs", "run-1").out
+
+
+def test_a_run_is_shown_at_a_glance_where_no_job_has_that_name(cronward: Command) -> None:
+    line = {"time": NOON.isoformat(), "address": "", "why": "", "up": 1, "down": 1, "seconds": 0.1}
+    hosts = [("b.example", "allowed"), ("a.example", "denied"), ("b.example", "allowed"), *_many()]
+    log = "".join(json.dumps({**line, "host": host, "port": 443, "verdict": verdict}) + "\n" for host, verdict in hosts)
+    kept(cronward, **{"network.jsonl": log.encode()})
+    traffic = Traffic(connections=15, denied=1, bytes_up=1, bytes_down=1)
+    end = {"status": Status.COMPLETED, "reason": Reason.OK, "started_at": NOON, "finished_at": NOON, "attempt": 1}
+    run = make_run(id="run-1", traffic=traffic, response="Two files.", tainted=True, gate=TaskEnd(exit_code=0), **end)
+    RunsStore(cronward.home).record(run)
+    out = cronward("show", "run-1").out
+    words = [line.split("  ")[0] for line in out.splitlines()]
+    assert {"reached", "was denied", "answer", "tainted", "gate", "network"} <= set(words)
+    assert "b.example:443 (2)" in out
+    assert "was denied  a.example:443\n" in out
+    assert "and 3 more (logs --network)" in out
+    assert cronward.json("show", "run-1")["tainted"] is True
+    said = cronward("show", "run-2")
+    assert (said.code, "There is no job" in said.err) == (3, True)
+
+
+def _many() -> list[tuple[str, str]]:
+    return [(f"{number}.example", "allowed") for number in range(12)]
 
 
 def test_raw_is_the_output_byte_by_byte_and_never_for_a_terminal(cronward: Command) -> None:

@@ -12,7 +12,7 @@ from shared.messages import AgentSpec
 from supervisor.config import Config
 from supervisor.errors import InvalidError
 from supervisor.models import CronJob
-from supervisor.tasks import check_tasks, with_tasks
+from supervisor.tasks import check_tasks, with_search, with_tasks
 from tests.fakes import make_job, make_request
 
 
@@ -93,6 +93,12 @@ def test_a_request_has_what_each_needs_and_nothing_of_the_agent(tmp_path: Path) 
         assert "AGENT_KEY" not in task.env
     assert made.agent == agent
     assert with_tasks(request, make_job(), Config()) == request
+
+
+def test_where_they_are_looked_for_is_kept_whatever_the_agent_needs() -> None:
+    for fields, expected in (({"gate": "true"}, "/usr/bin:/bin"), ({"check": "true"}, "/usr/bin:/bin"), ({}, "")):
+        job = make_job(search_path="", **fields)
+        assert with_search(job, "/usr/bin:relative:/bin:/usr/bin").search_path == expected
 
 
 def test_the_sites_certificates_are_for_a_gate_with_a_network(tmp_path: Path) -> None:
