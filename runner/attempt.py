@@ -62,6 +62,7 @@ class Attempt:
         self._errands: Errands | None = None
         self._gate: TaskEnd | None = None
         self._check: TaskEnd | None = None
+        self._passed = False
 
     def run(self) -> NoReturn:
         sys.excepthook = self._broke
@@ -116,9 +117,11 @@ class Attempt:
         return Tasks(self._request, self._channel, self._leaf, files, self._filter, self._outlet, dropped=self._dropped)
 
     def _checked(self, ending: Ending, verdict: Verdict) -> Verdict:
-        """By the owner's check, where the agent ended well and nobody wants the end."""
+        """By the owner's check, where the agent's work is done and nobody wants the end. An answer that is only ill
+        written may be put right by another attempt, which sees nothing of this one's clone: so it is checked now."""
         task, limits = self._request.check, self._request.limits
-        if task is None or verdict.reason is not Reason.OK or ending.asked is not None or self._files is None:
+        done = verdict.reason in (Reason.OK, Reason.INVALID_OUTPUT)
+        if task is None or not done or ending.asked is not None or self._files is None:
             return verdict
         until, clone = self._ready_at + limits.wall_seconds, None
         if self._clone is not None:
@@ -126,7 +129,7 @@ class Attempt:
 
             until, clone = until - reserve(limits.wall_seconds), self._clone.place
         said = self._tasks(self._files).check(task, until, clone)
-        self._check = said.end
+        self._check, self._passed = said.end, said.reason is Reason.OK
         return verdict if said.reason is Reason.OK else verdict._replace(reason=said.reason, error=said.error)
 
     def _relay(self, files: Logs) -> Ending:
@@ -225,7 +228,7 @@ class Attempt:
             return None, verdict
         if ending.abandoned or ending.asked is not None or ending.stuck:
             return self._clone.failed("The run was ended before its commits were offered."), verdict
-        if self._request.check is not None and verdict.reason is not Reason.OK:
+        if self._request.check is not None and not self._passed:
             return self._clone.failed("The commits are not offered: only what has passed the job's check is."), verdict
         branch = self._clone.offer(self._errands)
         if branch.problem and verdict.reason is Reason.OK:

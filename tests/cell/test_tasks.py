@@ -116,6 +116,14 @@ def test_a_check_is_not_asked_about_an_agent_that_failed(log_dir: Path) -> None:
     assert (found["reason"], found["check"]) == ("agent_error", None)
 
 
+def test_work_whose_answer_is_only_ill_written_is_checked_too(log_dir: Path) -> None:
+    for script, reason in (("exit 0", "invalid_output"), ("exit 1", "check_failed")):
+        own = log_dir / reason
+        own.mkdir(mode=0o700)
+        found = execute(agent(own, "echo no JSON", output_format="json", check=sh(script)))
+        assert (found["reason"], found["check"] is not None) == (reason, True), found
+
+
 # What they see.
 
 
@@ -199,19 +207,22 @@ def test_a_gate_has_the_jobs_way_out_and_a_check_has_none(log_dir: Path) -> None
 
 
 @need("git")
-@pytest.mark.parametrize("passes", [True, False])
-def test_only_what_passed_the_check_is_offered(log_dir: Path, tmp_path: Path, offer: Offer, passes: bool) -> None:
+@pytest.mark.parametrize(("passes", "form"), [(True, "text"), (False, "text"), (True, "json")])
+def test_only_what_passed_the_check_is_offered(
+    log_dir: Path, tmp_path: Path, offer: Offer, passes: bool, form: Any
+) -> None:
     original = repository(tmp_path / "private" / "original")
     before = tree(original)
     cell = Cell(run_as=run_as(), work_dir=str(original), work_mode="branch", offer=offer)
     gate = sh("test ! -e second && cat file")
     check = sh(f"pwd; cat second; git log -1 --format=%s; (echo x > second) 2>/dev/null; exit {1 - passes}")
-    found = execute(agent(log_dir, COMMIT, cell=cell, gate=gate, check=check))
+    found = execute(agent(log_dir, f"{COMMIT}; echo done", cell=cell, gate=gate, check=check, output_format=form))
     assert (log_dir / "gate").read_text() == "first\n"
     assert (log_dir / "check").read_text().split("\n")[:3] == [str(original), "second", "second"]
     assert list(Path(offer.directory).iterdir()) == []
     if passes:
-        assert (found["reason"], found["branch"]["name"]) == ("ok", BRANCH), found
+        reason = "ok" if form == "text" else "invalid_output"
+        assert (found["reason"], found["branch"]["name"]) == (reason, BRANCH), found
         return
     assert (found["reason"], found["branch"]["name"]) == ("check_failed", "")
     assert "passed the job's check" in found["branch"]["problem"]
