@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from runner.outlet import Outlet
     from runner.output import Verdict
     from runner.seccomp import Filter
+    from runner.task import Tasks
     from runner.traffic import Seen
     from runner.watchdog import Watchdog
-    from shared.findings import Branch, Planted
-    from shared.messages import ExecuteRequest, Layer
+    from shared.findings import Branch, Planted, TaskEnd
+    from shared.messages import ExecuteRequest, Layer, Task
 
 # Exit codes; 3 is __main__'s. The result tells everything, these only whether there is one.
 SAID, ABANDONED, UNSAID = 0, 4, 5
@@ -65,6 +66,9 @@ class Attempt:
         self._clone: Clone | None = None
         self._errands: Errands | None = None
         self._listener: Listener | None = None
+        self._gate: TaskEnd | None = None
+        self._check: TaskEnd | None = None
+        self._passed = False
 
     def run(self) -> NoReturn:
         sys.excepthook = self._broke
@@ -73,18 +77,30 @@ class Attempt:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.umask(0o077)
         try:
-            proxied, reading = self._request.cell.network in PROXIED, self._request.agent.reading
-            transcribed = reading is not None and bool(reading.events)
-            self._files = logs.open_logs(self._request.log_dir, proxied=proxied, transcribed=transcribed)
+            self._files = logs.open_logs(self._request.log_dir, *self._further_files())
             # Root's to write to, so before root is left behind.
             self._leaf = self._open_leaf(self._request.cell.cgroup)
             self._clone = self._private_clone()
             self._dropped = drop.take_ordinary_ids(self._request, self._clone.paths if self._clone else ())
             self._bind_to_supervisor()
+            if self._request.gate is not None:
+                self._ask_gate(self._request.gate, self._files)
             ending = self._relay(self._files)
         except RefusalError as refusal:
             ending = _refused(refusal.reason, refusal.sentence, abandoned=self._channel.ended)
         self._finish(ending)
+
+    def _further_files(self) -> list[str]:
+        """Those that not every attempt has."""
+        request = self._request
+        reading = request.agent.reading
+        wanted = {
+            "network": request.cell.network in PROXIED,
+            "transcript": reading is not None and bool(reading.events),
+            "gate": request.gate is not None,
+            "check": request.check is not None,
+        }
+        return [name for name, there in wanted.items() if there]
 
     def _open_leaf(self, path: str | None) -> Leaf | None:
         if path is None:
@@ -99,6 +115,37 @@ class Attempt:
         kernel.hide_memory()
         if os.getppid() != self._supervisor:
             os._exit(ABANDONED)
+
+    def _ask_gate(self, gate: Task, files: Logs) -> None:
+        """Before a clone is made or a model called. Raises RefusalError unless the agent is to be started."""
+        began, said = time.monotonic(), self._tasks(files).gate(gate, self._ready_at)
+        self._gate = said.end
+        if said.reason is not Reason.OK:
+            raise RefusalError(said.reason, said.error)
+        request = with_gate_output(self._request, files.gate)
+        setup_seconds = request.limits.setup_seconds + time.monotonic() - began
+        self._request = replace(request, limits=replace(request.limits, setup_seconds=setup_seconds))
+
+    def _tasks(self, files: Logs) -> Tasks:
+        from runner.task import Tasks
+
+        return Tasks(self._request, self._channel, self._leaf, files, self._filter, self._outlet, dropped=self._dropped)
+
+    def _checked(self, ending: Ending, verdict: Verdict) -> Verdict:
+        """By the owner's check, where the agent's work is done and nobody wants the end. An answer that is only ill
+        written may be put right by another attempt, which sees nothing of this one's clone: so it is checked now."""
+        task, limits = self._request.check, self._request.limits
+        done = verdict.reason in (Reason.OK, Reason.INVALID_OUTPUT)
+        if task is None or not done or ending.asked is not None or self._files is None:
+            return verdict
+        until, clone = self._ready_at + limits.wall_seconds, None
+        if self._clone is not None:
+            from runner.clone import reserve
+
+            until, clone = until - reserve(limits.wall_seconds), self._clone.place
+        said = self._tasks(self._files).check(task, until, clone)
+        self._check, self._passed = said.end, said.reason is Reason.OK
+        return verdict if said.reason is Reason.OK else verdict._replace(reason=said.reason, error=said.error)
 
     def _relay(self, files: Logs) -> Ending:
         request = self._request
@@ -206,6 +253,8 @@ class Attempt:
             return None, verdict
         if ending.abandoned or ending.asked is not None or ending.stuck:
             return self._clone.failed("The run was ended before its commits were offered."), verdict
+        if self._request.check is not None and not self._passed:
+            return self._clone.failed("The commits are not offered: only what has passed the job's check is."), verdict
         branch = self._clone.offer(self._errands)
         if branch.problem and verdict.reason is Reason.OK:
             verdict = verdict._replace(reason=Reason.CHECK_FAILED, error=branch.problem)
@@ -244,6 +293,7 @@ class Attempt:
             verdict = verdict._replace(error=self._hiding.mask.text(verdict.error))
         if self._confined is not None:
             self._confined.clear()
+        verdict = self._checked(ending, verdict)
         branch, verdict = self._offered(ending, verdict)
         elapsed = time.monotonic() - self._ready_at
         told = output.result(self._request, ending, verdict, self._layers, (gone, elapsed))
@@ -252,7 +302,8 @@ class Attempt:
 
             told = judgement.told(told, self._listener, account, self._hiding.mask.text if self._hiding else str)
         traffic = seen.traffic if seen is not None else None
-        result = asdict(replace(told, traffic=traffic, planted=self._planted(ending), branch=branch))
+        told = replace(told, traffic=traffic, branch=branch, gate=self._gate, check=self._check)
+        result = asdict(replace(told, planted=self._planted(ending)))
         if self._files is not None:
             try:
                 logs.sync(self._files, wire.encode(result))
@@ -262,7 +313,7 @@ class Attempt:
         said = self._channel.finish(SAY_SECONDS)
         if self._clone is not None:
             self._clone.clear()
-        os._exit(ABANDONED if ending.abandoned else SAID if said else UNSAID)
+        os._exit(ABANDONED if self._channel.ended else SAID if said else UNSAID)
 
     def _heard(self) -> Account | None:
         if self._listener is None or self._files is None:
@@ -299,6 +350,17 @@ class Attempt:
         kill.sweep(apart=self._confined is None or self._confined.apart)
         self._errands, self._listener = None, None  # whatever broke is not tried again
         self._finish(_refused(Reason.RUNNER_BROKE, f"The runner broke ({kind.__name__}: {error})."))
+
+
+def with_gate_output(request: ExecuteRequest, written: int) -> ExecuteRequest:
+    """With what the gate wrote where the prompt has a place for it. `written`: the file that has it, masked."""
+    at = request.gate_at
+    if at is None:
+        return request
+    from shared.fence import MOST, fenced
+
+    text = fenced("gate.output", logs.head(written, MOST + 1), os.urandom(16).hex())
+    return replace(request, prompt=request.prompt[:at] + text + request.prompt[at:], gate_at=None)
 
 
 def _refused(reason: Reason, sentence: str, *, abandoned: bool = False) -> Ending:

@@ -48,6 +48,11 @@ class Clone:
         if os.geteuid() == 0 and run_as is not None:
             os.chown(offer.directory, run_as.uid, run_as.gid, follow_symlinks=False)
 
+    @property
+    def place(self) -> str:
+        """Where it is, or is to be."""
+        return self._clone
+
     def make(self, errands: Errands, state: str) -> str:
         """Where it is: what the agent's cell shows in the place of the work directory. Raises RefusalError. `state`: as
         for `cell.check`."""

@@ -25,6 +25,7 @@ def needed_paths(request: ExecuteRequest) -> list[str]:
         *request.import_paths,
         request.cell.bwrap,
         *(bind.source for bind in request.agent.binds),
+        *(bind.source for task in (request.gate, request.check) if task is not None for bind in task.binds),
         *_of_the_users(request.cell),
     ]
 

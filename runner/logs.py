@@ -9,6 +9,7 @@ from shared.record import NamedTuple
 
 NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_RDWR
 CHUNK = 1 << 16
+FURTHER = {"network": "network.jsonl", "transcript": "transcript.jsonl", "gate": "gate", "check": "check"}
 
 
 class Logs(NamedTuple):
@@ -24,22 +25,26 @@ class Logs(NamedTuple):
     """The proxy's log; -1 where there is no proxy."""
     transcript: int = -1
     """-1: nothing is known of how its agent's output is read."""
+    gate: int = -1
+    check: int = -1
+    """What they wrote; -1 where there is none."""
 
 
-def open_logs(path: str, *, proxied: bool = False, transcribed: bool = False) -> Logs:
-    """Raises RefusalError where the files cannot be made, or are there already: an attempt is never run twice."""
+def open_logs(path: str, *more: str) -> Logs:
+    """`more`: which of the further files there are to be, by the names of their fields.
+
+    Raises RefusalError where the files cannot be made, or are there already: an attempt is never run twice."""
     try:
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         stdout, stderr, answer, result = (
             os.open(name, NEW, 0o600, dir_fd=directory) for name in ("stdout", "stderr", "answer", "result.json")
         )
-        network = os.open("network.jsonl", NEW, 0o600, dir_fd=directory) if proxied else -1
-        transcript = os.open("transcript.jsonl", NEW, 0o600, dir_fd=directory) if transcribed else -1
+        found = {name: os.open(FURTHER[name], NEW, 0o600, dir_fd=directory) for name in more}
     except OSError as error:
         raise RefusalError(
             Reason.RUNNER_BROKE, f"The files of this attempt cannot be made in {path} ({error.strerror})."
         ) from error
-    return Logs(stdout, stderr, answer, result, directory, os.path.realpath(path), network, transcript)
+    return Logs(stdout, stderr, answer, result, directory, os.path.realpath(path), **found)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -120,3 +120,17 @@ class Branch:
     """Whether they do not build on `base`."""
     problem: str = ""
     """Why commits could not be offered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEnd:
+    """How a gate or a check ended."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    exit_code: int | None = None
+    """None: it was ended, by a signal or by us."""
+    words: str = ""
+    """The last line that it wrote, to its standard error rather than its output."""
+    seconds: float = 0.0
+    """Its cell included."""

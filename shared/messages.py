@@ -7,7 +7,7 @@ otherwise.
 
 from __future__ import annotations
 
-from shared.findings import Branch, Deeds, Planted, Spending, Traffic, Usage
+from shared.findings import Branch, Deeds, Planted, Spending, TaskEnd, Traffic, Usage
 from shared.record import Any, ClassVar, Literal, dataclass, field
 
 TYPE_CHECKING = False
@@ -153,6 +153,18 @@ class AgentSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A program of the owner's that runs in a cell of its own, before the agent or after it."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    argv: tuple[str, ...]
+    env: dict[str, str] = field(default_factory=dict)
+    binds: tuple[Bind, ...] = ()
+    links: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
     """What an attempt's agent may spend, as far as its output tells while it runs. `None` is no cap."""
 
@@ -207,6 +219,12 @@ class ExecuteRequest:
     caps: Caps = Caps()
     spent_before: Spending | None = None
     """What the conversation that is gone on with had cost before: taken off figures that count from its beginning."""
+    gate: Task | None = None
+    """Decides whether the agent is started at all: 0 for go, 75 for nothing to do."""
+    check: Task | None = None
+    """Has to end with 0, after the agent, for the attempt to be ok."""
+    gate_at: int | None = None
+    """Before which character of the prompt the gate's output is put, fenced; None: nowhere."""
     secrets: tuple[Secret, ...] = ()
     """Nobody but the agent is told their values: see `masking.recorded` for what of a request is stored."""
 
@@ -291,6 +309,9 @@ class ExecuteResult:
     layers: tuple[Layer, ...] = ()
     left_behind: int = 0
     """Processes that were still alive in the cell when the agent itself had ended. They were killed."""
+    gate: TaskEnd | None = None
+    check: TaskEnd | None = None
+    """None: there was none, or it was not its turn."""
     planted: Planted | None = None
     """None: the agent could write nowhere, or nobody looked."""
     spending: Spending | None = None
@@ -340,9 +361,16 @@ def request_from(data: dict[str, Any]) -> ExecuteRequest:
         "import_paths": tuple(data["import_paths"]),
         "caps": Caps(**data["caps"]),
         "spent_before": Spending(**before) if before else None,
+        **{key: _task(data[key]) for key in ("gate", "check")},
         "secrets": tuple(Secret(**secret) for secret in data["secrets"]),
     }
     return ExecuteRequest(**{**data, **nested})
+
+
+def _task(data: dict[str, Any] | None) -> Task | None:
+    if data is None:
+        return None
+    return Task(**{**data, "argv": tuple(data["argv"]), "binds": tuple(Bind(**bind) for bind in data["binds"])})
 
 
 def _reading(data: dict[str, Any] | None) -> Reading | None:

@@ -114,6 +114,8 @@ def with_result(run: CronRun, result: ExecuteResult) -> CronRun:
         traffic=_traffic(run.traffic, result.traffic),
         branch=_branch(run.branch, result.branch),
         deeds=result.deeds or run.deeds,
+        gate=result.gate or run.gate,
+        check=result.check or run.check,
         layers=result.layers or run.layers,
         left_behind=run.left_behind + result.left_behind,
         planted=result.planted or run.planted,

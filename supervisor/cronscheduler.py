@@ -382,7 +382,7 @@ class CronScheduler:
         return with_runs(job, self._core.runs, now.wall)
 
     def _prepare(self, job: CronJob, run: CronRun, seconds_left: float) -> ExecuteRequest:
-        return prepare(self.home, self._identity, self.config, job, run, seconds_left)
+        return prepare(self.home, self._identity, self.config, self._core.runs, job, run, seconds_left)
 
     def _told_end(self, job: CronJob, run: CronRun) -> None:
         self._notifier.tell(job, run)

@@ -30,9 +30,11 @@ from supervisor.occurrences import next_occurrence, schedule_of
 from supervisor.paths import settle_paths
 from supervisor.permitted import check_limits, check_run_as
 from supervisor.programs import CELL_PATH
+from supervisor.prompts import check_prompt
 from supervisor.schedule import parse
 from supervisor.secrets import SecretStore
 from supervisor.sentences import sentence
+from supervisor.tasks import check_tasks, with_search
 from supervisor.webhook import WebhookError, check_url
 
 JobDraft = dict[str, Any]
@@ -41,7 +43,19 @@ JobDraft = dict[str, Any]
 LAST_YEAR = 9998
 """Later instants have no wall time in some zone."""
 OURS = ("created_at", "changed_at", "anchor", "program", "last_run", "last_error", "next_run", "run_count")
-_LINES = ("name", "command", "search_path", "work_dir", "model", "created_by", "session_key", "pause_reason", "run_as")
+_LINES = (
+    "name",
+    "command",
+    "gate",
+    "check",
+    "search_path",
+    "work_dir",
+    "model",
+    "created_by",
+    "session_key",
+    "pause_reason",
+    "run_as",
+)
 # A prompt is text. NUL ends C strings; other controls are terminal escapes or a binary file given by mistake.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -128,9 +142,11 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     check_isolation(job, setting.permit_no_isolation)
     check_network(job, setting.permit_host_network or job.isolation == "none")
     check_grants(job)
+    check_prompt(job)
+    check_tasks(job)
     check_limits(job, setting.maxima)
     check_run_as(job)
-    return settled(job, setting.agents_dir)
+    return with_search(settled(job, setting.agents_dir), job.search_path)
 
 
 def check_reason(job: CronJob, reason: str) -> None:

@@ -20,7 +20,7 @@ DROPS = frozenset(
         *("agent", "command", "search_path", "model", "prompt", "session_key", "output_schema"),
         *("work_dir", "work_mode", "read_paths", "write_paths", "git_write", "isolation", "run_as"),
         *("network", "allow_hosts", "on_complete", "on_fail"),
-        *("gate", "check"),
+        *("gate", "check", "untrusted_input", "secrets_when_tainted"),
     }
 )
 """Who gets the secrets, what it is told to do, what it can reach, and where its answers go: a change of one of these

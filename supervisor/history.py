@@ -98,6 +98,10 @@ class History:
         marks = [mark for mark in reversed(self._marks.values()) if status in (None, mark.status)]
         return iter(sorted(marks, key=lambda mark: mark.began, reverse=True))
 
+    def newest_ended(self) -> Iterator[Mark]:
+        """The runs that really started and are over, the one that ended last first."""
+        return (mark for mark in reversed(self._marks.values()) if mark.counted and mark.status.final)
+
     def live(self) -> Iterator[Mark]:
         """The runs that have not ended, oldest first."""
         return iter(sorted((mark for mark in self._marks.values() if not mark.status.final), key=lambda m: m.began))

@@ -49,3 +49,10 @@ class Identity:
     def close(self) -> None:
         """Break off what is under way; it is done the next time."""
         self._reclaim.close()
+
+
+def would_be(home: Home, config: Config, job: CronJob) -> RunAs | None:
+    """As `Identity.of`, and nothing is given: for who only looks. Raises InvalidError."""
+    if job.run_as:
+        return named_ids(job.run_as)
+    return Uids(home.uids).would_give(job, config) if os.geteuid() == 0 else None

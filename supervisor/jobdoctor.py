@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from shared.messages import RunAs
 from supervisor import jobtrial
 from supervisor.agents import check_agent, name_of, resolve, settled
 from supervisor.clones import check_clone
@@ -17,13 +16,14 @@ from supervisor.doctor import Finding
 from supervisor.errors import InvalidError
 from supervisor.grants import check_grants, check_set, grants_of
 from supervisor.home import Home
+from supervisor.identity import would_be
 from supervisor.isolation import check_isolation
 from supervisor.models import CronJob
 from supervisor.network import check_network
 from supervisor.paths import check_paths, settle_paths
-from supervisor.permitted import check_limits, check_run_as, named_ids
+from supervisor.permitted import check_limits, check_run_as
 from supervisor.secrets import SecretStore
-from supervisor.uids import Uids
+from supervisor.tasks import CHECK, GATE, check_tasks
 
 NOT_TRIED = "not tried: what is named above comes first"
 
@@ -46,7 +46,7 @@ def examine_job(home: Home, config: Config, job: CronJob, now: datetime) -> list
         findings.insert(0, rest)
     if not all(finding.ok for finding in findings):
         return [*findings, Finding("cell", False, NOT_TRIED, f"then again: cronward doctor {job.id}", required=False)]
-    return [*findings, *jobtrial.of_job(home, config, job, _ids(home, config, job), now)]
+    return [*findings, *jobtrial.of_job(home, config, job, would_be(home, config, job), now)]
 
 
 def _found(check: Check) -> Finding:
@@ -72,6 +72,8 @@ def _checks(home: Home, config: Config, job: CronJob, setting: Setting) -> Itera
     yield Check("network", lambda: _network(job, config), asked)
     yield Check("limits", lambda: _limits(job, config), f"{edit} with less, or raise [maxima] in the configuration")
     yield Check("user", lambda: _user(job), f"{edit} --run-as")
+    if job.gate or job.check:
+        yield Check("gate and check", lambda: _tasks(job), f"{edit} --gate, --check, --refresh-program")
     yield Check("secrets", lambda: _secrets(job, home), f"cronward secret set NAME, or: {edit} --secret")
 
 
@@ -128,6 +130,11 @@ def _user(job: CronJob) -> str:
     return job.run_as or ("a user id of its own" if os.geteuid() == 0 else "you")
 
 
+def _tasks(job: CronJob) -> str:
+    check_tasks(job)
+    return "; ".join(f"{name}: {getattr(job, name)}" for name in (GATE, CHECK) if getattr(job, name)) + " (not started)"
+
+
 def _secrets(job: CronJob, home: Home) -> str:
     """Each name that is missing, not the first alone; never a value."""
     check_grants(job)
@@ -141,9 +148,3 @@ def _secrets(job: CronJob, home: Home) -> str:
         raise InvalidError(" ".join(missing))
     check_set(job, SecretStore(home))
     return ", ".join(grant.name for grant in grants_of(job)) or "none granted"
-
-
-def _ids(home: Home, config: Config, job: CronJob) -> RunAs | None:
-    if job.run_as:
-        return named_ids(job.run_as)
-    return Uids(home.uids).would_give(job, config) if os.geteuid() == 0 else None

@@ -21,6 +21,7 @@ from supervisor.clock import Moment
 from supervisor.errors import InvalidError, StoreError
 from supervisor.launcher import Gone, News, SpawnError, broken, slug_of
 from supervisor.models import SECOND, CronJob, CronRun, JobType, Status, final_status
+from supervisor.prompts import taints
 from supervisor.quota import Quotas, back_at, why_no_wait
 from supervisor.runs import RunsStore
 
@@ -214,7 +215,8 @@ class LiveRuns:
         """Claim, then spawn. Raises InvalidError or StoreError before anything is claimed."""
         assert self.spawn is not None
         request = self.prepare(live.job, run, max(live.deadline - now.mono, 1.0))
-        run = run.noted(log_dir=request.log_dir, program=request.agent.program, retry_at=None)
+        facts = {"program": request.agent.program, "tainted": taints(live.job.prompt)}
+        run = run.noted(log_dir=request.log_dir, retry_at=None, **facts)
         claimed = run.moved(Status.RUNNING) if run.status is Status.QUEUED else run
         self.runs.record(claimed)
         self.logger.info("run %s: admitted and claimed, attempt %d", run.id, run.attempt)

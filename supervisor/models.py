@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.findings import Branch, Deeds, Planted, Traffic, Usage
+from shared.findings import Branch, Deeds, Planted, TaskEnd, Traffic, Usage
 from shared.messages import Isolation, Layer, Network, ProgramFile, WorkMode
 from shared.reasons import Reason
 from supervisor.limits import OwnLimits
@@ -182,11 +182,19 @@ class CronJob(_Record):
     dst: Literal["once", "exact"] = "once"
 
     prompt: str
+    untrusted_input: bool = False
+    """Whether the prompt may take in what nobody vouches for: the last answer, the gate's output."""
+    secrets_when_tainted: bool = False
+    """Whether it gets its secrets although its prompt does."""
     session_key: str = ""
     work_dir: str = ""
     agent: str = "local"
     command: str = ""
     """For the agent `command`: a word list, split as a shell would, run without one."""
+    gate: str = ""
+    """Decides before the agent is started. A word list, as `command`."""
+    check: str = ""
+    """Has to succeed after the agent has ended. The same."""
     model: str = ""
     search_path: Annotated[str, StringConstraints(max_length=16384)] = ""
     """Where programs are looked for, as `PATH` says it: its owner's when the job was added. Empty: the cell's own."""
@@ -317,6 +325,8 @@ class CronRun(_Record):
     stop_reason: Reason | None = None
     """Wanted, not yet so: why it was told to end."""
 
+    tainted: bool = False
+    """Whether its prompt took in what nobody vouches for."""
     agent: str = ""
     program: ProgramFile | None = None
     """What the agent's program was when the last attempt was prepared."""
@@ -332,6 +342,9 @@ class CronRun(_Record):
     """Of the newest attempt that offered one; None where there was no private clone."""
     deeds: Deeds | None = None
     """Of the newest attempt that said what it did."""
+    gate: TaskEnd | None = None
+    check: TaskEnd | None = None
+    """Of the newest attempt that came to it."""
     layers: tuple[Layer, ...] = ()
     left_behind: int = 0
     planted: Planted | None = None

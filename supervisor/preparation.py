@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,21 +19,28 @@ from supervisor.home import Home
 from supervisor.identity import Identity
 from supervisor.launcher import Executor
 from supervisor.models import CronJob, CronRun
+from supervisor.prompts import trusted, with_prompt
 from supervisor.requests import request_for
+from supervisor.runs import RunsStore
 from supervisor.secrets import SecretStore
+from supervisor.tasks import with_tasks
 
 
 def prepare(
-    home: Home, identity: Identity, config: Config, job: CronJob, run: CronRun, seconds_left: float
+    home: Home, identity: Identity, config: Config, runs: RunsStore, job: CronJob, run: CronRun, seconds_left: float
 ) -> ExecuteRequest:
     """The request of the run's current attempt, and its directory. Raises InvalidError or StoreError."""
     log_dir = home.log_dir(run.id, run.attempt)
     try:
         log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         # As they are now: an attempt gets the value that was set last.
-        secrets = secrets_for(job, SecretStore(home))
-        request = request_for(job, run, config, log_dir, seconds_left, identity.of(job, config), secrets)
-        return restatement.of(request, run, home) if run.repair_of else with_offer(request, job, run, home)
+        granted = secrets_for(job, SecretStore(home))
+        request = request_for(job, run, config, log_dir, seconds_left, identity.of(job, config), granted)
+        if run.repair_of:  # neither gate nor check nor branch: it does nothing again
+            return restatement.of(trusted(request, job), run, home)
+        request = with_tasks(request, job, config)
+        request = with_prompt(request, job, run, lambda: runs.last_ended(job.id), secrets.token_hex(16))
+        return with_offer(request, job, run, home)
     except OSError as error:
         raise StoreError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error
 

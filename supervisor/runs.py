@@ -76,6 +76,10 @@ class RunsStore:
         """
         return self._histories.records(job_id, lambda history: history.newest(status), last)
 
+    def last_ended(self, job_id: str) -> CronRun | None:
+        """The run of a job that ended last, of those that really started; None where there is none. Raises as above."""
+        return next(iter(self._histories.records(job_id, History.newest_ended, 1)), None)
+
     def runs_of(self, reference: str, last: int | None = None, status: Status | None = None) -> list[CronRun]:
         """As `get_runs`, of the job, which may have been removed, that an id, its beginning, or a name means.
 

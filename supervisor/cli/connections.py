@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from supervisor.cli import reading, render
+from supervisor.cli import reading, render, tail
 from supervisor.cli.place import Place
 from supervisor.cli.render import Cell, Column, Style
 from supervisor.cli.times import lasted, size
@@ -62,7 +62,7 @@ def read(place: Place, run: CronRun) -> Iterator[Connection]:
     """What is logged of all attempts. A line that cannot be read is left out: only the last one can be unfinished."""
     for attempt in reading.attempts(place, run):
         rest = b""
-        for piece in reading.pieces(reading.file_of(place, run, attempt, LOG), 0):
+        for piece in tail.pieces(reading.file_of(place, run, attempt, LOG), 0):
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 try:

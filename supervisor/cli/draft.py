@@ -27,7 +27,7 @@ def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     """The fields of a job that these options give, and no others."""
     plain = ("name", "agent", "command", "model", "type", "run_as", "retries", "private", "silent")
     policies = ("isolation", "dst", "overlap", "catch_up", "on_complete", "on_fail", "work_mode", "git_write")
-    waivers = ("repeatable", "rerun_unknown")
+    waivers = ("repeatable", "rerun_unknown", "untrusted_input", "secrets_when_tainted", "gate", "check")
     fields = described({key: getattr(given, key) for key in (*plain, *policies, *waivers)}) | _seen(given)
     if given.cron is not None or given.every is not None or given.at is not None:
         fields |= timing(given.cron, given.every, given.at, given.tz, now)
@@ -36,7 +36,7 @@ def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     if given.prompt is not None or given.prompt_file is not None:
         fields["prompt"] = prompt_text(given.prompt, given.prompt_file)
     fields |= bounds(given.work_dir, given.timeout, given.retry_delay, given.idle_timeout)
-    if given.command is not None or given.agent is not None:
+    if any(each is not None for each in (given.command, given.agent, given.gate, given.check)):
         fields |= search_path()
     fields |= reach(given.network, given.allow_host or ())
     if given.secret:

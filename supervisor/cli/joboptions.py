@@ -24,6 +24,7 @@ def _option(panel: str, metavar: str, words: str) -> OptionInfo:
 
 
 _LATE, _LIFE, _TOLD = "Late and overlapping", "Its life", "Who is told"
+_AROUND = "Before and after the agent"
 _OWN = "Limits other than its type's (auto: as its type has it)"
 _SEES = "What it sees of your files"
 
@@ -38,11 +39,20 @@ class JobOptions:
     tz: Zone = None
     prompt: Annotated[Text, typer.Option(metavar="TEXT", help="What the agent is asked.")] = None
     prompt_file: Annotated[Text, typer.Option(metavar="FILE", help="The same out of a file; - is stdin.")] = None
+    untrusted_input: Annotated[
+        Flag, typer.Option(help="Let the prompt take in {{ last_run.response }} or {{ gate.output }}.")
+    ] = None
     name: Annotated[Text, typer.Option(metavar="NAME", help="What you call it.")] = None
     agent: Annotated[Text, typer.Option(metavar="AGENT", help="Who gets the prompt: see `cronward agents list`.")] = (
         None
     )
     command: Annotated[Text, typer.Option(metavar="ARGV", help="A program with arguments; no shell is used.")] = None
+    gate: Annotated[
+        Text, _option(_AROUND, "ARGV", "Runs first: 0 lets the agent start, 75 means nothing to do. '': none.")
+    ] = None
+    check: Annotated[
+        Text, _option(_AROUND, "ARGV", "Runs last, on what the agent left: has to end with 0. '': none.")
+    ] = None
     model: Annotated[Text, typer.Option(metavar="MODEL", help="The agent's model.")] = None
     work_dir: Annotated[Text, typer.Option(metavar="DIR", help="The directory that the agent works in.")] = None
     work_mode: Annotated[Text, _option(_SEES, "MODE", "Of the work directory: inplace (default), read, branch.")] = None
@@ -63,6 +73,9 @@ class JobOptions:
             metavar="NAME",
             help="A secret that it gets, as a file; NAME=VARIABLE: as both. none: take back. Repeatable.",
         ),
+    ] = None
+    secrets_when_tainted: Annotated[
+        Flag, typer.Option(help="Give them to it also where the prompt takes in untrusted input.")
     ] = None
     isolation: Annotated[
         Text, typer.Option(metavar="HOW", help="The whole cell, or what: required (default), best-effort, none.")

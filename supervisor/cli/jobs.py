@@ -112,15 +112,22 @@ def list_jobs(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 def show(ctx: typer.Context, job: JobRef, as_json: AsJson = False) -> None:
-    """Show one job and its latest runs.
+    """Show one job and its latest runs; or, by the id of a run, what that did.
 
     \b
     Example: cronward show morning
+    Example: cronward show 3f2a9c1b
     """
-    from supervisor.cli import page
+    from supervisor.cli import glance, page
+    from supervisor.errors import NotFoundError
 
     place = place_of(ctx)
-    found = page.current(place, place.jobs.find(job))
+    try:
+        found = page.current(place, place.jobs.find(job))
+    except NotFoundError as error:
+        run = glance.named(place, job, error)
+        render.show_record(run) if as_json else glance.show(place, run)
+        return
     if as_json:
         render.show_record(found)
     else:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from shared.messages import Layer
-from supervisor.cli import leftovers, offered, policies
+from supervisor.cli import leftovers, offered, policies, verdicts
 from supervisor.cli.escape import shortened
 from supervisor.cli.place import Place
 from supervisor.cli.render import Cell, Column, Style, on_terminal, say, show_facts, show_table, warn
@@ -132,6 +132,7 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
         yield "network", f"{count}; {size(went.bytes_up)} up, {size(went.bytes_down)} down"
     if run.program is not None:
         yield "program", f"{run.program.path}, {size(run.program.size)}"
+    yield from verdicts.of_run(run)
     if run.branch is not None:
         yield "branch", offered.words(run.branch)
     yield from leftovers.facts(run)
@@ -225,6 +226,7 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
         yield "command", job.command
     if job.program is not None:
         yield "program", "\n".join(_program(job.program))
+    yield from verdicts.of_job(job)
     if job.isolation != "required":
         yield "cell", job.isolation
     if job.secrets:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import json
-import os
-import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,17 +11,17 @@ from typing import TYPE_CHECKING
 import typer
 
 from supervisor.cli import render
-from supervisor.cli.escape import escape_lines
+from supervisor.cli.tail import Tail, size_of, texts
+from supervisor.cli.transcript import FILE, Transcript, raw_entries
 from supervisor.cli.waiting import changes
-from supervisor.errors import StoreError
 from supervisor.models import CronRun, Status
 
 if TYPE_CHECKING:
     from supervisor.cli.place import Place
 
 ANSWER, ERRORS, OUTPUT = "answer", "stderr", "stdout"
-_TITLES = {ANSWER: "answer", ERRORS: "standard error", OUTPUT: "output"}
-_PIECE = 64 << 10
+TASKS = ("gate", "check")
+_TITLES = {ANSWER: "answer", ERRORS: "standard error", OUTPUT: "output", FILE: "transcript"}
 
 
 def show(place: Place, run: CronRun) -> None:
@@ -32,31 +29,44 @@ def show(place: Place, run: CronRun) -> None:
     render.show_facts(_head(run))
     shown = False
     for attempt in attempts(place, run):
-        # Without an accepted answer, what the agent wrote instead of one.
-        for name in (ANSWER if _size(file_of(place, run, attempt, ANSWER)) else OUTPUT, ERRORS):
-            shown |= _Tail(file_of(place, run, attempt, name), _heading(attempt, name)).more(last=True)
+        transcript = Transcript(file_of(place, run, attempt, FILE), _heading(attempt, FILE))
+        told = transcript.more(last=True)
+        shown |= told
+        for name in (*_answers(place, run, attempt, transcript.said if told else None), ERRORS, *TASKS):
+            shown |= Tail(file_of(place, run, attempt, name), _heading(attempt, name)).more(last=True)
     if not shown:
         render.warn("No output of it is kept." if run.status.final else "There is no output yet; follow it with -f.")
+
+
+def _answers(place: Place, run: CronRun, attempt: int, said: str | None) -> Sequence[str]:
+    """Its answer; without an accepted one, what the agent wrote instead. `said`: what the transcript ended with, and
+    None where there is none: what stands there is not shown twice."""
+    path = file_of(place, run, attempt, ANSWER)
+    if said is None:
+        return (ANSWER if size_of(path) else OUTPUT,)
+    same = size_of(path) <= 2 * len(said.encode()) + 2 and "".join(texts(path)).strip() == said.strip()
+    return () if same else (ANSWER,)
 
 
 def show_answer(place: Place, run: CronRun) -> None:
     """The answer of the last attempt alone; what the record keeps of it where the file is gone."""
     path = file_of(place, run, run.attempt, ANSWER)
-    if _size(path):
-        _Tail(path, "").more(last=True)
+    if size_of(path):
+        Tail(path, "").more(last=True)
     else:
         render.say(run.response)
 
 
 def follow(place: Place, run: CronRun) -> None:
     """What the run writes, as it writes it, until it has ended."""
-    tails: dict[tuple[int, str], _Tail] = {}
+    tails: dict[tuple[int, str], Tail | Transcript] = {}
     for current in changes(place, run):
         run = current
         for attempt in attempts(place, run):
-            for name in (OUTPUT, ERRORS):
-                path = file_of(place, run, attempt, name)
-                tail = tails.setdefault((attempt, name), _Tail(path, _heading(attempt, name)))
+            transcribed = file_of(place, run, attempt, FILE).is_file()
+            for name in (FILE if transcribed else OUTPUT, ERRORS, *TASKS):
+                path, kind = file_of(place, run, attempt, name), Transcript if name == FILE else Tail
+                tail = tails.setdefault((attempt, name), kind(path, _heading(attempt, name)))
                 tail.more(last=run.status.final or attempt < run.attempt)
     render.show_facts(_head(run))
 
@@ -73,43 +83,18 @@ def show_json(place: Place, run: CronRun) -> None:
     typer.echo('{"run": ' + json.dumps(run.model_dump(mode="json")) + ',\n "attempts": [', nl=False)
     for place_in_list, attempt in enumerate(attempts(place, run)):
         typer.echo(("," if place_in_list else "") + f'\n  {{"attempt": {attempt}', nl=False)
-        for name in (ANSWER, OUTPUT, ERRORS):
+        for name in (ANSWER, OUTPUT, ERRORS, *(name for name in TASKS if file_of(place, run, attempt, name).is_file())):
             typer.echo(f', "{name}": "', nl=False)
-            for text in _texts(file_of(place, run, attempt, name)):
+            for text in texts(file_of(place, run, attempt, name)):
                 typer.echo(json.dumps(text)[1:-1], nl=False)
             typer.echo('"', nl=False)
+        if file_of(place, run, attempt, FILE).is_file():
+            typer.echo(', "transcript": [', nl=False)
+            for at, entry in enumerate(raw_entries(file_of(place, run, attempt, FILE))):
+                typer.echo(("," if at else "") + f"\n   {entry}", nl=False)
+            typer.echo("]", nl=False)
         typer.echo("}", nl=False)
     typer.echo("]}")
-
-
-class _Tail:
-    """One file, read from where it was read last. Its heading comes before its first text."""
-
-    def __init__(self, path: Path, heading: str) -> None:
-        self._path = path
-        self._heading = heading
-        self._offset = 0
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._ended_line = True
-
-    def more(self, *, last: bool) -> bool:
-        """Show what is new; whether there was anything, now or before. `last`: no more will come."""
-        for data in pieces(self._path, self._offset):
-            if self._heading and not self._offset:
-                render.say(self._heading)
-            self._offset += len(data)
-            self._say(self._decoder.decode(data))
-        if last:
-            self._say(self._decoder.decode(b"", final=True))
-            if not self._ended_line:
-                typer.echo()
-                self._ended_line = True
-        return self._offset > 0
-
-    def _say(self, text: str) -> None:
-        if text:
-            typer.echo(escape_lines(text), nl=False)
-            self._ended_line = text.endswith("\n")
 
 
 def _head(run: CronRun) -> list[tuple[str, render.Cell | str]]:
@@ -119,7 +104,7 @@ def _head(run: CronRun) -> list[tuple[str, render.Cell | str]]:
 
 
 def _heading(attempt: int, name: str) -> str:
-    return f"\n--- attempt {attempt}: {_TITLES[name]}"
+    return f"\n--- attempt {attempt}: {_TITLES.get(name, name)}"
 
 
 def attempts(place: Place, run: CronRun) -> Sequence[int]:
@@ -132,36 +117,3 @@ def attempts(place: Place, run: CronRun) -> Sequence[int]:
 
 def file_of(place: Place, run: CronRun, attempt: int, name: str) -> Path:
     return place.home.log_dir(run.id, attempt) / name
-
-
-def _size(path: Path) -> int:
-    with suppress(OSError):
-        return path.lstat().st_size
-    return 0
-
-
-def _texts(path: Path) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for data in pieces(path, 0):
-        yield decoder.decode(data)
-    yield decoder.decode(b"", final=True)
-
-
-def pieces(path: Path, offset: int) -> Iterator[bytes]:
-    """The file from `offset` to where it ends now; nothing where there is none."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StoreError(f"The file {path} cannot be read: {error.strerror}.") from error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise StoreError(f"{path} is no regular file.")
-        file.seek(offset)
-        # Up to the length that it has now: one that grows faster than it is shown must not hold this reader for ever.
-        left = found.st_size - offset
-        while left > 0 and (data := file.read(min(_PIECE, left))):
-            left -= len(data)
-            yield data

@@ -105,7 +105,7 @@ def show_facts(facts: Iterable[tuple[str, Cell | str]]) -> None:
     for name, cell in found:
         first, *more = escape_lines(cell.text).split("\n")
         typer.echo(f"{typer.style(name.ljust(width), dim=True) if coloured() else name.ljust(width)}  ", nl=False)
-        typer.echo(_coloured(first, cell.style))
+        typer.echo(styled(first, cell.style))
         for line in more:
             typer.echo(f"{'':{width}}  {line}")
 
@@ -115,7 +115,8 @@ def coloured() -> bool:
     return on_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def _coloured(text: str, style: Style) -> str:
+def styled(text: str, style: Style) -> str:
+    """With its looks, where colours are wanted. The text is harmless already."""
     if not style or not coloured():
         return text
     if style in ("dim", "bold"):

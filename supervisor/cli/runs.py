@@ -30,16 +30,23 @@ def run_job(
     ctx: typer.Context,
     job: JobRef,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; exit 0 only if it completed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a job now, besides its schedule. Needs a running supervisor.
+    """Run a job now, besides its schedule. Needs a running supervisor, but for --dry-run.
 
     \b
     Example: cronward run morning --wait
+    Example: cronward run morning --dry-run
     """
     from supervisor.cli import waiting
 
     place = place_of(ctx)
+    if dry_run:
+        from supervisor.cli import dryrun
+
+        dryrun.show(place, job, as_json)
+        return
     run = place.client.run_job(job)
     if not wait:
         if as_json:
@@ -86,21 +93,25 @@ def logs(
     ctx: typer.Context,
     run: RunRef,
     network: Annotated[bool, typer.Option("--network", help="Show whom it talked to, or tried to.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Its output as it came; not to a terminal.")] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a run answered and complained of, attempt by attempt.
+    """Show what a run did, answered and complained of, attempt by attempt.
 
     \b
     Example: cronward logs 3f2a9c1b
     Example: cronward logs -f 3f2a9c1b
     Example: cronward logs --network 3f2a9c1b
+    Example: cronward logs --raw 3f2a9c1b | jq
     """
     from supervisor.cli import reading
 
     place = place_of(ctx)
     found = place.runs.get(run)
-    if network:
+    if raw:
+        show_raw(place, found, follow=follow, more=network or as_json)
+    elif network:
         from supervisor.cli import connections
 
         found = reading.wait_for_end(place, found) if follow else found
@@ -111,6 +122,15 @@ def logs(
         reading.follow(place, found)
     else:
         reading.show(place, found)
+
+
+def show_raw(place: Place, run: CronRun, *, follow: bool, more: bool) -> None:
+    from supervisor.cli import raw
+    from supervisor.errors import InvalidError
+
+    if more:
+        raise InvalidError("--raw gives the output and nothing else: leave --network or --json out.")
+    raw.show(place, run, follow=follow and not run.status.final)
 
 
 def cancel(ctx: typer.Context, run: RunRef, as_json: AsJson = False) -> None:

@@ -26,7 +26,7 @@ TOKEN = "tok-12345678-abcdefgh"
 
 @pytest.fixture
 def files(tmp_path: Path) -> Iterator[Logs]:
-    found = logs.open_logs(str(tmp_path), proxied=True)
+    found = logs.open_logs(str(tmp_path), "network")
     yield found
     for descriptor in (found.stdout, found.stderr, found.answer, found.result, found.directory, found.network):
         os.close(descriptor)

@@ -42,7 +42,7 @@ def run(
     place.mkdir()
     asked = request(place, "prog", **{"require_answer": True, **changes})
     asked = replace(asked, agent=replace(asked.agent, reading=reading))
-    files = logs.open_logs(str(place), transcribed=True)
+    files = logs.open_logs(str(place), "transcript")
     hiding = Hiding(asked) if asked.secrets else None
     listener = Listener(asked, reading, files.transcript, lambda: 1.5, hiding.mask if hiding else None)
     for at in range(0, len(said), piece):

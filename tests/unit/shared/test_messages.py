@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from shared.findings import Usage
+from shared.findings import TaskEnd, Usage
 from shared.messages import (
     AgentSpec,
     Bind,
@@ -25,6 +25,7 @@ from shared.messages import (
     RunnerMessage,
     Started,
     Stop,
+    Task,
     request_from,
 )
 from shared.reasons import Reason
@@ -60,6 +61,9 @@ REQUEST = ExecuteRequest(
     limits=LIMITS,
     log_dir="/logs/r1/2",
     import_paths=("/lib/python",),
+    gate=Task(argv=("/g",), env={"A": "b"}, binds=(Bind(source="/g", target="/g"),), links={"/l": "/g"}),
+    check=Task(argv=("/c", "x")),
+    gate_at=3,
 )
 RESULT = ExecuteResult(
     run_id="r1",
@@ -71,6 +75,8 @@ RESULT = ExecuteResult(
     duration=1_500_000_000,
     usage=Usage(wall_seconds=1.5, cpu_seconds=0.2, peak_rss_bytes=1 << 20, output_bytes=5),
     layers=(Layer(name="bubblewrap", detail="0.11"),),
+    gate=TaskEnd(exit_code=0, words="go", seconds=0.5),
+    check=TaskEnd(),
 )
 RUNNER = TypeAdapter[RunnerMessage](RunnerMessage)
 MESSAGES: list[RunnerMessage] = [

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.findings import Usage
+from shared.findings import TaskEnd, Usage
 from shared.messages import Layer
 from shared.reasons import Reason
 from supervisor.attempts import MAX_BACKOFF_SECONDS, TOLD, End, Retry, after, backoff, ended, stopped, with_result
@@ -32,6 +32,13 @@ def test_only_a_reason_that_may_pass_is_tried_again() -> None:
     again = [reason for reason, what in found.items() if isinstance(what, Retry)]
     assert again == [reason for reason in Reason if reason.retry_helps]
     assert {final_status(reason) for reason in again} == {Status.FAILED}
+
+
+def test_a_gate_skips_a_run_that_goes_on_and_what_it_said_is_kept() -> None:
+    found = make_result(Reason.NOTHING_TO_DO, error="No mail.", gate=TaskEnd(exit_code=75))
+    assert after(RUNNING, make_job(), found, 1800.0) == End(Status.SKIPPED, Reason.NOTHING_TO_DO, "No mail.")
+    kept = with_result(with_result(RUNNING, found), make_result(Reason.RUNNER_BROKE))
+    assert (kept.gate, kept.check) == (TaskEnd(exit_code=75), None)
 
 
 def test_no_attempt_begins_after_the_time_of_the_run() -> None:

@@ -47,6 +47,15 @@ def test_what_is_left_out_is_as_in_the_original() -> None:
     assert (job.last_run, job.next_run, job.run_count) == (NEVER, NEVER, 0)
 
 
+def test_a_gate_is_looked_for_where_its_owner_says_though_the_agent_needs_no_such_place() -> None:
+    assert defined(gate="true", search_path="/usr/bin:/bin").search_path == "/usr/bin:/bin"
+
+
+def test_prompts_and_tasks_are_checked_with_the_rest() -> None:
+    assert "which is unknown" in refusal(prompt="{{ nobody.knows }}")
+    assert "The job's check cannot be used" in refusal(check="no-such-program")
+
+
 def test_the_zone_is_settled_when_the_job_is_added() -> None:
     assert defined().timezone == "Europe/Berlin"
     assert defined(timezone="Asia/Tokyo").timezone == "Asia/Tokyo"

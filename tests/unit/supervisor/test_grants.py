@@ -11,10 +11,21 @@ from supervisor.grants import DROPS, KEEPS, after_edit, changed, check_grants, d
 from supervisor.models import CronJob
 from tests.fakes import NOON, make_job
 
-NOT_YET = {"gate", "check"}
 CHANGES: dict[str, Any] = {
     **dict.fromkeys(
-        ("agent", "command", "search_path", "model", "prompt", "session_key", "output_schema", "work_dir"), "other"
+        (
+            "gate",
+            "check",
+            "agent",
+            "command",
+            "search_path",
+            "model",
+            "prompt",
+            "session_key",
+            "output_schema",
+            "work_dir",
+        ),
+        "other",
     ),
     **dict.fromkeys(("on_complete", "on_fail"), "http://other.example/"),
     "network": "public",
@@ -22,6 +33,8 @@ CHANGES: dict[str, Any] = {
     "run_as": "nobody",
     "work_mode": "read",
     "git_write": True,
+    "untrusted_input": True,
+    "secrets_when_tainted": True,
     "read_paths": ("/srv",),
     "write_paths": ("/srv",),
     "allow_hosts": ("a.example",),
@@ -33,7 +46,7 @@ def test_every_field_of_a_job_either_drops_the_grants_or_keeps_them() -> None:
     assert fields - DROPS - KEEPS == set(), "say in supervisor/grants.py what a change of these does"
     assert set() == DROPS & KEEPS
     assert fields >= KEEPS
-    assert fields >= DROPS - NOT_YET
+    assert fields >= DROPS
 
 
 def test_a_change_of_what_a_job_does_drops_its_grants_unless_it_is_confirmed() -> None:

@@ -81,6 +81,12 @@ def test_slots_are_held_by_attempts_that_live(bench: Bench) -> None:
     assert bench.live.of_job("job-1") == (first.run,)
 
 
+def test_a_run_is_tainted_by_its_prompt_from_its_claim_on(bench: Bench) -> None:
+    assert bench.start().run.tainted is False
+    live = bench.start(2, prompt="{{ last_run.response }}", untrusted_input=True)
+    assert live.run.tainted is True
+
+
 def test_an_attempt_has_what_is_left_of_the_runs_time(bench: Bench) -> None:
     live = bench.start(1, retry_delay=10 * SECOND)
     bench.clock.pass_by(5)

@@ -17,6 +17,8 @@ from supervisor.home import Home
 from supervisor.identity import Identity
 from supervisor.models import MAX_SCHEMA, CronRun
 from supervisor.preparation import prepare
+from supervisor.runs import RunsStore
+from supervisor.secrets import SecretStore
 from tests.fakes import make_job, make_request, make_result, make_run
 
 RUN = make_run(repair_of=1, attempt=2, response="the beginning")
@@ -101,10 +103,21 @@ def test_an_answer_that_is_no_plain_file_is_not_opened(tmp_path: Path) -> None:
 def test_an_attempt_is_prepared_to_do_the_task_or_to_put_its_answer_right(tmp_path: Path) -> None:
     home, _ = left(tmp_path, b"It is so.")
     identity = Identity(home, logging.getLogger("test"))
-    job = make_job(id=RUN.job_id, agent="command", command="true", work_mode="branch", prompt="Do it.")
-    put_right = prepare(home, identity, Config(), job, RUN, 60.0)
+    job = make_job(id=RUN.job_id, agent="command", command="true", work_mode="branch", prompt="Do it.", gate="true")
+    runs = RunsStore(home, 10)
+    put_right = prepare(home, identity, Config(), runs, job, RUN, 60.0)
     assert "It is so." in put_right.prompt
-    assert put_right.cell.offer is None
+    assert (put_right.cell.offer, put_right.gate, put_right.check) == (None, None, None)
     assert not home.clone_dir(RUN.id, 2).exists()
-    first = prepare(home, identity, Config(), job, RUN.noted(repair_of=0), 60.0)
-    assert (first.prompt, first.cell.offer is None) == ("Do it.", False)
+    first = prepare(home, identity, Config(), runs, job, RUN.noted(repair_of=0), 60.0)
+    assert (first.prompt, first.cell.offer is None, first.gate is None) == ("Do it.", False, False)
+
+
+def test_who_got_no_secrets_for_a_tainted_task_gets_none_to_put_its_answer_right(tmp_path: Path) -> None:
+    home, _ = left(tmp_path, b"It is so.")
+    SecretStore(home).set("TOKEN", "0123456789")
+    told = {"agent": "command", "command": "true", "prompt": "Go on from {{ last_run.response }}", "secrets": ["TOKEN"]}
+    for confirmed in (False, True):
+        job = make_job(id=RUN.job_id, untrusted_input=True, secrets_when_tainted=confirmed, **told)
+        found = prepare(home, Identity(home, logging.getLogger("test")), Config(), RunsStore(home, 10), job, RUN, 60.0)
+        assert bool(found.secrets) is confirmed

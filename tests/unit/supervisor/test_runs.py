@@ -55,6 +55,19 @@ def test_the_newest_comes_first_and_last_and_status_choose_among_them(store: Run
     assert store.get_runs(JOB, last=0) == store.get_runs(JOB, last=-1) == store.get_runs("nobody") == []
 
 
+def test_the_run_that_ended_last_is_neither_a_skip_nor_one_that_goes_on(store: RunsStore) -> None:
+    assert store.last_ended(JOB) is None
+    first, second = run_of(1, Status.RUNNING), run_of(2, Status.RUNNING)
+    for state in (first, second, second.moved(Status.FAILED, reason=Reason.AGENT_ERROR)):
+        store.record(state)
+    assert ids([store.last_ended(JOB)]) == ["run-0002"]
+    store.record(first.moved(Status.COMPLETED, reason=Reason.OK))
+    store.record(run_of(3, Status.RUNNING))
+    store.record(run_of(4, Status.RUNNING).moved(Status.SKIPPED, reason=Reason.NOTHING_TO_DO))
+    store.record(make_run(id="run-0005", job_id=JOB).moved(Status.CANCELED, reason=Reason.CANCELED_BY_USER))
+    assert ids([store.last_ended(JOB)]) == ["run-0001"], "it began first and ended last"
+
+
 def test_of_runs_that_began_at_once_the_later_record_comes_first(store: RunsStore) -> None:
     for name in ("a", "b", "c"):
         store.record(make_run(id=f"run-{name}"))

@@ -1,0 +1,104 @@
+"""What a run of a job would be made of, and nothing of it happens: no claim, no directory, no process.
+
+It is decided by what decides about a real attempt, and therefore refused in the same sentences.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+from shared.messages import PROXIED, Bind, ExecuteRequest, Task
+from supervisor.clones import check_clone
+from supervisor.config import Config
+from supervisor.grants import secrets_for
+from supervisor.home import Home
+from supervisor.identity import would_be
+from supervisor.models import CronJob, CronRun, Status, Trigger
+from supervisor.prompts import GATE_OUTPUT, taints, with_prompt
+from supervisor.requests import request_for
+from supervisor.runs import RunsStore
+from supervisor.secrets import SecretStore
+from supervisor.tasks import with_tasks
+from supervisor.writable import writable_paths
+
+RUN_ID = "dry-run"
+CELLS = ("HOME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "TMPDIR", "USER")
+PROXYS = tuple(f"{kind}_proxy" for kind in ("http", "https", "all", "no"))
+Plan = Mapping[str, Any]
+
+
+def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetime) -> Plan:
+    """All of it, ready for JSON. Raises InvalidError or StoreError where a run would fail before it began."""
+    request = _request(home, config, job, runs, now)
+    return {
+        "job": {"id": job.id, "name": job.name},
+        "agent": job.agent,
+        "argv": request.agent.argv,
+        "environment": sorted(environment(request)),
+        "mounts": [asdict(bind) for bind in mounts(request, job)],
+        "links": request.agent.links,
+        "files": sorted(request.agent.files),
+        "work_dir": job.work_dir,
+        "work_mode": job.work_mode,
+        "isolation": request.cell.isolation,
+        "run_as": asdict(request.cell.run_as) if request.cell.run_as else None,
+        "network": {
+            "network": request.cell.network,
+            "hosts": request.cell.allow_hosts,
+            "bytes": request.cell.network_bytes if request.cell.network in PROXIED else None,
+        },
+        "limits": asdict(request.limits),
+        "retries": job.retries,
+        "secrets": [secret.name for secret in request.secrets],
+        "session": job.session_key,
+        "gate": _task(request.gate),
+        "check": _task(request.check),
+        "output_format": request.output_format,
+        "tainted": taints(job.prompt),
+        "prompt": _prompt(request),
+    }
+
+
+def _request(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetime) -> ExecuteRequest:
+    check_clone(job)
+    run = CronRun(id=RUN_ID, job_id=job.id, status=Status.QUEUED, trigger=Trigger.MANUAL, scheduled_at=now, attempt=1)
+    granted = secrets_for(job, SecretStore(home))
+    log_dir = home.log_dir(RUN_ID, 1)
+    request = request_for(job, run, config, log_dir, job.timeout_seconds, would_be(home, config, job), granted)
+    request = with_tasks(request, job, config)
+    request = with_prompt(request, job, run, lambda: runs.last_ended(job.id), secrets.token_hex(16))
+    # Their names are all that is wanted from here on.
+    return replace(request, secrets=tuple(replace(secret, value="") for secret in request.secrets))
+
+
+def environment(request: ExecuteRequest) -> Iterator[str]:
+    """The names of the agent's variables."""
+    yield from {*CELLS, *request.agent.env, *(secret.variable for secret in request.secrets if secret.variable)}
+    if not request.cell.git_write:
+        yield "GIT_OPTIONAL_LOCKS"
+    if request.secrets:
+        yield "CRONWARD_SECRETS"
+    if request.cell.network in PROXIED:
+        yield from (*PROXYS, *(name.upper() for name in PROXYS), "NODE_USE_ENV_PROXY")
+
+
+def mounts(request: ExecuteRequest, job: CronJob) -> Iterator[Bind]:
+    """What of the host its cell shows beside the system."""
+    yield from request.agent.binds
+    writable = writable_paths(job)
+    for path in (*((job.work_dir,) if job.work_dir else ()), *job.read_paths, *job.write_paths):
+        yield Bind(source=path, target=path, writable=path in writable)
+
+
+def _task(task: Task | None) -> dict[str, Any] | None:
+    return None if task is None else {"argv": task.argv, "mounts": [asdict(bind) for bind in task.binds]}
+
+
+def _prompt(request: ExecuteRequest) -> str:
+    """As the agent would be told it, but for what the gate would say: that stands there by its name."""
+    at = request.gate_at
+    return request.prompt if at is None else f"{request.prompt[:at]}{{{{ {GATE_OUTPUT} }}}}{request.prompt[at:]}"

@@ -1,0 +1,111 @@
+"""A dry run says what a run would be made of, as its cell would have it, and leaves no trace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner import cell
+from shared.messages import Cell, Secret
+from supervisor.config import Config
+from supervisor.dryrun import environment, plan
+from supervisor.errors import InvalidError
+from supervisor.home import Home
+from supervisor.models import CronJob
+from supervisor.runs import RunsStore
+from supervisor.secrets import SecretStore
+from tests.command import snapshot
+from tests.driver import request
+from tests.fakes import NOON, make_job
+from tests.fakes import make_run as a_run
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home(tmp_path / "home")
+    made.create()
+    SecretStore(made).set("TOKEN", "a value that nobody sees")
+    return made
+
+
+def planned(home: Home, job: CronJob, **config: Any) -> Any:
+    return json.loads(json.dumps(plan(home, Config(**config), job, RunsStore(home), NOON)))
+
+
+def job_of(**fields: Any) -> CronJob:
+    return make_job(**{"agent": "command", "command": "cat -n", "name": "nightly", **fields})
+
+
+def test_it_says_all_that_a_run_would_be_made_of(home: Home, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    job = job_of(
+        prompt="For {{ job.name }} at {{ scheduled_at }}: {{ gate.output }}!",
+        gate="echo 'two words'",
+        check="test -s made",
+        untrusted_input=True,
+        secrets_when_tainted=True,
+        secrets=("TOKEN=API_TOKEN",),
+        work_dir=str(work),
+        work_mode="read",
+        network="allow",
+        allow_hosts=("example.com",),
+    )
+    found = planned(home, job)
+    assert found["argv"] == ["cat", "-n"]
+    assert found["prompt"] == f"For nightly at {NOON.isoformat()}: {{{{ gate.output }}}}!"
+    assert (found["gate"]["argv"], found["check"]["argv"]) == (
+        ["/usr/bin/echo", "two words"],
+        ["/usr/bin/test", "-s", "made"],
+    )
+    assert found["mounts"] == [{"source": str(work), "target": str(work), "writable": False}]
+    assert found["network"]["hosts"] == ["example.com"]
+    assert found["secrets"] == ["TOKEN"]
+    assert {"API_TOKEN", "CRONWARD_RUN_ID", "HOME", "HTTP_PROXY"} <= set(found["environment"])
+    assert found["tainted"] is True
+    assert found["limits"]["wall_seconds"] == job.timeout_seconds
+    assert "nobody sees" not in json.dumps(found)
+
+
+def test_nothing_is_written(home: Home) -> None:
+    before = snapshot(home.root)
+    planned(home, job_of(prompt="{{ last_run.status }}"))
+    assert snapshot(home.root) == before
+
+
+def test_the_last_answer_stands_in_it(home: Home) -> None:
+    runs = RunsStore(home)
+    for number, (status, response) in enumerate((("completed", "first"), ("failed", "second"))):
+        runs.record(a_run(id=f"run-{number}", status=status, response=response, started_at=NOON, finished_at=NOON))
+    runs.record(a_run(id="run-2", status="skipped", reason="overlap", finished_at=NOON))
+    runs.record(a_run(id="run-3", status="running", started_at=NOON))
+    found = planned(home, job_of(prompt="{{ last_run.status }} {{ last_run.response }}", untrusted_input=True))
+    assert found["prompt"].startswith("failed ")
+    assert "\nsecond\n</data id=" in found["prompt"]
+
+
+def test_it_is_refused_in_the_words_in_which_a_run_would_fail(home: Home, tmp_path: Path) -> None:
+    table = {
+        "is gone, or a link": {"work_dir": str(tmp_path / "nowhere")},
+        "is not there": {"command": str(tmp_path / "no-program")},
+        "The job's check cannot be used": {"check": "no-such-program"},
+        "MISSING is not set": {"secrets": ("MISSING",)},
+        "not permitted here": {"network": "host"},
+        "which is unknown": {"prompt": "{{ nobody.knows }}"},
+        "needs a work directory": {"work_mode": "branch"},
+    }
+    for words, fields in table.items():
+        with pytest.raises(InvalidError, match=words):
+            planned(home, job_of(**fields))
+
+
+def test_the_variables_are_those_of_the_cell(tmp_path: Path) -> None:
+    """The names are written down twice, for the two sides never import each other."""
+    key = Secret(name="KEY", value="value", variable="API_KEY")
+    for made in (Cell(), Cell(network="public"), Cell(git_write=True)):
+        for granted in ((), (key,)):
+            wanted = request(tmp_path, "x", env={"CRONWARD_RUN_ID": "r"}, cell=made, secrets=granted)
+            assert set(environment(wanted)) == set(cell.environment(wanted, "/")), (made, granted)
