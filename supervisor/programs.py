@@ -51,7 +51,13 @@ def resolve(name: str, sight: Sight) -> Program:
     """The program of that name as it lies on the host now. Raises InvalidError with what is wrong and what to do."""
     trace = _Trace(sight)
     path = trace.located(name)
-    way = trace.program(path)
+    try:
+        way = trace.program(path)
+    except OSError as error:  # for one, what a virtual environment was made from may lie in somebody's closed home
+        words = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        raise InvalidError(
+            f"What the program {path!r} is made of cannot be looked at ({words}): install it where you may read it."
+        ) from None
     shown = outermost(trace.shown)
     made = {link: said for link, said in trace.links.items() if not _covered(link, shown)}
     if len(shown) + len(made) > _MOST:

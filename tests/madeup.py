@@ -27,7 +27,7 @@ echo '{"ev": "end", "used": {"in": 70, "out": 3}, "usd": 0.25}'
 """
 ADAPTER = """
 title = "a parrot"
-argv = ["--json", ["--model", "{model}"], ["--schema-at", "{schema_file}"]]
+argv = ["--json", ["--model", "{model}"], ["--schema-at", "{schema_file}"], ["--go-on", "{session}"]]
 structured = "flag"
 prices = true
 network = "none"

@@ -89,7 +89,7 @@ def test_an_adapter_of_ones_own_is_one_more_agent(tmp_path: Path) -> None:
     assert names(folder) == tuple(sorted((*OURS, NAME)))
     found = adapter(NAME, folder)
     assert (found.name, found.title, found.program.find) == (NAME, "a parrot", "parrot")
-    assert found.argv == ("--json", ("--model", "{model}"), ("--schema-at", "{schema_file}"))
+    assert found.argv == ("--json", ("--model", "{model}"), ("--schema-at", "{schema_file}"), ("--go-on", "{session}"))
     assert source(NAME, folder) == tmp_path / "agents" / f"{NAME}.toml"
     assert names(str(tmp_path / "none")) == OURS
 

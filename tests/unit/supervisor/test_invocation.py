@@ -65,7 +65,9 @@ def test_what_is_asked_of_claude_stands_in_its_argv() -> None:
     assert not {"--model", "--json-schema", "--max-turns", "--max-budget-usd", "--resume"} & {*plain.words}
     assert "ANTHROPIC_BASE_URL" not in plain.env
     terms = Terms(session="abc", caps=Caps(turns=3, cost_usd=0.00001))
-    full = started(adapter("claude"), terms, model="opus", **structured(OPEN)).words
+    started_full = started(adapter("claude"), terms, model="opus", **structured(OPEN))
+    assert started_full.files == {}
+    full = started_full.words
     pairs = {word: full[at + 1] for at, word in enumerate(full[:-1])}
     assert pairs["--model"] == "opus"
     assert pairs["--json-schema"] == OPEN

@@ -21,6 +21,7 @@ from supervisor.models import Program
 from supervisor.programs import Sight, of_system, outermost, resolve, searched
 from tests import installs
 from tests.installs import link, script
+from tests.lacks import need
 
 
 def sight(home: Path, **facts: Any) -> Sight:
@@ -363,3 +364,14 @@ def test_what_a_binary_brings_along_is_read_out_of_it() -> None:
 def test_a_damaged_binary_needs_what_can_be_read_of_it(at: int, piece: bytes, size: int) -> None:
     data = a_binary()
     elf.needs(reader((data[:at] + piece + data[at + len(piece) :])[:size]))
+
+
+@need("user")
+def test_what_lies_in_somebodys_closed_home_is_told_of(tmp_path: Path) -> None:
+    tool = script(tmp_path / "venv" / "bin" / "tool", "#!/bin/sh\n")
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "venv" / "pyvenv.cfg").write_text(f"home = {tmp_path}/closed/bin\n")
+    (tmp_path / "closed").chmod(0)
+    said = refusal(tool, tmp_path)
+    (tmp_path / "closed").chmod(0o700)
+    assert f"cannot be looked at ({tmp_path}/closed/bin/python3: Permission denied)" in said

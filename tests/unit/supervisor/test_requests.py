@@ -92,6 +92,7 @@ def test_a_request_tells_the_schema_as_the_agent_takes_it_and_what_may_be_spent(
     made = request_for(job, RUN, config, Path("/logs/2"), 12.5, None, terms=terms)
     assert (made.prompt, made.caps) == (job.prompt, Caps(turns=3))
     assert made.agent.files["/run/agent/schema.json"] == schema
+    assert made.agent.argv[-2:] == ("--go-on", "talk-7")
     adapters(tmp_path / "agents", ADAPTER.replace('structured = "flag"\n', ""))
     made = request_for(job, RUN, config, Path("/logs/2"), 12.5, None)
     assert made.prompt.startswith(job.prompt)
