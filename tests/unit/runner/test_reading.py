@@ -120,6 +120,8 @@ TABLE: list[tuple[str, Reading, bytes, bytes, int, Reason, str]] = [
         *("claude refusal", CLAUDE, lines(claude_result(is_error=True, stop_reason="refusal", result="I will not."))),
         *(b"", 1 << 8, Reason.REFUSED, "refused. I will not."),
     ),
+    ("claude polite", CLAUDE, lines(claude_result(stop_reason="refusal")), b"", 0, Reason.REFUSED, "refused."),
+    ("claude 9000", CLAUDE, lines(claude_result(is_error=True, api_error_status=9000)), b"", 0, Reason.AGENT_ERROR, ""),
     ("claude last words", CLAUDE, b"", b"x\nNot logged in\n", 1 << 8, Reason.AUTH_FAILED, "code 1. Not logged in"),
     ("claude 143", CLAUDE, b"", b"", 143 << 8, Reason.AGENT_ERROR, "exit code 143"),
     ("claude killed", CLAUDE, lines(claude_result()), b"", 9, Reason.KILLED_BY_SIGNAL, "SIGKILL"),
@@ -177,6 +179,13 @@ def test_each_way_an_agent_can_end_has_its_reason_and_its_words(tmp_path: Path) 
         else:
             assert word in found.verdict.error, (name, found.verdict)
             assert found.answer == "", name
+
+
+def test_words_on_a_failure_are_short_and_safe(tmp_path: Path) -> None:
+    for said in (codex_failed("red \x1b[31m\n" + "x" * 9000 + "\ud800"), codex_failed("\u202e")):
+        error = run(tmp_path, CODEX, said, status=1 << 8).verdict.error
+        assert error.isprintable()
+        assert len(error) < 400
 
 
 def test_in_whatever_pieces_it_comes_it_is_read_alike(tmp_path: Path) -> None:

@@ -99,6 +99,19 @@ def test_a_blame_travels_whole() -> None:
 
 
 @given(st.lists(st.binary(max_size=12), max_size=8), st.integers(1, 9))
+def test_a_line_matters_however_its_letters_are_written_and_to_each_who_looks_at_it() -> None:
+    where = {"/kind": "grün & gut"}
+    reading = Reading(
+        format="jsonl", answer=(Pick(pointer="/a", where=where),), model=(Pick(pointer="/b", where=where),), events=()
+    )
+    for ascii_only in (True, False):
+        for key, found in (("a", ("x", "")), ("b", ("", "x"))):
+            reader = Reader(reading)
+            said = json.dumps({"kind": "grün & gut", key: "x"}, ensure_ascii=ascii_only)
+            list(reader.feed(said.encode() + b"\n"))
+            assert (account(reader).answer, account(reader).model) == found
+
+
 def test_lines_are_the_same_in_whatever_pieces_they_come(said: list[bytes], piece: int) -> None:
     data, split = b"\n".join(said), Lines(most=6)
     found = [line for at in range(0, len(data), piece) for line in split.feed(data[at : at + piece])] + split.finish()
@@ -148,7 +161,9 @@ def test_a_flood_is_read_in_little_memory() -> None:
         *((CLAUDE, "empty", b"\n" * (1 << 16), 4), (CLAUDE, "nested", b"[" * (1 << 20) + b"\n", 2)),
         (CLAUDE, "deep", b'{"type":' * 30_000 + b"\n", 4),
         (GEMINI, "pieces", lines(*[{"type": "message", "role": "assistant", "content": "ä"}] * 500), 4),
+        (CLAUDE, "deep result", b'{"type":"result","result":' + b"[" * 500_000 + b"\n", 2),
         (LLM, "document", b"[" * (1 << 20), 8),
+        (LLM, "long document", b"[1]," * (1 << 18), 24),
     )
     for reading, name, data, times in floods:
         listener = Listener(request(Path("/log"), "prog"), reading, -1, lambda: 0.0)
