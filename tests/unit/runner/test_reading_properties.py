@@ -98,7 +98,6 @@ def test_a_blame_travels_whole() -> None:
     assert reading_from(json.loads(json.dumps(asdict(reading)))) == reading
 
 
-@given(st.lists(st.binary(max_size=12), max_size=8), st.integers(1, 9))
 def test_a_line_matters_however_its_letters_are_written_and_to_each_who_looks_at_it() -> None:
     where = {"/kind": "grün & gut"}
     reading = Reading(
@@ -112,6 +111,7 @@ def test_a_line_matters_however_its_letters_are_written_and_to_each_who_looks_at
             assert (account(reader).answer, account(reader).model) == found
 
 
+@given(st.lists(st.binary(max_size=12), max_size=8), st.integers(1, 9))
 def test_lines_are_the_same_in_whatever_pieces_they_come(said: list[bytes], piece: int) -> None:
     data, split = b"\n".join(said), Lines(most=6)
     found = [line for at in range(0, len(data), piece) for line in split.feed(data[at : at + piece])] + split.finish()
