@@ -47,9 +47,11 @@ ASKED = re.compile(
 LIMITS = frozenset({Reason.RATE_LIMITED, Reason.QUOTA_WAIT, Reason.PROVIDER_ERROR})
 
 
-def reason(blames: Sequence[Blame], words: str, code: int | None, status: int | None) -> Reason:
+def reason(
+    blames: Sequence[Blame], words: str, code: int | None, status: int | None, seconds: float = SECONDS
+) -> Reason:
     """Of a failure. `code`: the exit code as it is: above 128 it says nothing of signals."""
-    with alarm(SECONDS):
+    with alarm(seconds):
         try:
             declared = next((blame.reason for blame in blames if fits(blame, words, code)), None)
         except TimeoutError:
