@@ -120,6 +120,10 @@ TABLE: list[tuple[str, Reading, bytes, bytes, int, Reason, str]] = [
         *("claude refusal", CLAUDE, lines(claude_result(is_error=True, stop_reason="refusal", result="I will not."))),
         *(b"", 1 << 8, Reason.REFUSED, "refused. I will not."),
     ),
+    (
+        *("claude turns", CLAUDE, lines(claude_result(is_error=True, subtype="error_max_budget_usd", result="Ended."))),
+        *(b"", 1 << 8, Reason.BUDGET_EXCEEDED, "1. Ended."),
+    ),
     ("claude polite", CLAUDE, lines(claude_result(stop_reason="refusal")), b"", 0, Reason.REFUSED, "refused."),
     ("claude 9000", CLAUDE, lines(claude_result(is_error=True, api_error_status=9000)), b"", 0, Reason.AGENT_ERROR, ""),
     ("claude last words", CLAUDE, b"", b"x\nNot logged in\n", 1 << 8, Reason.AUTH_FAILED, "code 1. Not logged in"),
@@ -286,6 +290,20 @@ def test_the_transcript_has_what_was_said_and_done_in_order(tmp_path: Path) -> N
     assert deeds is not None
     assert (deeds.tools, deeds.commands, deeds.files) == ({"Bash": 1, "Edit": 2}, ("ls -l",), ("a.py",))
     assert (deeds.calls, deeds.failures) == (3, 1)
+
+
+def test_of_the_events_that_fit_the_first_makes_the_entry_and_what_was_too_long_is_noted(tmp_path: Path) -> None:
+    special = Event(
+        kind="text", where={"/type": "assistant"}, each="/message/content", item={"/name": "Bash"}, text="/name"
+    )
+    whole = Event(kind="error", where={"/type": "assistant"}, text="/type")
+    reading = replace(CLAUDE, events=(special, *CLAUDE.events, whole))
+    found = run(
+        tmp_path, reading, lines(claude_says(TOOL, EDIT)) + b"x" * (1 << 20) + b"xx\n" + lines({}), piece=1 << 20
+    )
+    kinds = [entry["kind"] for entry in found.transcript]
+    assert kinds == ["text", "tool_call", "usage", "error"]
+    assert found.transcript[-1]["text"] == "Left out, as too long to be read: 1 lines of output."
 
 
 def test_a_number_that_is_none_is_null_in_the_transcript(tmp_path: Path) -> None:
