@@ -234,6 +234,15 @@ def test_nobody_is_tried_again_whose_share_may_be_used_up() -> None:
         assert (line.ends("quota"), len(line.spawn.runners)) == (["failed quota_wait"], 2)
 
 
+def test_an_answer_is_put_right_out_of_what_is_left() -> None:
+    for used, attempts in ((60, [100, 40]), (100, [100])):
+        with line_with() as line:
+            line.add(**OFTEN, output_format="json", max_tokens=100)
+            line.pass_by(60)
+            line.end(Reason.INVALID_OUTPUT, answer_bytes=5, **said(used))
+            assert [each.request.caps.tokens for each in line.spawn.runners] == attempts
+
+
 def test_a_waiver_brings_no_second_attempt_whose_share_may_be_used_up() -> None:
     for caps, stands in (({"max_tokens": 100}, "unknown"), ({}, "running")):
         with line_with() as line:
