@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.reasons import Reason
+from supervisor.budget import Over
 from supervisor.models import CronJob, CronRun, Overlap
 
 
@@ -27,6 +28,8 @@ class Load:
     """A run of another job that could write in the same place."""
     quota_back: datetime | None = None
     """When the quota of its agent is back; None: it is not known to be used up."""
+    over: Over | None = None
+    """Why it does not fit into a budget; None: it does."""
     latest: datetime | None = None
     """The instant after which this occurrence is not started any more; None: never too late, or not looked up."""
     catching_up: bool = False
@@ -75,15 +78,21 @@ def admit(job: CronJob, load: Load, expired: bool = False, waited: Wait | None =
         reason = Reason.EXPIRED if waited is None else waited.skipped_as
         last = f": {waited.why}" if waited is not None and (waited.told or reason is not Reason.EXPIRED) else ""
         return Skip(reason, f"It waited for longer than its grace{last}.")
+    if load.over is not None and not load.over.held:
+        return Skip(Reason.BUDGET_EXCEEDED, load.over.why)
     if load.same_job or load.same_job_waiting:
         in_turn = load.catching_up and job.overlap is not Overlap.ALLOW
         verdict = _in_turn(load) if in_turn else _overlapping(job.overlap, load)
+        if isinstance(verdict, Replace) and load.over is not None:
+            return _held(load.over)  # what it would end may leave nothing to start with
         if verdict is not None:
             return verdict
     if load.in_the_way is not None:
         other = load.in_the_way
         name = other.job_name or other.job_id
         return Wait(f"run {other.id[:8]} of job {name} may write in the same place", told=True)
+    if load.over is not None:
+        return _held(load.over)
     if load.quota_back is not None:
         return _resting(job, load.quota_back, load.latest)
     if load.running >= load.cap:
@@ -111,6 +120,10 @@ def _in_turn(load: Load) -> Verdict:
     """What is made up for runs one after the other: a row of late ones is no overlap, and none replaces another."""
     earlier = load.same_job[0].id if load.same_job else "an earlier one in the queue"
     return Wait(f"it is made up for after an earlier run of the job ({earlier})")
+
+
+def _held(over: Over) -> Wait:
+    return Wait(over.why, Reason.BUDGET_EXCEEDED, told=True)
 
 
 def _resting(job: CronJob, back: datetime, latest: datetime | None) -> Verdict:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from shared.findings import Branch, Traffic, Usage
 from shared.messages import ExecuteResult
 from shared.reasons import Reason
+from supervisor import charge
 from supervisor.models import ALLOWED, SECOND, CronJob, CronRun, OutputFormat, Status, final_status
 
 MAX_BACKOFF_SECONDS = 3600.0
@@ -46,10 +47,12 @@ def after(run: CronRun, job: CronJob, result: ExecuteResult, seconds_left: float
         return ended(run, result)
     if result.reason is Reason.INVALID_OUTPUT and run.repair_of:
         return because(ended(run, result), "It had been asked once to put its answer right.")
-    if can_be_put_right(run, job, result) and seconds_left > 0:
+    if can_be_put_right(run, job, result) and seconds_left > 0 and charge.used_up(run) is None:
         return Retry(0.0, repair=True)
     if not result.reason.retry_helps or run.retry_count >= job.retries:
         return ended(run, result)
+    if (used_up := charge.used_up(run)) is not None:
+        return because(ended(run, result), used_up)
     if result.tool_called and not job.repeatable:
         return because(ended(run, result), "It had called a tool and is not tried again: its job is not repeatable.")
     own, asked = backoff(job, run.retry_count), asked_to_wait(result)
@@ -87,6 +90,8 @@ def ended(run: CronRun, result: ExecuteResult) -> End:
     if run.status is Status.STOPPING:
         return stopped(run)
     status = final_status(result.reason)
+    if result.reason is Reason.BUDGET_EXCEEDED:  # its own, in the middle of what it did: that is no skip
+        status = Status.FAILED
     if status not in ALLOWED[run.status]:  # a runner that says "canceled" though nobody asked it to stop
         return End(Status.FAILED, Reason.RUNNER_BROKE, f"The runner reported {result.reason.value} unasked.")
     return End(status, result.reason, "" if status is Status.COMPLETED else result.error)
@@ -120,6 +125,7 @@ def with_result(run: CronRun, result: ExecuteResult) -> CronRun:
         left_behind=run.left_behind + result.left_behind,
         planted=result.planted or run.planted,
         error=result.error,
+        **charge.told(run, result),
     )
 
 

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.fields import FieldInfo
 
 from shared.messages import Limits
+from supervisor.budget import Budget, Budgets
 from supervisor.errors import InvalidError, StoreError
 from supervisor.home import user_home
 from supervisor.limits import JobLimits, Maxima, OwnLimits, TypeLimits
@@ -54,7 +55,7 @@ def _proxy(url: str) -> str:
 
 Seconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
 AbsolutePath = Annotated[str, Field(max_length=4096), AfterValidator(_absolute)]
-TABLES = ("limits", "maxima")
+TABLES = ("limits", "maxima", "budget")
 
 
 class Config(BaseModel):
@@ -167,6 +168,7 @@ class Config(BaseModel):
     ] = False
     limits: TypeLimits = TypeLimits()
     maxima: Maxima = Maxima()
+    budget: Budgets = Budgets()
 
     @model_validator(mode="after")
     def _uids_exist(self) -> Self:
@@ -254,6 +256,9 @@ def render_example() -> str:
         lines += ["", f"[limits.{job_type.value}]", *_rendered(Config().of_type(job_type), described=number == 0)]
     lines += ["", "# The most that a job may ask for instead of what its type has.", "[maxima]"]
     lines += _rendered(Maxima(), described=True)
+    lines += ["", "# What all jobs together may use in a day of this host's calendar; a run counts when it starts."]
+    lines += ["[budget.day]", *_rendered(Budget(), described=True)]
+    lines += ["", "# The same in a month.", "[budget.month]", *_rendered(Budget(), described=False)]
     return "\n".join(lines) + "\n"
 
 

@@ -23,6 +23,7 @@ from supervisor.config import Config
 from supervisor.definition import JobDraft, Setting, check_reason, define, setting_of
 from supervisor.errors import CronwardError, NotFoundError, RefusedError, UnreachableError
 from supervisor.host import Host
+from supervisor.hostzone import host_zone
 from supervisor.identity import Identity
 from supervisor.jobs import CronStore, new_id
 from supervisor.launcher import Executor, Gone, News
@@ -32,6 +33,7 @@ from supervisor.models import CronJob, CronRun, Status
 from supervisor.notify import CronCallback, Notifier
 from supervisor.preparation import make_executor, prepare
 from supervisor.pruning import Pruning
+from supervisor.purse import Purse
 from supervisor.recovery import clear_leavings, kill_runners, recover
 from supervisor.revision import revise
 from supervisor.runs import RunsStore
@@ -85,6 +87,7 @@ class CronScheduler:
             told_end=self._told_end,
             host_busy=self._host_busy,
             short_of_disk=lambda place: pressure.short_of_disk(place, self.config),
+            purse=Purse(host_zone),
             logger=self.logger,
         )
         self._clones = Clones(self.home, self.logger)

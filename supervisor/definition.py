@@ -24,6 +24,7 @@ from supervisor.hostzone import host_zone
 from supervisor.isolation import check_isolation
 from supervisor.jobs import new_id
 from supervisor.limits import Maxima
+from supervisor.metering import check_caps, meter_of
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
 from supervisor.network import check_network, with_reach
 from supervisor.occurrences import next_occurrence, schedule_of
@@ -146,6 +147,7 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     check_tasks(job)
     check_limits(job, setting.maxima)
     check_run_as(job)
+    check_caps(job, meter_of(job, setting.agents_dir))
     return with_search(settled(job, setting.agents_dir), job.search_path)
 
 

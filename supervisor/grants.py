@@ -41,6 +41,7 @@ KEEPS = frozenset(
             "limits",
         ),
         *("repeatable", "rerun_unknown"),
+        *("max_turns", "max_tokens", "max_cost", "per_day", "per_month"),
         *("silent", "notify_on", "secrets", "program", "last_run", "last_error", "next_run", "run_count"),
     }
 )

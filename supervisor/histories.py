@@ -140,8 +140,8 @@ class Histories:
 
     def _remember(self, job_id: str, history: History, signature: Signature) -> None:
         self.drop(job_id)
-        self._known[job_id] = _Known(history, signature, history.kept + 1)
-        self._weight += history.kept + 1
+        self._known[job_id] = _Known(history, signature, history.weight)
+        self._weight += history.weight
         while self._weight > REMEMBERED_RUNS and len(self._known) > 1:
             _, oldest = self._known.popitem(last=False)
             self._weight -= oldest.weight

@@ -132,6 +132,11 @@ class History:
         """How many runs are kept."""
         return len(self._marks)
 
+    @property
+    def weight(self) -> int:
+        """What it takes to remember it, in runs."""
+        return len(self._marks) + len(self.summary.spent) + 1
+
     def _begin(self, path: Path, line: bytes) -> int:
         try:
             header = _Header.model_validate(versioned(line, path, FORMAT_VERSION))

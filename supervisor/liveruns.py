@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from math import ceil
 from typing import Protocol
@@ -16,7 +16,7 @@ from typing import Protocol
 from shared.messages import ExecuteRequest, ExecuteResult, Ready, Started
 from shared.reasons import Reason
 from shared.wire import ProtocolError
-from supervisor import attempts
+from supervisor import attempts, charge
 from supervisor.clock import Moment
 from supervisor.errors import InvalidError, StoreError
 from supervisor.launcher import Gone, News, SpawnError, broken, slug_of
@@ -215,7 +215,7 @@ class LiveRuns:
         """Claim, then spawn. Raises InvalidError or StoreError before anything is claimed."""
         assert self.spawn is not None
         request = self.prepare(live.job, run, max(live.deadline - now.mono, 1.0))
-        facts = {"program": request.agent.program, "tainted": taints(live.job.prompt)}
+        facts = {"program": request.agent.program, "tainted": taints(live.job.prompt), **charge.claimed(run)}
         run = run.noted(log_dir=request.log_dir, retry_at=None, **facts)
         claimed = run.moved(Status.RUNNING) if run.status is Status.QUEUED else run
         self.runs.record(claimed)
@@ -225,7 +225,8 @@ class LiveRuns:
         try:
             live.runner = self.spawn(request, "" if live.job.private else slug_of(live.job.label))
         except (SpawnError, ProtocolError) as error:
-            self._over(live, Gone(run.id, run.attempt, None, str(error)), now)
+            nothing = replace(broken(run.id, run.attempt, str(error)), spending=charge.NOTHING)
+            self._over(live, Gone(run.id, run.attempt, nothing), now)
 
     def _try_again(self, live: LiveRun, now: Moment) -> None:
         retries = live.run.retry_count + (live.run.attempt != live.run.repair_of)

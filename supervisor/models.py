@@ -7,16 +7,18 @@ Times are aware; `NEVER` (the original's zero time) stands for "not yet". Durati
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.findings import Branch, Deeds, Planted, TaskEnd, Traffic, Usage
-from shared.messages import Isolation, Layer, Network, ProgramFile, WorkMode
+from shared.findings import Branch, Deeds, Planted, Spending, TaskEnd, Traffic, Usage
+from shared.messages import Caps, Isolation, Layer, Network, ProgramFile, WorkMode
 from shared.reasons import Reason
+from supervisor.budget import MOST_TOKENS, Budget
 from supervisor.limits import OwnLimits
+from supervisor.money import MOST_USD
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 FORMAT_VERSION = 1
@@ -224,6 +226,13 @@ class CronJob(_Record):
     type: JobType = JobType.LIGHT
     limits: OwnLimits = OwnLimits()
     """What it asks for instead of what its type has."""
+    max_turns: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)] | None = None
+    max_cost: Annotated[float, Field(gt=0, le=MOST_USD, allow_inf_nan=False)] | None = None
+    """What one run may use, all its attempts together; money in USD. None: as much as budgets have left."""
+    per_day: Budget = Budget()
+    per_month: Budget = Budget()
+    """What all its runs may use that start on one day of the host's calendar, or in one month."""
     timeout_mins: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 30
     timeout_secs: Annotated[int, Field(ge=1, le=7 * 24 * 3600)] | None = None
     """Where set, rules over `timeout_mins`: for timeouts that are no whole minutes."""
@@ -336,6 +345,21 @@ class CronRun(_Record):
     exit_code: int | None = None
     signal: int | None = None
     usage: Usage | None = None
+    spending: Spending | None = None
+    """What its agent says that it used, all attempts together."""
+    spent_in_all: Spending | None = None
+    """The same as the agent itself said it last, from the beginning of its conversation."""
+    counts_on: date | None = None
+    """The day of the host's calendar on which it started: its budgets are those of that day and month."""
+    caps: Caps = Caps()
+    """What all its attempts together may spend; that much of every budget is kept for it until it is over."""
+    charged_tokens: Annotated[int, Field(ge=0)] = 0
+    charged_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """What counts against budgets: as `charge` has it."""
+    model: str = ""
+    agent_version: str = ""
+    conversation: str = ""
+    """These three as the agent says."""
     traffic: Traffic | None = None
     """Of all attempts together; None where there was no proxy."""
     branch: Branch | None = None

@@ -25,6 +25,7 @@ from supervisor.errors import CronwardError, StoreError
 from supervisor.history import ended
 from supervisor.home import Home
 from supervisor.models import NEVER
+from supervisor.periods import day_of
 from supervisor.retention import Doomed, Log, Rules
 from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler
@@ -174,10 +175,10 @@ class Pruning:
         """Drop the records of runs that ended before this; a removed job's history goes when nothing of it is left."""
         if before == NEVER:
             return 0
-        dropped = 0
+        dropped, month = 0, day_of(self._clock.now().wall, self._core.purse.zone()).replace(day=1)
         for job_id in self._core.runs.job_ids():
             with self._mutex:  # one at a time: whoever asks for something waits for one at most
-                dropped += self._core.runs.expire(job_id, before, whole=self._is_removed(job_id))
+                dropped += self._core.runs.expire(job_id, before, whole=self._is_removed(job_id), since=month)
         return dropped
 
     def _is_removed(self, job_id: str) -> bool:

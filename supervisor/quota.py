@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from shared.messages import ExecuteResult
 from shared.reasons import Reason
+from supervisor import charge
 from supervisor.attempts import asked_to_wait
 from supervisor.clock import Moment
 from supervisor.errors import InvalidError
@@ -57,6 +58,8 @@ def why_no_wait(run: CronRun, job: CronJob, result: ExecuteResult, back: datetim
         return "It has waited for a quota once already."
     if result.tool_called and not job.repeatable:
         return "It had called a tool and is not tried again: its job is not repeatable."
+    if (used_up := charge.used_up(run)) is not None:
+        return used_up
     try:
         by_hand = run.trigger is Trigger.MANUAL
         latest = run.started_at + MAX_GRACE if by_hand else last_start(job, run.scheduled_at)

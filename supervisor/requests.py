@@ -9,6 +9,7 @@ from pathlib import Path
 from zlib import crc32
 
 from shared.messages import Cell, ExecuteRequest, RunAs, Secret
+from supervisor import charge
 from supervisor.adapters import adapter
 from supervisor.agents import resolve
 from supervisor.config import Config
@@ -40,6 +41,7 @@ def request_for(
     check_isolation(job, config.permit_no_isolation)
     check_network(job, config.permit_host_network or job.isolation == "none")
     check_limits(job, config.maxima)
+    terms = replace(terms, caps=charge.left(run))  # earlier attempts have used some of it
     agent = resolve(job, config, terms)
     binds, env = ca_bundle(agent, config.ca_bundle) if job.network != "none" else (agent.binds, agent.env)
     about = {"CRONWARD_JOB_ID": job.id, "CRONWARD_RUN_ID": run.id, "CRONWARD_ATTEMPT": str(run.attempt)}

@@ -8,10 +8,12 @@ from pydantic import ValidationError
 
 from supervisor.adapter import Adapter
 from supervisor.adapters import adapter
+from supervisor.budget import Budget
 from supervisor.definition import JobDraft, Setting, checked, refuse_ours, settle_time
 from supervisor.errors import InvalidError
 from supervisor.grants import after_edit, check_set
 from supervisor.home import Home
+from supervisor.limits import OwnLimits
 from supervisor.models import NEVER, CronJob, OutputFormat
 from supervisor.network import with_other_reach
 from supervisor.occurrences import schedule_of
@@ -44,7 +46,7 @@ def revise(
         if key in _ELSEWHERE:
             raise InvalidError(f"The field {key!r} {_ELSEWHERE[key]}; leave it out of an edit.")
     try:
-        revised = CronJob.model_validate({**dict(job), **_completed(changes, job), **_limits(job, changes)})
+        revised = CronJob.model_validate({**dict(job), **_completed(changes, job), **_merged(job, changes)})
     except ValidationError as error:
         raise InvalidError(sentence(error, "job", CronJob)) from None
     if any(getattr(revised, key) != getattr(job, key) for key in TIMING):
@@ -111,9 +113,10 @@ def _agent(job: CronJob, setting: Setting) -> Adapter | None:
         return None
 
 
-def _limits(job: CronJob, changes: JobDraft) -> JobDraft:
-    """Its own limits are changed one by one: the others stay."""
-    return {"limits": job.limits.merged(changes["limits"])} if "limits" in changes else {}
+def _merged(job: CronJob, changes: JobDraft) -> JobDraft:
+    """Its own limits and its budgets are changed one by one: the others stay."""
+    parts: dict[str, OwnLimits | Budget] = {"limits": job.limits, "per_day": job.per_day, "per_month": job.per_month}
+    return {name: part.merged(changes[name]) for name, part in parts.items() if name in changes}
 
 
 def _anchor(before: CronJob, after: CronJob, now: datetime) -> dict[str, datetime]:

@@ -10,19 +10,21 @@ import heapq
 import json
 import logging
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from supervisor import spendings
 from supervisor.disk import REAL, Disk
 from supervisor.errors import InvalidError, NotFoundError, StoreError
 from supervisor.histories import Histories, Pick
-from supervisor.history import LINE_BYTES, History, began, encoded, first_line
+from supervisor.history import LINE_BYTES, History, Mark, began, encoded, first_line
 from supervisor.home import Home
 from supervisor.lock import HomeLock
 from supervisor.models import CronRun, Status, TransitionError
 from supervisor.sentences import shown
+from supervisor.spendings import Spendings, Totals
 from supervisor.store import (
     Damage,
     DamagedError,
@@ -46,6 +48,15 @@ class RunsStore:
         self.home, self._disk = Home.of(home), disk
         self._lock = HomeLock(self.home, wait_seconds)
         self._histories = Histories(self.home.runs, max(1, keep))
+        self._totals: Totals | None = None
+
+    @property
+    def totals(self) -> Totals:
+        """What the runs of all jobs have spent, also of removed ones. Looked up once; `unfinished` looks anew."""
+        if self._totals is None:
+            self.unfinished()
+        assert self._totals is not None
+        return self._totals
 
     @property
     def damaged(self) -> list[Damage]:
@@ -106,12 +117,28 @@ class RunsStore:
 
     def unfinished(self) -> list[CronRun]:
         """The runs of all jobs that have not ended: what a start has to settle."""
-        return list(self._of_all_jobs(History.live))
+        totals = Totals()
+
+        def live(history: History) -> Iterator[Mark]:
+            totals.add(history.summary.spent)
+            return history.live()
+
+        found = list(self._of_all_jobs(live))
+        self._totals = totals
+        return found
 
     def summary(self, job_id: str) -> Summary:
         """What the history of this job comes to; all zero where there is none. Raises as `get_runs` does."""
         history = self._histories.get(job_id)
         return history.summary if history else Summary()
+
+    def spent(self) -> Iterator[tuple[str, Spendings]]:
+        """What the runs of each job used, removed ones included, by its id. One that cannot be read is left out."""
+        for job_id in self.job_ids():
+            try:
+                yield job_id, self.summary(job_id).spent
+            except DamagedError as error:
+                logger.warning("%s", error)
 
     def get(self, reference: str) -> CronRun:
         """The run meant by an id or the beginning of one (4 characters or more), whichever job it belongs to.
@@ -139,10 +166,11 @@ class RunsStore:
         if self._histories.keep != max(1, keep):
             self._histories.keep_only(max(1, keep))
 
-    def expire(self, job_id: str, before: datetime, *, whole: bool = False) -> int:
+    def expire(self, job_id: str, before: datetime, *, whole: bool = False, since: date = date.max) -> int:
         """Drop the records of runs that were over before this, and say how many; what was counted stays counted.
 
-        `whole`: the history itself goes too once no run is left in it. Raises StoreError.
+        `whole`: the history itself goes too once no run is left in it, nor anything spent since the day `since`.
+        Raises StoreError.
         """
         with self._lock.writing():
             history = self._histories.get(job_id)
@@ -151,7 +179,7 @@ class RunsStore:
             path = self._histories.path(job_id)
             dropped = history.expire(before)
             try:
-                if whole and not history.kept:
+                if whole and not history.kept and not any(spendings.since(history.summary.spent, since)):
                     self._disk.remove(path)
                     self._disk.sync_dir(path.parent)
                 elif dropped:
@@ -208,7 +236,10 @@ class RunsStore:
 
     def _append(self, history: History, entry: CronRun, line: bytes) -> None:
         offset = self._disk.append(self._histories.path(history.job_id), line)
+        before = history.summary.spent
         history.take(entry, offset, len(line) - 1)
+        if self._totals is not None and history.summary.spent is not before:
+            self._totals.note(entry)
         self._histories.appended(history.job_id, history)
         if history.crowded:
             self._compact(history)

@@ -27,6 +27,7 @@ from supervisor.launcher import News
 from supervisor.liveruns import SAVE_AGAIN, LiveRun, LiveRuns, Prepare, Spawn
 from supervisor.models import CatchUp, CronJob, CronRun, Status, Trigger
 from supervisor.pressure import HOST_AGAIN, Room
+from supervisor.purse import Purse
 from supervisor.runs import RunsStore
 from supervisor.settled import AHEAD, StepBack, settled_until
 from supervisor.waiting import Queue, Waiting
@@ -60,6 +61,7 @@ class Scheduler:
         told_end: Callable[[CronJob, CronRun], None] = lambda _job, _run: None,
         host_busy: Callable[[], str] = lambda: "",
         short_of_disk: Callable[[str], str] = lambda _place: "",
+        purse: Purse = Purse(),  # noqa: B008 - frozen
         logger: logging.Logger | None = None,
     ) -> None:
         self.jobs, self.runs, self.config = jobs, runs, config
@@ -74,7 +76,7 @@ class Scheduler:
         self._drain_is_over = False
         self._unstored = False
         self.host, self._first, self._told_end = host, FirstRecords(new_id, host), told_end
-        self._room, self._step_back = Room(host_busy, short_of_disk), StepBack()
+        self._room, self._step_back, self.purse = Room(host_busy, short_of_disk), StepBack(), purse
 
     # ---- one turn
 
@@ -135,7 +137,8 @@ class Scheduler:
         waiting = Waiting(job, run)
         verdict = self._ask(waiting, now)
         if isinstance(verdict, Skip):
-            raise RefusedError(f"Job {job.label} is not run now. {verdict.why} Wait for it, or cancel it.")
+            repair = " Wait for it, or cancel it." if verdict.reason is Reason.OVERLAP else ""
+            raise RefusedError(f"Job {job.label} is not run now. {verdict.why}{repair}")
         self.runs.record(run)
         self.waiting.put(waiting)
         return run
@@ -232,7 +235,7 @@ class Scheduler:
         """Start it, or store that it is skipped. False: it waits. Raises StoreError; then nothing happened."""
         verdict = self._ask(waiting, now)
         if isinstance(verdict, Start):
-            self.live.start(waiting.job, waiting.run, now)
+            self.live.start(waiting.job, self.purse.reserved(self, waiting.job, waiting.run, now.wall), now)
             return True
         if isinstance(verdict, Skip):
             skip = {"reason": verdict.reason, "error": verdict.why, "finished_at": now.wall}
@@ -260,6 +263,7 @@ class Scheduler:
             host_busy=self._room.look(job.work_dir) if self._has_slot(job) else "",
             in_the_way=self._in_the_way(job),
             quota_back=self._quota_back(job, now),
+            over=self.purse.over(self, job, now.wall),
             latest=waiting.expires,
             catching_up=waiting.run.trigger is Trigger.CATCH_UP and job.catch_up is CatchUp.ALL,
         )
@@ -298,8 +302,9 @@ class Scheduler:
             monos.append(now.mono + HOST_AGAIN)
         if self.draining and self._drained_by > now.mono:
             monos.append(self._drained_by)
-        wall = None if self.draining else self.agenda.next_due()
-        return Wake(wall, min((at for at in monos if at is not None), default=None))
+        walls = [] if self.draining else [self.agenda.next_due(), self.purse.next_renewal(self, now.wall)]
+        earliest = min((at for at in walls if at is not None), default=None)
+        return Wake(earliest, min((at for at in monos if at is not None), default=None))
 
     # ---- occurrences
 

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from shared.reasons import Reason
+from supervisor import spendings
 from supervisor.models import NEVER, CronRun, Status, Trigger
 
 
@@ -34,6 +35,8 @@ class Summary(BaseModel):
     """How the run that ended last did so; skips are not meant."""
     last_reason: Reason | None = None
     last_error: str = ""
+    spent: spendings.Spendings = {}
+    """What its runs used that are over."""
 
     def after(self, run: CronRun, *, counted: bool, ended: bool) -> Self:
         """The summary with one more record. `counted`, `ended`: what the record before of this run said."""
@@ -42,6 +45,8 @@ class Summary(BaseModel):
             facts["last_scheduled"] = max(self.last_scheduled, run.scheduled_at)
         if counts(run):
             facts["last_run"] = max(self.last_run, run.started_at)
+        if run.status.final and not ended and run.started_at != NEVER:
+            facts["spent"] = spendings.added(self.spent, run)
         if run.status.final and not ended and run.status is not Status.SKIPPED:
             facts["failures_in_a_row"] = _streak(self.failures_in_a_row, run.status)
             facts["last_end"] = run.finished_at

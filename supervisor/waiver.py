@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from supervisor import charge
 from supervisor.errors import InvalidError
 from supervisor.host import Host
 from supervisor.models import CronJob, CronRun, Status, Trigger
@@ -25,6 +26,8 @@ def why_not(job: CronJob, run: CronRun, host: Host, now: datetime) -> str | None
         return "It is not run again, since its job is paused."
     if run.retry_count >= job.retries:
         return f"It is not run again: {run.retry_count} of {job.retries} retries were made."
+    if charge.used_up(run) is not None:
+        return "It is not run again, since nobody knows how much of its cap it has used."
     if now >= run.started_at + timedelta(seconds=job.timeout_seconds + run.rested_secs):
         return "It is not run again, since its time is over."
     return _too_late(job, run, now)

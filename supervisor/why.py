@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from supervisor.budget import Meter, Over, Standing, Unit, shown
 from supervisor.errors import InvalidError
 from supervisor.models import NEVER, CronJob, CronRun, Status
 from supervisor.occurrences import next_occurrence
@@ -39,6 +40,12 @@ class Known:
     queue: tuple[Queued, ...] = ()
     running: int = 0
     max_concurrent: int = 0
+    budgets: tuple[Standing, ...] = ()
+    """How those stand that its runs count for."""
+    over: Over | None = None
+    """Why no run of it fits into one of them; None: one does."""
+    meter: Meter = field(default_factory=Meter)
+    """What its agent tells of what it uses."""
 
 
 def next_times(known: Known, count: int = NEXT) -> list[datetime]:
@@ -56,7 +63,7 @@ def next_times(known: Known, count: int = NEXT) -> list[datetime]:
 
 def reasons_of(known: Known) -> list[str]:
     """Why it runs or does not run now, and why it will or will not, in whole sentences."""
-    return [*_of_host(known), *_of_runs(known), *_of_job(known), *_of_past(known)]
+    return [*_of_host(known), *_of_runs(known), *_of_budgets(known), *_of_job(known), *_of_past(known)]
 
 
 def _of_host(known: Known) -> Iterator[str]:
@@ -81,6 +88,32 @@ def _of_runs(known: Known) -> Iterator[str]:
     for queued in known.queue:
         slots = f" {known.running} of at most {known.max_concurrent} runs go on." if known.max_concurrent else ""
         yield f"Run {queued.run_id[:8]} is number {queued.place} in the queue: {queued.why}.{slots}"
+
+
+def _of_budgets(known: Known) -> Iterator[str]:
+    if known.over is not None:
+        held = f"A run of it would wait: {known.over.why}."
+        yield held if known.over.held else f"A run of it would be skipped (budget_exceeded). {known.over.why}"
+    for standing in known.budgets:
+        whose = "it has" if standing.whose == "job" else "all jobs together have"
+        for unit, cap in standing.units():
+            yield f"Of {_amount(unit, cap)} a {standing.period} {whose} {_left(known, standing, unit, cap)}."
+
+
+def _left(known: Known, standing: Standing, unit: Unit, cap: int) -> str:
+    if unit != "runs" and not (known.meter.tokens if unit == "tokens" else known.meter.cost):
+        what = "how many tokens it uses" if unit == "tokens" else "what it costs"
+        left = shown(unit, standing.left(unit, cap))
+        return f"{left} left; that does not bound this one, since its agent ({known.job.agent}) does not tell {what}"
+    kept = standing.kept.of(unit)
+    more = f", {shown(unit, kept)} of them kept for runs that go on" if kept else ""
+    used = standing.spent.of(unit) + kept
+    left, renewed = shown(unit, standing.left(unit, cap)), _stamp(known, standing.renews)
+    return f"used {shown(unit, used)}{more}; {left} are left until {renewed}"
+
+
+def _amount(unit: Unit, cap: int) -> str:
+    return shown(unit, cap) + {"runs": " runs", "tokens": " tokens", "cost": ""}[unit]
 
 
 def _of_job(known: Known) -> Iterator[str]:
@@ -130,7 +163,8 @@ def _end(known: Known, run: CronRun) -> str:
         return f"completed at {_stamp(known, run.finished_at)}."
     reason = f" ({run.reason.value})" if run.reason else ""
     told = f": {run.error}" if run.error else "."
-    repair = " The owner has to act before it can work." if run.reason and run.reason.owner_acts else ""
+    acts = run.reason is not None and run.reason.owner_acts and run.status is not Status.SKIPPED
+    repair = " The owner has to act before it can work." if acts else ""
     word = {Status.SKIPPED: "was skipped", Status.CANCELED: "was canceled", Status.UNKNOWN: "ended unknown"}
     return f"{word.get(run.status, run.status.value)}{reason}{told}{repair}"
 

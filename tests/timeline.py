@@ -16,7 +16,7 @@ from typing import Any
 from shared.findings import Usage
 from shared.messages import ExecuteRequest
 from shared.reasons import Reason
-from supervisor import edits
+from supervisor import charge, edits
 from supervisor.config import Config
 from supervisor.errors import InvalidError, StoreError
 from supervisor.host import Host
@@ -24,6 +24,7 @@ from supervisor.jobs import CronStore
 from supervisor.launcher import Gone
 from supervisor.lock import HomeLock
 from supervisor.models import ALLOWED, CronJob, CronRun, JobType, Status, Trigger
+from supervisor.purse import Purse
 from supervisor.recovery import recover
 from supervisor.scheduler import Scheduler, Wake
 from tests.fakes import NOON, FakeClock, FakeRunner, FakeSpawn, FullRunsStore, make_job, make_request, make_result
@@ -45,10 +46,10 @@ def memory_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def timeline(config: Config | None = None) -> Iterator[Timeline]:
+def timeline(config: Config | None = None, purse: Purse | None = None) -> Iterator[Timeline]:
     """One in a folder of its own, that is gone afterwards."""
     with memory_folder() as root:
-        made = Timeline(root, config)
+        made = Timeline(root, config, purse or Purse())
         try:
             yield made
         finally:
@@ -58,8 +59,8 @@ def timeline(config: Config | None = None) -> Iterator[Timeline]:
 class Timeline:
     """`pass_by` and `until` call the scheduler's turns exactly when it asked for them, as the loop does."""
 
-    def __init__(self, root: Path, config: Config | None = None) -> None:
-        self.root, self.config, self.clock = root, config or Config(), FakeClock()
+    def __init__(self, root: Path, config: Config | None, purse: Purse) -> None:
+        self.root, self.config, self.clock, self.purse = root, config or Config(), FakeClock(), purse
         self.spawn = FakeSpawn(self._check_claim)
         self.told: list[CronRun] = []
         self.full: Callable[[CronRun], bool] = lambda _run: False
@@ -88,6 +89,7 @@ class Timeline:
             spawn=self.spawn,
             told_end=lambda _job, run: self.told.append(run),
             host_busy=lambda: self.busy,
+            purse=self.purse,
         )
         if load:
             recover(self.core, self.clock.now())
@@ -246,7 +248,7 @@ class Timeline:
             raise StoreError("The run's directory cannot be written.")
         limits = self.config.limits_for(JobType(job.type), seconds_left)
         log_dir = self.root / "logs" / run.id / str(run.attempt)
-        return make_request(run.id, run.attempt, log_dir, job_id=job.id, limits=limits)
+        return make_request(run.id, run.attempt, log_dir, job_id=job.id, limits=limits, caps=charge.left(run))
 
     def _check_claim(self, request: ExecuteRequest) -> None:
         """P1: what is about to be started is on disk as running, at this attempt, was never started before, and its

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from supervisor.cli import agents, jobs, keeping, original, pausing, pruning, reasons, runs, secrets, upcoming
+from supervisor.cli import agents, jobs, keeping, original, pausing, pruning, reasons, runs, secrets, upcoming, usage
 from supervisor.cli.place import Place
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ def _choose(
         typer.echo(ctx.get_help())
 
 
-for _module in (jobs, pausing, upcoming, reasons, runs, pruning, keeping):
+for _module in (jobs, pausing, upcoming, reasons, runs, usage, pruning, keeping):
     _module.register(app)
 app.add_typer(agents.app, name="agents")
 app.add_typer(secrets.app, name="secret")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from supervisor.cli.asked import AUTO, duration_seconds, limits
+from supervisor.cli.capped import caps
 from supervisor.cli.instant import parse_instant
 from supervisor.duration import parse_duration
 from supervisor.errors import InvalidError
@@ -42,6 +43,7 @@ def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     if given.secret:
         fields["secrets"] = [] if given.secret == [NONE] else list(given.secret)
     fields |= {"limits": own} if (own := limits(given)) else {}
+    fields |= caps(given)
     return fields | output(given.output_format, given.output_schema) | _late(given) | _life(given, now) | _told(given)
 
 

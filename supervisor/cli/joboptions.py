@@ -26,6 +26,7 @@ def _option(panel: str, metavar: str, words: str) -> OptionInfo:
 _LATE, _LIFE, _TOLD = "Late and overlapping", "Its life", "Who is told"
 _AROUND = "Before and after the agent"
 _OWN = "Limits other than its type's (auto: as its type has it)"
+_SPENDS = "What it may spend (0: any)"
 _SEES = "What it sees of your files"
 
 
@@ -115,6 +116,16 @@ class JobOptions:
     run_as: Annotated[
         Text, _option(_OWN, "USER[:GROUP]", "Under root only: whose rights it has; '': a user id of its own.")
     ] = None
+
+    max_turns: Annotated[Text, _option(_SPENDS, "N", "Turns of one run.")] = None
+    max_tokens: Annotated[Text, _option(_SPENDS, "N", "Tokens of one run, in and out, like 200k.")] = None
+    max_cost: Annotated[Text, _option(_SPENDS, "USD", "Money of one run, where its agent tells what it costs.")] = None
+    daily_runs: Annotated[Text, _option(_SPENDS, "N", "Runs that start on one day of this host's calendar.")] = None
+    daily_tokens: Annotated[Text, _option(_SPENDS, "N", "Their tokens.")] = None
+    daily_cost: Annotated[Text, _option(_SPENDS, "USD", "Their money.")] = None
+    monthly_runs: Annotated[Text, _option(_SPENDS, "N", "Runs that start in one month.")] = None
+    monthly_tokens: Annotated[Text, _option(_SPENDS, "N", "Their tokens.")] = None
+    monthly_cost: Annotated[Text, _option(_SPENDS, "USD", "Their money.")] = None
 
     overlap: Annotated[
         Text, _option(_LATE, "POLICY", "While its last run goes on: skip (default), queue, replace, allow.")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from shared.messages import Layer
-from supervisor.cli import leftovers, offered, policies, verdicts
+from supervisor.cli import capped, leftovers, offered, policies, spending, verdicts
 from supervisor.cli.escape import shortened
 from supervisor.cli.place import Place
 from supervisor.cli.render import Cell, Column, Style, on_terminal, say, show_facts, show_table, warn
@@ -126,6 +126,7 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
         yield "used", f"{used.cpu_seconds:.1f} s of CPU, {most}, {size(used.peak_rss_bytes)} in one"
         if used.peak_disk_bytes:
             yield "wrote", f"{size(used.peak_disk_bytes)} more on disk, at most, than there were before"
+    yield from spending.facts(run)
     if run.traffic is not None:
         went = run.traffic
         count = f"{went.connections} connection{'s' * (went.connections != 1)}, {went.denied} of them denied"
@@ -240,6 +241,7 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
     )
     yield "limits", f"{job.type.value}, {span(job.timeout_seconds)} in all, {retrying}"
     yield from policies.limits(job)
+    yield from capped.facts(job)
     yield from policies.late(job)
     yield from policies.life(job)
     yield from policies.told(job)

@@ -12,6 +12,7 @@ from supervisor.cli.options import AsJson, JobRef
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
+    from supervisor.budget import Standing
     from supervisor.models import CronJob
     from supervisor.why import Known
 
@@ -57,8 +58,11 @@ def why(ctx: typer.Context, job: JobRef, as_json: AsJson = False) -> None:
 
 
 def _known(place: Place, job: CronJob) -> Known:
+    from supervisor.budget import Over, fits
     from supervisor.errors import UnreachableError
+    from supervisor.metering import meter_of
     from supervisor.models import CronRun
+    from supervisor.purse import own_caps
     from supervisor.why import Known, Queued
 
     status: dict[str, Any] = {}
@@ -70,6 +74,8 @@ def _known(place: Place, job: CronJob) -> Known:
         for number, waiting in enumerate(status.get("queue", ()), 1)
         if waiting["job_id"] == job.id
     ]
+    budgets = _budgets(place, job)
+    found = fits(budgets, own_caps(job), meter_of(job, place.config.agents_dir))
     live = [CronRun.model_validate(record, strict=False) for record in records if record["job_id"] == job.id]
     return Known(
         job=job,
@@ -82,4 +88,18 @@ def _known(place: Place, job: CronJob) -> Known:
         queue=tuple(queue),
         running=int(status.get("running", 0)),
         max_concurrent=int(status.get("max_concurrent", 0)),
+        budgets=budgets,
+        over=found if isinstance(found, Over) else None,
+        meter=meter_of(job, place.config.agents_dir),
     )
+
+
+def _budgets(place: Place, job: CronJob) -> tuple[Standing, ...]:
+    """How the budgets stand that its runs count for, by what is on disk."""
+    from supervisor.hostzone import host_zone
+    from supervisor.purse import budgets_of, standings
+
+    if not (budgets_of(job).any or place.config.budget.any):
+        return ()
+    live = place.runs.unfinished()
+    return tuple(standings((job, None), place.config.budget, place.runs, live, place.now, host_zone()))

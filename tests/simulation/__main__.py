@@ -48,7 +48,10 @@ def _show(world: World) -> None:
             policy = f"{job.timezone} {job.dst} {job.overlap.value} {job.catch_up.value} jitter {job.jitter_secs}"
             _say(f"{job_id} owes from {span.after} to {span.until}: {job.cron_expr or job.at} {policy}")
     for run in world.ledger.records.values():
-        _say(f"{run['id']} {run['job_id']} {run['scheduled_at']} {run['status']} {run['reason']} {run['error'][:80]}")
+        _say(
+            f"{run['id']} {run['job_id']} {run['scheduled_at']} {run['status']} {run['reason']} {run['error'][:80]}"
+            f" {run['caps']} {run['charged_tokens']} {run['counts_on']}"
+        )
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from shared.findings import Spending, Usage
 from shared.messages import ExecuteRequest
 from shared.reasons import Reason
 
 Key = tuple[str, int]
 OBEYS_WITHIN = 5.0
+USED = Usage(wall_seconds=1.0, cpu_seconds=1.0, peak_rss_bytes=1, output_bytes=1)
 ENDS = (
     *(Reason.OK, Reason.AGENT_ERROR, Reason.PROVIDER_ERROR, Reason.AUTH_FAILED, Reason.NOTHING_TO_DO, None),
     *(Reason.RATE_LIMITED, Reason.QUOTA_WAIT, Reason.INVALID_OUTPUT),
@@ -37,13 +39,17 @@ class SimRunner:
     asked: float | None = None
     tool_called: bool = False
     agent: str = ""
+    spent: Spending | None = None
+    """What it says that it used; None: it says nothing, and may have used all that it may."""
+    refused: bool = False
+    """Whether there never was a process."""
 
     @property
     def said(self) -> dict[str, Any]:
         """What its result says beside the reason."""
         limited = self.result in (Reason.RATE_LIMITED, Reason.QUOTA_WAIT)
         words = "" if self.result is Reason.OK else "It failed."
-        told: dict[str, Any] = {"error": words, "tool_called": self.tool_called}
+        told: dict[str, Any] = {"error": words, "tool_called": self.tool_called, "usage": USED, "spending": self.spent}
         told["answer_bytes"] = 5 if self.result in (Reason.OK, Reason.INVALID_OUTPUT) else 0
         return {**told, "retry_after_seconds": self.asked if limited else None}
 
@@ -72,4 +78,8 @@ def new_runner(request: ExecuteRequest, rng: Random, clock: Callable[[], float])
         lasts, result = wall, Reason.TIMEOUT_WALL
     made = SimRunner(request, now + lasts, result, deaf, clock, rng.uniform(0.0, OBEYS_WITHIN))
     made.asked, made.tool_called = rng.choice(ASKED), rng.random() < 0.3
+    if rng.random() < 0.8 and result is not Reason.NOTHING_TO_DO:
+        share, caps = rng.choice((0.0, 0.1, 0.5, 1.0)), request.caps
+        tokens, cost = int(share * (caps.tokens or 500)), round(share * (caps.cost_usd or 1.0), 6)
+        made.spent = Spending(input_tokens=tokens, cost_usd=cost)
     return made

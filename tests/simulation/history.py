@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 from supervisor import edits
+from supervisor.budget import Budget, Budgets
 from supervisor.definition import Setting
 from supervisor.errors import CronwardError
 from supervisor.models import SECOND, CronJob
@@ -95,9 +96,25 @@ def add(world: World) -> None:
         "agent": rng.choice(("claude", "codex")),
         "output_format": rng.choice(("text", "json")),
     }
-    facts |= timing(world)
+    facts |= timing(world) | spending(world, facts["agent"])
     job = make_job(**{"id": job_id, "name": job_id, "created_at": now, "changed_at": now, **facts})
     world.change(job_id, job, edits.add, job, world.clock.now())
+
+
+def spending(world: World, agent: str) -> dict[str, Any]:
+    """What it may spend: most jobs anything."""
+    rng = world.rng
+    if rng.random() < 0.6:
+        return {}
+    found: dict[str, Any] = {"max_tokens": rng.choice((None, 100, 400)), "per_day": budget(rng, agent)}
+    if agent == "claude":
+        found["max_cost"] = rng.choice((None, 0.25, 1.0))
+    return found | ({"per_month": budget(rng, agent)} if rng.random() < 0.3 else {})
+
+
+def budget(rng: Random, agent: str) -> Budget:
+    cost = rng.choice((0.0, 0.5, 2.5)) if agent == "claude" else 0.0
+    return Budget(runs=rng.choice((0, 2, 5)), tokens=rng.choice((0, 300, 1500)), cost_usd=cost)
 
 
 def timing(world: World) -> dict[str, Any]:
@@ -120,7 +137,8 @@ def edit(world: World) -> None:
     if job is None:
         return
     rng = world.rng
-    changes = timing(world) if rng.random() < 0.5 else {"overlap": rng.choice(("skip", "queue", "replace", "allow"))}
+    others = {"overlap": rng.choice(("skip", "queue", "replace", "allow"))} | spending(world, job.agent)
+    changes = timing(world) if rng.random() < 0.5 else others
     setting = Setting(world.root, "UTC", "local", new_id=lambda: "x")
     try:
         after = revise(job, changes, setting, world.clock.wall, settled=world.core.settled(job, world.clock.wall))
@@ -213,7 +231,11 @@ def drain(world: World) -> None:
 
 
 def reload(world: World) -> None:
-    world.config = world.config.model_copy(update={"max_concurrent": world.rng.choice((4, 6))})
+    changes: dict[str, Any] = {"max_concurrent": world.rng.choice((4, 6))}
+    if world.rng.random() < 0.7:
+        changes["budget"] = Budgets(day=budget(world.rng, "claude"), month=budget(world.rng, "claude"))
+    world.config = world.config.model_copy(update=changes)
+    world.ledger.accounts.budgets = world.config.budget
     world.core.configure(world.config)
     world.core.runs.keep_only(world.keep)
     world.turn()
@@ -236,7 +258,7 @@ def some_job(world: World) -> CronJob | None:
 _ACTS: tuple[tuple[Act, int], ...] = (
     *((nothing, 4), (add, 2), (edit, 3), (pause, 2), (resume, 3), (remove, 1), (run, 3), (cancel, 2)),
     *((crash_soon, 5), (outage, 2), (fill_disk, 2), (make_room, 3), (step_clock, 2), (suspend, 2), (drain, 1)),
-    *((reload, 1), (host_busy, 1)),
+    *((reload, 2), (host_busy, 1)),
 )
 ACTS, WEIGHTS = zip(*_ACTS, strict=True)
 

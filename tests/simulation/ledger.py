@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 from math import isfinite
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from shared.reasons import Reason
 from supervisor.models import ALLOWED, NEVER, CatchUp, CronJob, Overlap, Status
 from tests.simulation import oracle
+from tests.simulation.accounts import Accounts
 from tests.simulation.actors import Key, SimRunner
 
 Record = dict[str, Any]
@@ -90,6 +92,7 @@ class Ledger:
     """Attempts that were claimed when the supervisor was killed, and left no result."""
     rests: dict[str, float] = field(default_factory=dict)
     """Until when, monotonic, the quota of each agent is used up, as this supervisor heard."""
+    accounts: Accounts = field(default_factory=lambda: Accounts(ZoneInfo("UTC")))
     _not_before: dict[Key, float] = field(default_factory=dict)
     """When, monotonic, an attempt may be started, after what the one before it was told by its provider."""
     _waited: set[str] = field(default_factory=set)
@@ -171,6 +174,9 @@ class Ledger:
         runner = self.runners.get((run["id"], run["attempt"]))
         if run["status"] == "completed":
             must(runner and runner.result is Reason.OK, "P4", f"{run['id']} is completed, and its agent was not")
+        if run["reason"] == "budget_exceeded":
+            unfounded = self.accounts.unfounded(run, self.records)
+            must(not unfounded, "budget", f"{run['id']} was skipped, and fits: {run['error']}")
         if run["status"] == "unknown":
             known = runner is not None and self.died_with.get(run["id"], Reason.OK)
             must(not known, "P2", f"{run['id']} is unknown, and it was known: {known}")
@@ -182,6 +188,8 @@ class Ledger:
         span = self.spans[run["job_id"]][-1]
         job, due = span.job, datetime.fromisoformat(run["scheduled_at"])
         if span.until is not None or not job.rerun_unknown or run["retry_count"] >= job.retries:
+            return False
+        if run["caps"]["tokens"] is not None or run["caps"]["cost_usd"] is not None:  # nobody knows what is left
             return False
         found, began = datetime.fromisoformat(run["finished_at"]), datetime.fromisoformat(run["started_at"])
         in_grace = run["trigger"] == "manual" or found <= due + timedelta(minutes=5)
@@ -243,6 +251,9 @@ class Ledger:
             self._allowed(claim, job)
         self.runners[runner.key] = runner
         self._alive.append(runner)
+        self.accounts.began(runner, claim)
+        wrong = self.accounts.broken(runner, claim, job) if job is not None else ""
+        must(not wrong, "budget", f"{run_id}, attempt {attempt}: {wrong}")
         alive = len(self.alive())
         must(alive <= cap, "admission", f"{alive} attempts live where {cap} may")
 

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from shared.messages import ExecuteRequest, ExecuteResult
-from supervisor import attempts, occurrences, schedule, waiver, wallclock
+from supervisor import attempts, charge, occurrences, schedule, waiver, wallclock
+from supervisor.budget import Amount
 from supervisor.clock import Moment
 from supervisor.liveruns import LiveRun, LiveRuns
 from supervisor.models import CronRun, Status
 from supervisor.quota import Quotas
 from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler, Wake
+from supervisor.spendings import Spent
 from tests.simulation.world import World
 
 Plant = Callable[[World, pytest.MonkeyPatch], None]
@@ -194,6 +196,26 @@ def repair_of_anything(_world: World, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(attempts, "can_be_put_right", lambda run, _job, result: not run.repair_of and bool(result.error))
 
 
+def no_reservation(_world: World, patch: pytest.MonkeyPatch) -> None:
+    """What live runs may still spend is not kept free."""
+    patch.setattr(charge, "kept", lambda _run: Amount())
+
+
+def free_when_killed(_world: World, patch: pytest.MonkeyPatch) -> None:
+    """What nobody said counts as nothing."""
+    patch.setattr(charge, "claimed", lambda _run: {})
+
+
+def whole_cap_for_each_attempt(_world: World, patch: pytest.MonkeyPatch) -> None:
+    """What earlier attempts used is not taken off."""
+    patch.setattr(charge, "left", lambda run: run.caps)
+
+
+def never_given_back(_world: World, patch: pytest.MonkeyPatch) -> None:
+    """The whole cap counts for good, whatever was said."""
+    patch.setattr(Spent, "by", classmethod(lambda cls, run: cls(runs=1, tokens=run.caps.tokens or 0)))
+
+
 def _with(core: Scheduler, kind: type[LiveRuns]) -> None:
     live = core.live
     core.live = kind(live.runs, live.spawn, live.prepare, live.grace_seconds, live.told_end, live.logger)
@@ -204,4 +226,5 @@ PLANTS: tuple[Plant, ...] = (
     *(lost_wake_up_of_a_back_off, write_in_place, clock_change_off_by_one, catch_up_burst),
     *(forgotten_settlement, unsaid_reason, waiver_for_all, waiver_unheard, tool_called_twice),
     *(impatience, restless_agent, endless_repair, repair_of_anything),
+    *(no_reservation, free_when_killed, whole_cap_for_each_attempt, never_given_back),
 )

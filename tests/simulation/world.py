@@ -14,8 +14,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from shared.messages import ExecuteRequest
+from supervisor import charge
+from supervisor.budget import Meter
 from supervisor.config import Config
 from supervisor.errors import CronwardError, InvalidError, StoreError
 from supervisor.host import Host
@@ -24,6 +27,7 @@ from supervisor.launcher import Gone, SpawnError
 from supervisor.liveruns import SAVE_AGAIN, LiveRunner
 from supervisor.lock import HomeLock
 from supervisor.models import CronJob, CronRun, JobType
+from supervisor.purse import Purse
 from supervisor.recovery import recover
 from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler, Wake
@@ -34,6 +38,7 @@ from tests.simulation.disk import Crash, SimDisk
 from tests.simulation.ledger import DAY, Ledger, must
 
 HOST = Host("house", "boot-1")
+METERS = {"claude": Meter(tokens=True, cost=True, turns=True), "codex": Meter(tokens=True)}
 SLACK = timedelta(seconds=1)
 TURNS = 3_000
 SILENT = logging.getLogger("cronward.simulation")
@@ -45,11 +50,13 @@ class World:
 
     def __init__(self, root: Path, rng: Random, start: datetime, keep: int = 100) -> None:
         self.root, self.rng, self.keep = root, rng, keep
+        self.jobs: dict[str, CronJob] = {}
         self.clock = FakeClock(start)
         self.ledger = Ledger()
         self.disk = SimDisk(rng, self.ledger.stored, self._redefined)
+        self.zone = ZoneInfo(rng.choice(("UTC", "Europe/Berlin", "Asia/Kolkata", "America/New_York")))
         self.config = Config(max_concurrent=rng.choice((1, 2, 4)), disable_after_failures=0)
-        self.jobs: dict[str, CronJob] = {}
+        self.ledger.accounts.zone, self.ledger.accounts.jobs = self.zone, self.jobs
         self.told: set[str] = set()
         self.busy, self.refuses = "", 0.03
         self.trouble_ends = float("inf")
@@ -76,6 +83,7 @@ class World:
             spawn=self._spawn,
             told_end=lambda _job, run: self._heard_end(run),
             host_busy=lambda: self.busy,
+            purse=Purse(lambda: self.zone, lambda job, _folder: METERS[job.agent]),
             logger=SILENT,
         )
 
@@ -266,14 +274,14 @@ class World:
             raise InvalidError("The work directory is gone.")
         limits = self.config.limits_for(JobType(job.type), seconds_left)
         log_dir = self.root / "logs" / run.id / str(run.attempt)
-        return make_request(run.id, run.attempt, log_dir, job_id=job.id, limits=limits)
+        return make_request(run.id, run.attempt, log_dir, job_id=job.id, limits=limits, caps=charge.left(run))
 
     def _spawn(self, request: ExecuteRequest, slug: str) -> LiveRunner:
         runner = new_runner(request, self.rng, lambda: self.clock.mono)
         self.ledger.started(runner, self.jobs.get(request.job_id), self.config.max_concurrent, self.clock.mono)
         must(not self.core.draining, "drain", f"{request.run_id} was started during a drain")
         if self.rng.random() < self.refuses:
-            runner.alive, runner.result = False, None
+            runner.alive, runner.result, runner.refused = False, None, True
             raise SpawnError("No process can be made.")
         return runner
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.messages import Limits
+from supervisor.budget import Budget
 from supervisor.config import FILE_BYTES, Config, ConfigError, config_dir, load_config, render_example
 from supervisor.errors import InvalidError
 from supervisor.limits import JobLimits, Maxima
@@ -105,9 +106,9 @@ def test_the_example_sets_every_setting_to_its_default(file: Path) -> None:
 
 
 def test_every_setting_says_what_it_means() -> None:
-    tables = (Config, JobLimits, Maxima)
+    tables = (Config, JobLimits, Maxima, Budget)
     described = [item for table in tables for item in table.model_fields.items()]
-    assert [name for name, field in described if not field.description] == ["limits", "maxima"]
+    assert [name for name, field in described if not field.description] == ["limits", "maxima", "budget"]
 
 
 def test_one_setting_in_the_file_leaves_the_others(file: Path) -> None:

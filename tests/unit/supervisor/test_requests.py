@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.findings import Spending
 from shared.messages import Caps
 from supervisor.config import Config
 from supervisor.errors import InvalidError
@@ -30,6 +31,13 @@ def test_a_request_says_what_the_job_and_the_run_say(tmp_path: Path) -> None:
         "CRONWARD_SCHEDULED_AT": RUN.scheduled_at.isoformat(),
     }
     assert made.import_paths == ()
+
+
+def test_an_attempt_may_spend_what_the_ones_before_it_left() -> None:
+    run = RUN.noted(caps=Caps(tokens=1000, cost_usd=1.0, turns=5), charged_tokens=400, charged_usd=0.25)
+    run = run.noted(spending=Spending(input_tokens=400, cost_usd=0.25, turns=2))
+    made = request_for(make_job(agent="command", command="true"), run, Config(), Path("/logs"), 1.0, None)
+    assert made.caps == Caps(tokens=600, cost_usd=0.75, turns=3)
 
 
 def test_each_run_has_a_session_of_its_own() -> None:
@@ -88,8 +96,8 @@ def test_a_request_tells_the_schema_as_the_agent_takes_it_and_what_may_be_spent(
     config = Config(agents_dir=str(tmp_path / "agents"))
     asked = {"search_path": str(programs(tmp_path / "bin")), "output_format": "structured", "output_schema": schema}
     job = make_job(agent=NAME, **asked)
-    terms = Terms(session="talk-7", caps=Caps(turns=3))
-    made = request_for(job, RUN, config, Path("/logs/2"), 12.5, None, terms=terms)
+    capped, terms = RUN.noted(caps=Caps(turns=3)), Terms(session="talk-7")
+    made = request_for(job, capped, config, Path("/logs/2"), 12.5, None, terms=terms)
     assert (made.prompt, made.caps) == (job.prompt, Caps(turns=3))
     assert made.agent.files["/run/agent/schema.json"] == schema
     assert made.agent.argv[-2:] == ("--go-on", "talk-7")
