@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from runner.task import Tasks
     from runner.traffic import Seen
     from runner.watchdog import Watchdog
-    from shared.findings import Branch, Planted, Session, TaskEnd
+    from shared.findings import Branch, Planted, TaskEnd
     from shared.messages import ExecuteRequest, Layer, Task
 
 # Exit codes; 3 is __main__'s. The result tells everything, these only whether there is one.
@@ -177,8 +177,7 @@ class Attempt:
             # Not --info-fd: bubblewrap dies of writing there to a runner that is gone, and its inner half never ends.
             tally.begin(*confined.init(spawned.pid))
             self._layers += layers.counted(request.limits, by_cgroup=self._leaf is not None, on_disk=bool(places))
-            self._bring(confined, tally.init)
-            return confined.config(filtering.program)
+            return self._brought(confined, tally.init).config(filtering.program)
 
         def announce(said: tuple[str, ...]) -> Watchdog:
             self._layers += confined.taken(said, filtering)
@@ -225,15 +224,17 @@ class Attempt:
 
         return Keeping(self._request, keep)
 
-    def _bring(self, confined: Confinement, init: int) -> None:
+    def _brought(self, confined: Confinement, init: int) -> Confinement:
+        """With everything in its home that was there before."""
         if self._keeping is None:
-            return
+            return confined
         try:
             home = confined.home(init)
         except OSError as error:
             sentence = f"The cell's home cannot be reached from outside ({error.strerror}). No agent was started."
             raise RefusalError(Reason.SANDBOX_UNAVAILABLE, sentence) from error
         self._keeping.bring(home)
+        return confined
 
     def _private_clone(self) -> Clone | None:
         """While still root, if that is what we are: afterwards nobody may look where the original lies."""

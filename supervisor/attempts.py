@@ -89,7 +89,12 @@ def ended(run: CronRun, result: ExecuteResult) -> End:
     status = final_status(result.reason)
     if status not in ALLOWED[run.status]:  # a runner that says "canceled" though nobody asked it to stop
         return End(Status.FAILED, Reason.RUNNER_BROKE, f"The runner reported {result.reason.value} unasked.")
-    return End(status, result.reason, "" if status is Status.COMPLETED else result.error)
+    end = End(status, result.reason, "" if status is Status.COMPLETED else result.error)
+    return because(end, _repair(run)) if result.reason is Reason.AUTH_FAILED else end
+
+
+def _repair(run: CronRun) -> str:
+    return f"Log in, and grant it to the job if it is not yet (--login): cronward login {run.agent}"
 
 
 def stopped(run: CronRun) -> End:
@@ -116,6 +121,7 @@ def with_result(run: CronRun, result: ExecuteResult) -> CronRun:
         deeds=result.deeds or run.deeds,
         gate=result.gate or run.gate,
         check=result.check or run.check,
+        session=result.session or run.session,
         layers=result.layers or run.layers,
         left_behind=run.left_behind + result.left_behind,
         planted=result.planted or run.planted,

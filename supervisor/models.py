@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.findings import Branch, Deeds, Planted, TaskEnd, Traffic, Usage
+from shared.findings import Branch, Deeds, Planted, Session, TaskEnd, Traffic, Usage
 from shared.messages import Isolation, Layer, Network, ProgramFile, WorkMode
 from shared.reasons import Reason
 from supervisor.limits import OwnLimits
@@ -185,8 +185,9 @@ class CronJob(_Record):
     untrusted_input: bool = False
     """Whether the prompt may take in what nobody vouches for: the last answer, the gate's output."""
     secrets_when_tainted: bool = False
-    """Whether it gets its secrets although its prompt does."""
-    session_key: str = ""
+    """Whether it gets its secrets, and its login, although its prompt does."""
+    session_key: Annotated[str, StringConstraints(max_length=200)] = ""
+    """Names a conversation with its agent that its runs go on with. Empty: each begins one of its own."""
     work_dir: str = ""
     agent: str = "local"
     command: str = ""
@@ -209,6 +210,10 @@ class CronJob(_Record):
     """As `hostrule` reads them."""
     secrets: tuple[Annotated[str, StringConstraints(max_length=129)], ...] = ()
     """Granted to it: NAME, or NAME=VARIABLE for the agent's variable of that name as well."""
+    login: bool = False
+    """Whether it is granted cronward's login with its agent's provider."""
+    git_credentials: tuple[Annotated[str, StringConstraints(max_length=500)], ...] = ()
+    """Granted to it as well: HOST=SECRET, or USER@HOST=SECRET, for git over https to that host."""
 
     run_as: Annotated[str, StringConstraints(max_length=129)] = ""
     """`USER` or `USER:GROUP` of the host, for a supervisor run by root. Empty: a user id of the job's own."""
@@ -345,6 +350,8 @@ class CronRun(_Record):
     gate: TaskEnd | None = None
     check: TaskEnd | None = None
     """Of the newest attempt that came to it."""
+    session: Session | None = None
+    """Of the newest attempt; None where no conversation is to go on."""
     layers: tuple[Layer, ...] = ()
     left_behind: int = 0
     planted: Planted | None = None

@@ -231,6 +231,12 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
         yield "cell", job.isolation
     if job.secrets:
         yield "secrets", ", ".join(job.secrets)
+    if job.login:
+        yield "login", f"its agent's: {job.agent}"
+    if job.git_credentials:
+        yield "git", ", ".join(job.git_credentials)
+    if job.session_key:
+        yield "conversation", job.session_key
     yield from policies.sees(job)
     yield "network", f"{job.network}: {', '.join(job.allow_hosts)}" if job.allow_hosts else job.network
     retrying = (
