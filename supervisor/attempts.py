@@ -90,7 +90,7 @@ def ended(run: CronRun, result: ExecuteResult) -> End:
     if status not in ALLOWED[run.status]:  # a runner that says "canceled" though nobody asked it to stop
         return End(Status.FAILED, Reason.RUNNER_BROKE, f"The runner reported {result.reason.value} unasked.")
     end = End(status, result.reason, "" if status is Status.COMPLETED else result.error)
-    return because(end, _repair(run)) if result.reason is Reason.AUTH_FAILED else end
+    return because(end, _repair(run)) if result.reason is Reason.AUTH_FAILED and run.agent else end
 
 
 def _repair(run: CronRun) -> str:

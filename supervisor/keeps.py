@@ -173,7 +173,7 @@ def with_keep(request: ExecuteRequest, plan: Plan) -> ExecuteRequest:
 
 
 def make_place(home: Home, plan: Plan, job: CronJob) -> None:
-    """Make a new directory for what lives on of the attempt, when all else of it is ready. Raises OSError, StoreError."""
+    """Make a new directory for what lives on, when all else of the attempt is ready. Raises OSError, StoreError."""
     if plan.keep is None or plan.about is None:
         return
     place = Path(plan.keep.directory).parent

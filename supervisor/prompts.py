@@ -87,8 +87,8 @@ def _check_untrusted(job: CronJob, name: str, count: int) -> None:
         raise InvalidError(f"The prompt takes in {what}, but the job has no gate; give one (--gate ARGV).")
     if (job.login or grants_of(job)) and not job.secrets_when_tainted:
         raise InvalidError(
-            f"The prompt takes in {what}: whoever wrote that could have the job's secrets, or its login, sent away, so it "
-            "gets none. "
+            f"The prompt takes in {what}: whoever wrote that could have the job's secrets, or its login, sent away, so "
+            "it gets none. "
             "Take one of the two away, or say that it may have both (--secrets-when-tainted)."
         )
 

@@ -112,6 +112,15 @@ def test_where_nothing_can_be_put_right_it_is_a_failure_as_any_other() -> None:
 # ---- the end
 
 
+def test_who_is_turned_away_by_its_provider_is_not_tried_again_and_the_owner_is_told_what_repairs_it() -> None:
+    found = after(
+        RUNNING.noted(agent="claude"), make_job(retries=3), make_result(Reason.AUTH_FAILED, error="401"), 900.0
+    )
+    assert isinstance(found, End)
+    assert found.error.startswith("401 ")
+    assert found.error.endswith("cronward login claude")
+
+
 def test_the_end_follows_from_the_reason() -> None:
     for reason in [reason for reason in Reason if reason not in CANCELS]:
         words = "" if reason is Reason.OK else "words"
