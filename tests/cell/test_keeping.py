@@ -166,7 +166,7 @@ def test_what_cannot_be_a_login_is_left_behind(log_dir: Path, kept: Kept) -> Non
         "gone": "rm login.json",
         "large": "head -c 70000 /dev/zero >login.json",
         "sparse": "truncate -s 60M login.json",
-        "a link above": "cd ..; mv .tool .other; ln -s .other .tool",
+        "a link above": "echo '{}' >login.json; cd ..; mv .tool .other; ln -s .other .tool",
         "unchanged": "touch login.json",
     }
     for number, (what, script) in enumerate(spoils.items()):
@@ -231,4 +231,5 @@ def test_the_stored_request_tells_nothing_of_a_login(log_dir: Path) -> None:
     wanted = shell(log_dir, "true", Keep(directory="/nowhere", login=(LOGIN,)), prompt="with old-access-canary-4711")
     stored = json.dumps(recorded(wanted))
     assert "canary" not in stored
+    assert "expires" not in stored
     assert ".tool/login.json" in stored

@@ -62,6 +62,8 @@ def test_git_itself_finds_token_user_and_remote(tmp_path: Path) -> None:
     """The real git, with what we set and no other configuration: two processes of it."""
     (tmp_path / "TOKEN").write_text('tok\'en "$HOME" `id` %s')
     env = environment(job("me@github.com=TOKEN"), Config()) | {"CRONWARD_SECRETS": str(tmp_path)}
+    # Of others nobody is asked, though they come first.
+    (tmp_path / ".gitconfig").write_text("[credential]\n\thelper = !echo password=of-another; cat >asked; :\n")
     env |= {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}
 
     def git(*words: str, said: str = "") -> str:
@@ -73,6 +75,8 @@ def test_git_itself_finds_token_user_and_remote(tmp_path: Path) -> None:
     filled = git("credential", "fill", said="protocol=https\nhost=github.com\n\n").splitlines()
     assert {"username=me", 'password=tok\'en "$HOME" `id` %s'} <= set(filled)
     assert git("ls-remote", "--get-url", "git@github.com:ada/tool.git").strip() == "https://github.com/ada/tool.git"
+    assert not (tmp_path / "asked").exists()
+    (tmp_path / ".gitconfig").unlink()
     with pytest.raises(subprocess.CalledProcessError):
         git("credential", "fill", said="protocol=https\nhost=elsewhere.example\n\n")
     assert not any("tok'en" in value for value in env.values())
