@@ -51,7 +51,7 @@ def stored(talking: House) -> dict[str, Any]:
 def facts(run: dict[str, Any]) -> dict[str, Any]:
     """What the agent said in a run."""
     found: dict[str, Any] = json.loads(run["response"])
-    return json.loads(found["answer"]) if "answer" in found else found
+    return found
 
 
 def run(talking: House, prompt: str, **fields: Any) -> dict[str, Any]:

@@ -247,11 +247,11 @@ def test_the_originals_defaults_are_its_own(cronward: Command) -> None:
 def test_every_command_has_help_with_an_example(cronward: Command) -> None:
     out = cronward().out
     commands = re.findall(r"^  ([a-z][a-z-]+)  ", out[out.index("Commands:") :], re.MULTILINE)
-    assert len(commands) == 25
+    assert len(commands) == 28
     for name in commands:
         said = cronward(name, "--help")
         assert said.code == 0
-        assert name in ("cron", "secret", "agents") or f"Example: cronward {name}" in said.out
+        assert name in ("agents", "cron", "secret", "sessions") or f"Example: cronward {name}" in said.out
     for name in ("set", "list", "remove"):
         assert f"Example: cronward secret {name}" in cronward("secret", name, "--help").out
 
