@@ -55,7 +55,7 @@ def facts(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(talking: House, prompt: str, **fields: Any) -> dict[str, Any]:
-    job = talking.run_now(command="", agent="talker", prompt=prompt, retries=0, **fields)
+    job = talking.run_now(command="", agent="talker", prompt=prompt, **{"retries": 0, **fields})
     (ended,) = talking.ended(job["id"])
     return ended
 
@@ -78,9 +78,10 @@ def test_a_granted_job_has_the_login_and_what_it_renews_is_the_next_ones(talking
 def test_a_job_that_is_not_granted_it_gets_nothing_and_is_told_what_to_do(talking: House) -> None:
     logged_in(talking)
     talking.start()
-    ended = run(talking, "hello")
-    assert ended["status"] == "failed"
+    ended = run(talking, "hello", retries=3)
+    assert (ended["status"], ended["reason"], ended["attempt"]) == ("failed", "auth_failed", 1), ended
     assert "not logged in" in ended["error"]
+    assert ended["error"].endswith("cronward login talker")
 
 
 def test_what_a_failed_run_renewed_is_not_lost(talking: House) -> None:
