@@ -36,6 +36,8 @@ class Keep:
     directory: str
     """An existing, empty directory of the owner's, for this attempt alone: what lives on is put there."""
     login: tuple[LoginFile, ...] = ()
+    token: str = ""
+    """The name of the secret that is the login, where that is a token: nobody's but the agent's."""
     renewed: bool = False
     """Whether the agent renews its login, so that what it made of those files is put there too."""
     session: tuple[str, ...] = ()

@@ -104,7 +104,8 @@ def planned(home: Home, config: Config, job: CronJob, run: CronRun) -> Plan:
         login_files=tuple(file.path for file in files),
     )
     directory = str(home.kept_dir(run.id, run.attempt) / _OUT)
-    keep = Keep(directory=directory, login=files, renewed=comes_back)
+    token = login.secret if login is not None else ""
+    keep = Keep(directory=directory, login=files, token=token, renewed=comes_back)
     plan = Plan(keep=keep, secrets=_token(home, login), about=about)
     return _with_session(plan, home, config, job, known) if job.session_key else plan
 

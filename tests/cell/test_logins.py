@@ -156,6 +156,21 @@ def test_a_token_is_a_secret_and_reaches_the_agent_by_its_variable(talking: Hous
     assert (failed["reason"], "cronward login talker" in failed["error"]) == ("bad_definition", True)
 
 
+def test_the_login_is_the_agents_and_neither_its_gates_nor_its_checks(talking: House) -> None:
+    talking.cronward("login", "talker", "--token", stdin="a-long-lived-token-4711\n")
+    talking.start()
+    look = "/bin/sh -c 'ls -A ~ /run/cronward/secrets 2>/dev/null; env | grep -c TALKER_ || true'"
+    ended = run(talking, "hello", login=True, gate=look, check=look)
+    assert facts(ended)["token"] == "[secret LOGIN_TALKER]", ended
+    logged = [(Path(ended["log_dir"]) / name).read_text() for name in ("gate", "check")]
+    assert ["TALKER" in text or "talker" in text for text in logged] == [False, False], logged
+    assert [text.split()[-1] for text in logged] == ["0", "0"]
+    logged_in(talking)
+    shown = talking.json("run", ended["job_id"], "--dry-run")
+    assert (shown["login"], shown["secrets"]) == ([PATH], [])
+    assert "token-of-generation" not in json.dumps(shown)
+
+
 def test_without_a_login_or_without_isolation_none_is_granted(talking: House) -> None:
     add = ("add", "--every", "1h", "--prompt", "x", "--agent", "talker", "--login")
     done = talking.cronward(*add)

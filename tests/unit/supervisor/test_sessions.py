@@ -20,7 +20,7 @@ from supervisor.config import Config
 from supervisor.errors import InvalidError, NotFoundError, RefusedError
 from supervisor.home import Home
 from supervisor.jobs import CronStore
-from supervisor.keeps import Keeps, check_session, planned, with_keep
+from supervisor.keeps import Keeps, check_session, make_place, planned, with_keep
 from supervisor.launcher import Gone
 from supervisor.models import CronJob, Overlap
 from supervisor.sessiondesk import SessionDesk
@@ -54,7 +54,8 @@ def attempt(home: Home, job: CronJob, number: int = 1, text: str = "talk", **res
     log_dir = home.log_dir(run.id, 1)
     log_dir.mkdir(parents=True)
     plan = planned(home, config(home), job, run)
-    request = with_keep(make_request(run.id, 1, log_dir), plan, job, home)
+    request = with_keep(make_request(run.id, 1, log_dir), plan)
+    make_place(home, plan, job)
     keep = request.keep
     assert keep is not None
     began = Found(resumed=bool(keep.session_from), anew=keep.session_anew)
@@ -120,7 +121,7 @@ def test_what_did_not_succeed_leaves_the_conversation_as_it_was(home: Home) -> N
         attempt(home, job, number, "worse", **result)
         assert kept_text(home, job) == "one", result
     run = make_run(id="killed", attempt=1)
-    with_keep(make_request("killed", 1, home.logs), planned(home, config(home), job, run), job, home)
+    make_place(home, planned(home, config(home), job, run), job)
     keeps(home).settle(Gone("killed", 1, None, "The runner ended by signal 9."))
     assert kept_text(home, job) == "one"
 
@@ -172,10 +173,10 @@ def test_a_supervisor_that_died_settles_at_its_next_start_what_its_runners_had_k
     job, run = talks(), make_run(id="run-1", attempt=1)
     log_dir = home.log_dir(run.id, 1)
     log_dir.mkdir(parents=True)
-    request = with_keep(make_request(run.id, 1, log_dir), planned(home, config(home), job, run), job, home)
-    assert request.keep is not None
-    (Path(request.keep.directory) / SESSION).mkdir()
-    (Path(request.keep.directory) / SESSION / "talk").write_text("late")
+    make_place(home, planned(home, config(home), job, run), job)
+    kept = home.kept_dir(run.id, 1) / "out" / SESSION
+    kept.mkdir()
+    (kept / "talk").write_text("late")
     result = ExecuteResult(
         run_id=run.id, attempt=1, reason=Reason.OK, session=Found(kept=True, files=1), conversation="x"
     )
@@ -191,7 +192,7 @@ def test_a_supervisor_that_died_settles_at_its_next_start_what_its_runners_had_k
 
 def test_a_conversation_that_was_reset_meanwhile_stays_forgotten(home: Home) -> None:
     job, run = talks(), make_run(id="run-1", attempt=1)
-    with_keep(make_request(run.id, 1, home.logs), planned(home, config(home), job, run), job, home)
+    make_place(home, planned(home, config(home), job, run), job)
     (home.kept_dir(run.id, 1) / "out" / SESSION).mkdir()
     SessionStore(home).reset(job.id)
     keeps(home).settle(Gone(run.id, 1, make_result(run_id=run.id, session=Found(kept=True), conversation="x")))
