@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from shared import removal
 from shared.keep import Keep, LoginFile
 from shared.messages import Cell, ExecuteRequest, Isolation
 from tests.driver import Driven, execute, limits, request, run_as
@@ -141,7 +142,9 @@ open("b.jsonl", "w").write("deep")
     assert said["reason"] == "ok", said
     assert said["duration"] < 20e9
     # Deeper than a path can be named, so it is as large as it gets, or kept: one of the two, and nobody is lost.
+    left = removal.remove_tree(str(kept.out))
     assert said["session"]["kept"] or said["session"]["problem"]
+    assert left == ""
 
 
 @need("cell")
