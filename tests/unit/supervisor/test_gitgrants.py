@@ -63,7 +63,7 @@ def test_git_itself_finds_token_user_and_remote(tmp_path: Path) -> None:
     (tmp_path / "TOKEN").write_text('tok\'en "$HOME" `id` %s')
     env = environment(job("me@github.com=TOKEN"), Config()) | {"CRONWARD_SECRETS": str(tmp_path)}
     # Of others nobody is asked, though they come first.
-    (tmp_path / ".gitconfig").write_text("[credential]\n\thelper = !echo password=of-another; cat >asked; :\n")
+    (tmp_path / ".gitconfig").write_text('[credential]\n\thelper = "!cat >asked; :"\n')
     env |= {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}
 
     def git(*words: str, said: str = "") -> str:
