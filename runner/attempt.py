@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from runner.ending import Cause, Ending
     from runner.errand import Errands
     from runner.hiding import Hiding
+    from runner.keeping import Keeping
     from runner.leaf import Leaf
     from runner.listener import Listener
     from runner.logs import Logs
@@ -59,7 +60,8 @@ class Attempt:
         self._leaf: Leaf | None = None
         self._confined: Confinement | None = None
         self._dropped = False
-        self._hiding = self._hide() if request.secrets else None
+        self._hiding = self._hide() if request.secrets or (request.keep and request.keep.login) else None
+        self._keeping: Keeping | None = None
         self._places: list[str] = []
         # Of the wall clock before the agent starts, beside a clock that nobody sets.
         self._began = (time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
@@ -80,6 +82,7 @@ class Attempt:
             self._files = logs.open_logs(self._request.log_dir, *self._further_files())
             # Root's to write to, so before root is left behind.
             self._leaf = self._open_leaf(self._request.cell.cgroup)
+            self._keeping = self._kept()
             self._clone = self._private_clone()
             self._dropped = drop.take_ordinary_ids(self._request, self._clone.paths if self._clone else ())
             self._bind_to_supervisor()
@@ -174,7 +177,7 @@ class Attempt:
             # Not --info-fd: bubblewrap dies of writing there to a runner that is gone, and its inner half never ends.
             tally.begin(*confined.init(spawned.pid))
             self._layers += layers.counted(request.limits, by_cgroup=self._leaf is not None, on_disk=bool(places))
-            return confined.config(filtering.program)
+            return self._brought(confined, tally.init).config(filtering.program)
 
         def announce(said: tuple[str, ...]) -> Watchdog:
             self._layers += confined.taken(said, filtering)
@@ -212,6 +215,26 @@ class Attempt:
         mask, began = self._hiding.mask if self._hiding is not None else None, self._ready_at
         self._listener = Listener(self._request, reading, files.transcript, lambda: time.monotonic() - began, mask)
         return self._listener.hear
+
+    def _kept(self) -> Keeping | None:
+        keep = self._request.keep
+        if keep is None:
+            return None
+        from runner.keeping import Keeping
+
+        return Keeping(self._request, keep)
+
+    def _brought(self, confined: Confinement, init: int) -> Confinement:
+        """With everything in its home that was there before."""
+        if self._keeping is None:
+            return confined
+        try:
+            home = confined.home(init)
+        except OSError as error:
+            sentence = f"The cell's home cannot be reached from outside ({error.strerror}). No agent was started."
+            raise RefusalError(Reason.SANDBOX_UNAVAILABLE, sentence) from error
+        self._keeping.bring(home)
+        return confined
 
     def _private_clone(self) -> Clone | None:
         """While still root, if that is what we are: afterwards nobody may look where the original lies."""
@@ -291,10 +314,13 @@ class Attempt:
             verdict = seen.judged(verdict)
         if self._hiding is not None:  # whatever else an error may quote
             verdict = verdict._replace(error=self._hiding.mask.text(verdict.error))
-        if self._confined is not None:
-            self._confined.clear()
+        if self._keeping is not None:  # however the run went: its former login may be worth nothing any more
+            self._keeping.take_login()
         verdict = self._checked(ending, verdict)
         branch, verdict = self._offered(ending, verdict)
+        session = self._keeping.take_session(good=verdict.reason is Reason.OK) if self._keeping is not None else None
+        if self._confined is not None:
+            self._confined.clear()
         elapsed = time.monotonic() - self._ready_at
         told = output.result(self._request, ending, verdict, self._layers, (gone, elapsed))
         if self._listener is not None and account is not None:
@@ -302,7 +328,7 @@ class Attempt:
 
             told = judgement.told(told, self._listener, account, self._hiding.mask.text if self._hiding else str)
         traffic = seen.traffic if seen is not None else None
-        told = replace(told, traffic=traffic, branch=branch, gate=self._gate, check=self._check)
+        told = replace(told, traffic=traffic, branch=branch, gate=self._gate, check=self._check, session=session)
         result = asdict(replace(told, planted=self._planted(ending)))
         if self._files is not None:
             try:

@@ -36,6 +36,9 @@ class Confinement(Protocol):
     def init(self, pid: int) -> tuple[int, int]:
         """The pid of init, and that of its parent. `pid`: what was spawned."""
 
+    def home(self, init: int) -> int:
+        """The agent's home, open, as long as nobody lives in there but init. Raises OSError."""
+
     def held(self, hello: dict[str, str], *, dropped: bool) -> tuple[Layer, ...]:
         """What holds, and what does not, by init's word. `dropped`: root's ids were left behind."""
 

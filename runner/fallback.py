@@ -96,6 +96,10 @@ class Fallback:
         """The pid of init, and that of its parent. `pid`: what was spawned."""
         return pid, os.getpid()
 
+    def home(self, init: int) -> int:  # noqa: ARG002 - not by its root, which is everybody's
+        """The agent's home, open."""
+        return os.open(self._scratch.home, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
     def held(self, hello: dict[str, str], *, dropped: bool) -> tuple[Layer, ...]:
         """What holds by init's word, and what does not. Raises RefusalError where that is not enough."""
         if hello.get("NoNewPrivs") != "1" or hello.get("CapEff", "1").strip("0"):

@@ -10,7 +10,7 @@ import json
 import os
 
 from runner import answers, logs
-from shared.masking import Mask, Stream, mark_of
+from shared.masking import Mask, Stream, hidden, mark_of
 from shared.messages import ExecuteRequest
 from shared.reasons import Reason
 
@@ -19,7 +19,7 @@ class Hiding:
     """One attempt's mask, and its two outputs under it."""
 
     def __init__(self, request: ExecuteRequest) -> None:
-        self.mask = Mask((secret.name, secret.value) for secret in request.secrets)
+        self.mask = Mask(hidden(request))
         judged = answers.JSON_MOST if request.output_format != "text" else 0
         self.stdout, self.stderr = Stream(self.mask, keep=judged), Stream(self.mask)
 

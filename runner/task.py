@@ -167,7 +167,7 @@ class Tasks:
 
     def _hiding(self) -> Hiding | None:
         """A mask of its own: what is half written when the agent starts is not the agent's."""
-        if not self._request.secrets:
+        if not self._request.secrets and not (self._request.keep and self._request.keep.login):
             return None
         from runner.hiding import Hiding
 
@@ -179,7 +179,11 @@ def for_gate(request: ExecuteRequest, task: Task) -> ExecuteRequest:
     inside = replace(request.cell, work_mode="read", git_write=False, offer=None)
     most = min(request.limits.output_bytes, GATE_OUTPUT_MOST)
     limits = replace(request.limits, idle_seconds=None, output_bytes=most)
-    return replace(request, agent=_agent("gate", task), cell=inside, limits=limits, prompt="", output_format="text")
+    # The agent's login is its own.
+    token = request.keep.token if request.keep is not None else ""
+    others = tuple(secret for secret in request.secrets if secret.name != token)
+    agent = _agent("gate", task)
+    return replace(request, agent=agent, cell=inside, limits=limits, prompt="", output_format="text", secrets=others)
 
 
 def for_check(request: ExecuteRequest, task: Task, seconds: float) -> ExecuteRequest:

@@ -72,6 +72,27 @@ class Traffic:
     bytes_down: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What became of a conversation that goes on from run to run."""
+
+    __pydantic_config__: ClassVar[Strictness] = STRICT
+
+    resumed: bool = False
+    """Whether there was one to go on with."""
+    anew: str = ""
+    """Why not, though there had been one."""
+    files: int = 0
+    bytes: int = 0
+    """What was taken out for the next run."""
+    kept: bool = False
+    """Whether that is whole, and the next run goes on from there. Else from where this one did."""
+    ended: bool = False
+    """Whether the next run begins a new one instead."""
+    problem: str = ""
+    """Why it was not kept."""
+
+
 PlantedWhy = Literal["repository", "tool", "set-id", "link", "special", "sparse", "closed", "executable"]
 
 

@@ -19,6 +19,8 @@ LINE_LEAST = 16
 """Bytes. A shorter line of a value of several lines is too ordinary to be looked for by itself."""
 ENCODED_MOST = 4096
 """A longer value is looked for as it is and line by line only: its encodings would make every output dearer."""
+LOGIN_NAME = "of its login"
+LOGIN_TEXTS = 32
 _HEAD_LOST = (0, 2, 3)
 
 
@@ -65,15 +67,47 @@ def _base64(raw: bytes) -> set[bytes]:
     return found
 
 
-def recorded(request: ExecuteRequest) -> dict[str, Any]:
-    """The request as it is stored: no value of a secret, neither among the secrets nor in the prompt."""
-    if not request.secrets:
-        return asdict(request)
-    mask = Mask((secret.name, secret.value) for secret in request.secrets)
-    plain = asdict(request)
-    secrets = [{"name": secret.name, "variable": secret.variable} for secret in request.secrets]
-    found: dict[str, Any] = mask.value({**plain, "secrets": secrets})
+def hidden(request: ExecuteRequest) -> list[tuple[str, str]]:
+    """What is nobody's business of what an attempt is given, by name: its secrets, and the texts in its login."""
+    found = [(secret.name, secret.value) for secret in request.secrets]
+    for file in request.keep.login if request.keep is not None else ():
+        found += [(LOGIN_NAME, text) for text in _texts(file.text)]
     return found
+
+
+def _texts(document: str) -> Iterator[str]:
+    """The strings of a JSON document that are long enough to be keys; of anything else its lines. Not many: a login
+    comes back from runs, and what is looked for has its price in every output."""
+    try:
+        waiting = [json.loads(document)]
+    except (ValueError, RecursionError):
+        waiting = list(document.splitlines())
+    most = LOGIN_TEXTS
+    while waiting and most:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, str) and len(value.strip()) >= LINE_LEAST and "://" not in value and _is_text(value):
+            most -= 1
+            yield value
+
+
+def _is_text(value: str) -> bool:
+    """JSON can carry half of a surrogate pair, which has no bytes."""
+    return not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def recorded(request: ExecuteRequest) -> dict[str, Any]:
+    """The request as it is stored: no value of a secret or a login, neither among these nor in the prompt."""
+    found = hidden(request)
+    if not found and (request.keep is None or not request.keep.login):
+        return asdict(request)
+    plain = asdict(request)
+    plain["secrets"] = [{"name": secret.name, "variable": secret.variable} for secret in request.secrets]
+    if request.keep is not None:
+        plain["keep"] = {**plain["keep"], "login": [{"path": file.path} for file in request.keep.login]}
+    masked: dict[str, Any] = Mask(found).value(plain)
+    return masked
 
 
 class Mask:

@@ -7,11 +7,12 @@ otherwise.
 
 from __future__ import annotations
 
-from shared.findings import Branch, Deeds, Planted, Spending, TaskEnd, Traffic, Usage
+from shared.findings import Branch, Deeds, Planted, Session, Spending, TaskEnd, Traffic, Usage
 from shared.record import Any, ClassVar, Literal, dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from shared.keep import Keep
     from shared.reading import Reading
     from shared.reasons import Reason
 
@@ -227,6 +228,7 @@ class ExecuteRequest:
     """Before which character of the prompt the gate's output is put, fenced; None: nowhere."""
     secrets: tuple[Secret, ...] = ()
     """Nobody but the agent is told their values: see `masking.recorded` for what of a request is stored."""
+    keep: Keep | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +327,8 @@ class ExecuteResult:
     """The agent's own id of what can be gone on with."""
     deeds: Deeds | None = None
     """None: it said of nothing that it did."""
+    session: Session | None = None
+    """None: its conversation is not to go on."""
     tool_called: bool = False
     """Whether the agent is known to have called a tool, whose effect nobody can take back. False: it is not known."""
     retry_after_seconds: float | None = None
@@ -363,6 +367,7 @@ def request_from(data: dict[str, Any]) -> ExecuteRequest:
         "spent_before": Spending(**before) if before else None,
         **{key: _task(data[key]) for key in ("gate", "check")},
         "secrets": tuple(Secret(**secret) for secret in data["secrets"]),
+        "keep": _keep(data["keep"]),
     }
     return ExecuteRequest(**{**data, **nested})
 
@@ -371,6 +376,14 @@ def _task(data: dict[str, Any] | None) -> Task | None:
     if data is None:
         return None
     return Task(**{**data, "argv": tuple(data["argv"]), "binds": tuple(Bind(**bind) for bind in data["binds"])})
+
+
+def _keep(data: dict[str, Any] | None) -> Keep | None:
+    if data is None:
+        return None
+    from shared.keep import keep_from
+
+    return keep_from(data)
 
 
 def _reading(data: dict[str, Any] | None) -> Reading | None:

@@ -6,7 +6,7 @@ below, which behave the same as far as this project uses them. Where somebody as
 (pydantic does, and `dataclasses.fields`), a real dataclass is built then.
 
 Annotations are never evaluated in a runner. They may name what stands in their class's own module, and `Any`,
-`ClassVar`, `Literal`, `Reason` and `Reading`.
+`ClassVar`, `Literal`, `Reason`, `Reading` and `Keep`.
 """
 
 from __future__ import annotations
@@ -51,11 +51,12 @@ def types_of(cls: type[Record]) -> dict[str, object]:
     """What the annotations of a record's class mean."""
     import typing
 
+    from shared.keep import Keep
     from shared.reading import Reading
     from shared.reasons import Reason
 
     late = {"Any": typing.Any, "ClassVar": typing.ClassVar, "Literal": typing.Literal}
-    late |= {"Reason": Reason, "Reading": Reading}
+    late |= {"Reason": Reason, "Reading": Reading, "Keep": Keep}
     # Of another class, for of this one it would look at the classes that it is made of as well.
     alone = type(cls.__name__, (), {"__annotations__": cls.__annotations__})
     return typing.get_type_hints(alone, vars(sys.modules[cls.__module__]) | late)

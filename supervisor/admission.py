@@ -7,6 +7,7 @@ from datetime import datetime
 
 from shared.reasons import Reason
 from supervisor.budget import Over
+from supervisor.exclusion import InTheWay
 from supervisor.models import CronJob, CronRun, Overlap
 
 
@@ -24,8 +25,8 @@ class Load:
     """Occurrences of the same job before this one in the queue."""
     host_busy: str = ""
     """Why the host has no room for one more run; empty where it has."""
-    in_the_way: CronRun | None = None
-    """A run of another job that could write in the same place."""
+    in_the_way: InTheWay | None = None
+    """A run that could write in the same place, or renew the same login."""
     quota_back: datetime | None = None
     """When the quota of its agent is back; None: it is not known to be used up."""
     over: Over | None = None
@@ -88,9 +89,7 @@ def admit(job: CronJob, load: Load, expired: bool = False, waited: Wait | None =
         if verdict is not None:
             return verdict
     if load.in_the_way is not None:
-        other = load.in_the_way
-        name = other.job_name or other.job_id
-        return Wait(f"run {other.id[:8]} of job {name} may write in the same place", told=True)
+        return Wait(load.in_the_way.why, told=True)
     if load.over is not None:
         return _held(load.over)
     if load.quota_back is not None:

@@ -23,10 +23,11 @@ from supervisor.grants import grants_of, secrets_for
 from supervisor.home import Home
 from supervisor.jobs import new_id
 from supervisor.launcher import Executor, SpawnError
-from supervisor.models import CronJob, CronRun, Status
+from supervisor.models import CronJob, CronRun
 from supervisor.preparation import make_executor
 from supervisor.requests import request_for
 from supervisor.secrets import SecretStore
+from supervisor.status import Status
 from supervisor.uids import Uids
 
 PROMPT = "Reply with the word ok."

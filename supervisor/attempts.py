@@ -9,7 +9,8 @@ from shared.findings import Branch, Traffic, Usage
 from shared.messages import ExecuteResult
 from shared.reasons import Reason
 from supervisor import charge
-from supervisor.models import ALLOWED, SECOND, CronJob, CronRun, OutputFormat, Status, final_status
+from supervisor.models import SECOND, CronJob, CronRun, OutputFormat
+from supervisor.status import ALLOWED, Status, final_status
 
 MAX_BACKOFF_SECONDS = 3600.0
 """No run waits longer for its next attempt, whoever asks for it."""
@@ -94,7 +95,12 @@ def ended(run: CronRun, result: ExecuteResult) -> End:
         status = Status.FAILED
     if status not in ALLOWED[run.status]:  # a runner that says "canceled" though nobody asked it to stop
         return End(Status.FAILED, Reason.RUNNER_BROKE, f"The runner reported {result.reason.value} unasked.")
-    return End(status, result.reason, "" if status is Status.COMPLETED else result.error)
+    end = End(status, result.reason, "" if status is Status.COMPLETED else result.error)
+    return because(end, _repair(run)) if result.reason is Reason.AUTH_FAILED and run.agent else end
+
+
+def _repair(run: CronRun) -> str:
+    return f"Log in, and grant it to the job if it is not yet (--login): cronward login {run.agent}"
 
 
 def stopped(run: CronRun) -> End:
@@ -121,6 +127,7 @@ def with_result(run: CronRun, result: ExecuteResult) -> CronRun:
         deeds=result.deeds or run.deeds,
         gate=result.gate or run.gate,
         check=result.check or run.check,
+        session=result.session or run.session,
         layers=result.layers or run.layers,
         left_behind=run.left_behind + result.left_behind,
         planted=result.planted or run.planted,

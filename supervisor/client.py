@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from supervisor.errors import (
     CronwardError,
@@ -24,8 +24,10 @@ from supervisor.errors import (
     UnreachableError,
 )
 from supervisor.home import Home
-from supervisor.models import CronJob, CronRun, Status
+from supervisor.models import CronJob, CronRun
 from supervisor.secretdesk import Records, SecretRecord
+from supervisor.sessiondesk import Records as Sessions
+from supervisor.status import Status
 
 MAX_REQUEST = 1 << 20
 MAX_ANSWER = 64 << 20
@@ -46,6 +48,7 @@ class Client:
         self._home = home
         self._timeout = timeout_seconds
         self.secrets = _Secrets(self._ask, self._baffled)
+        self.sessions = _Sessions(self._ask, self._baffled)
 
     def list_jobs(self) -> list[CronJob]:
         return [self._job(record) for record in self._array("/v1/jobs")]
@@ -226,6 +229,26 @@ class _Secrets:
     def _record(self, found: object) -> SecretRecord:
         try:
             return SecretRecord.model_validate_json(json.dumps(found))
+        except ValidationError as error:
+            raise self._baffled() from error
+
+
+class _Sessions:
+    """A supervisor's conversations."""
+
+    def __init__(self, ask: Callable[..., object], baffled: Callable[[], UnreachableError]) -> None:
+        self._ask, self._baffled = ask, baffled
+
+    def list(self, ref: str | None = None) -> Sessions:
+        return self._records(self._ask("GET", _path("jobs", ref or "", "sessions")))
+
+    def reset(self, ref: str, key: str | None = None) -> Sessions:
+        query = "" if key is None else f"?{urlencode({'key': key})}"
+        return self._records(self._ask("DELETE", _path("jobs", ref, "sessions") + query))
+
+    def _records(self, found: object) -> Sessions:
+        try:
+            return TypeAdapter(Sessions).validate_json(json.dumps(found))
         except ValidationError as error:
             raise self._baffled() from error
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from shared.messages import Limits
@@ -56,6 +56,10 @@ def _proxy(url: str) -> str:
 Seconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
 AbsolutePath = Annotated[str, Field(max_length=4096), AfterValidator(_absolute)]
 TABLES = ("limits", "maxima", "budget")
+
+
+GitWords = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f<>]*$")]
+"""What git can put between a name and its `<`."""
 
 
 class Config(BaseModel):
@@ -162,6 +166,11 @@ class Config(BaseModel):
     ca_bundle: Annotated[
         AbsolutePath,
         Field(description="Certificates (PEM) that programs in a cell with a network trust. Empty: the system's."),
+    ] = ""
+    git_name: Annotated[GitWords, Field(description="The name under which agents commit. Empty: agent.")] = ""
+    git_email: Annotated[
+        GitWords,
+        Field(description="The address with it. Nothing is ever read from ~/.gitconfig. Empty: agent@cell.invalid."),
     ] = ""
     network_home: Annotated[
         bool, Field(description="Whether the home may lie on a network file system, where locks may not hold.")

@@ -17,8 +17,8 @@ from typing import Any
 
 from shared.messages import ExecuteRequest
 from supervisor import edits, pressure
+from supervisor.aftermath import Aftermath
 from supervisor.clock import Clock, Moment, SystemClock
-from supervisor.clones import Clones
 from supervisor.config import Config
 from supervisor.definition import JobDraft, Setting, check_reason, define, setting_of
 from supervisor.errors import CronwardError, NotFoundError, RefusedError, UnreachableError
@@ -29,7 +29,7 @@ from supervisor.jobs import CronStore, new_id
 from supervisor.launcher import Executor, Gone, News
 from supervisor.lock import HomeLock
 from supervisor.loop import Turns
-from supervisor.models import CronJob, CronRun, Status
+from supervisor.models import CronJob, CronRun
 from supervisor.notify import CronCallback, Notifier
 from supervisor.preparation import make_executor, prepare
 from supervisor.pruning import Pruning
@@ -39,7 +39,9 @@ from supervisor.revision import revise
 from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler, Wake
 from supervisor.secretdesk import SecretDesk
+from supervisor.sessiondesk import SessionDesk
 from supervisor.shown import with_runs
+from supervisor.status import Status
 
 LOCK_WAIT = 5.0
 """Seconds to wait for a CLI that is in the middle of an edit."""
@@ -72,6 +74,7 @@ class CronScheduler:
         self.logger = logger or logging.getLogger("cronward")
         self._executor = executor
         self.secrets = SecretDesk(self.home, store)
+        self.sessions = SessionDesk(self.home, store, lambda job_id: bool(self._core.live.of_job(job_id)))
         self.clock = clock or SystemClock()
         self._host = Host.here()
         self._mutex = threading.RLock()
@@ -90,7 +93,7 @@ class CronScheduler:
             purse=Purse(host_zone),
             logger=self.logger,
         )
-        self._clones = Clones(self.home, self.logger)
+        self._aftermath = Aftermath(self.home, self._identity, self.clock, self.logger)
         self._pruning = Pruning(self._core, self._mutex, self.clock, self.logger)
         self._load = load
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -311,7 +314,7 @@ class CronScheduler:
             left_open = list(self._core.runs.unfinished())
             undead = kill_runners(left_open, self._host)
             clear_leavings(left_open, self._host)
-            self._clones.clear_all()
+            self._aftermath.of_all()
             for words in recover(self._core, now, undead):
                 self.logger.warning("%s", words)
             self._core.load(now.wall)
@@ -355,7 +358,7 @@ class CronScheduler:
 
     def _tell(self, news: News) -> None:
         if isinstance(news, Gone):
-            self._clones.clear(news.run_id, news.attempt)
+            self._aftermath.of(news)
         self._core.inbox.append(news)
         if self._turns is not None:
             self._turns.soon()
@@ -393,4 +396,4 @@ class CronScheduler:
 
     def _reclaim(self) -> None:
         if self._turns is not None:
-            self._identity.reclaim(self.store, {live.job.id for live in self._core.live})
+            self._aftermath.of_jobs(self.store, {live.job.id for live in self._core.live})

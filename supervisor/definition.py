@@ -23,7 +23,9 @@ from supervisor.home import Home
 from supervisor.hostzone import host_zone
 from supervisor.isolation import check_isolation
 from supervisor.jobs import new_id
+from supervisor.keeps import check_session
 from supervisor.limits import Maxima
+from supervisor.logins import check_logged_in
 from supervisor.metering import check_caps, meter_of
 from supervisor.models import MAX_PROMPT, CronJob, OutputFormat
 from supervisor.network import check_network, with_reach
@@ -117,6 +119,7 @@ def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
     job = with_reach(job, adapter(job.agent, setting.agents_dir), whole)
     job = checked(settle_time(job, setting.host_zone, now), setting)
     check_set(job, SecretStore(Home.of(setting.home)))
+    check_logged_in(job, Home.of(setting.home))
     return job
 
 
@@ -148,6 +151,7 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     check_limits(job, setting.maxima)
     check_run_as(job)
     check_caps(job, meter_of(job, setting.agents_dir))
+    check_session(job, adapter(job.agent, setting.agents_dir))
     return with_search(settled(job, setting.agents_dir), job.search_path)
 
 

@@ -17,11 +17,14 @@ from supervisor.config import Config
 from supervisor.grants import secrets_for
 from supervisor.home import Home
 from supervisor.identity import would_be
-from supervisor.models import CronJob, CronRun, Status, Trigger
+from supervisor.invocation import Terms
+from supervisor.keeps import planned, with_keep
+from supervisor.models import CronJob, CronRun, Trigger
 from supervisor.prompts import GATE_OUTPUT, taints, with_prompt
 from supervisor.requests import request_for
 from supervisor.runs import RunsStore
 from supervisor.secrets import SecretStore
+from supervisor.status import Status
 from supervisor.tasks import with_tasks
 from supervisor.writable import writable_paths
 
@@ -54,6 +57,7 @@ def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetim
         "limits": asdict(request.limits),
         "retries": job.retries,
         "secrets": [secret.name for secret in request.secrets],
+        "login": [file.path for file in request.keep.login] if request.keep is not None else [],
         "session": job.session_key,
         "gate": _task(request.gate),
         "check": _task(request.check),
@@ -66,10 +70,11 @@ def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetim
 def _request(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetime) -> ExecuteRequest:
     check_clone(job)
     run = CronRun(id=RUN_ID, job_id=job.id, status=Status.QUEUED, trigger=Trigger.MANUAL, scheduled_at=now, attempt=1)
-    granted = secrets_for(job, SecretStore(home))
-    log_dir = home.log_dir(RUN_ID, 1)
-    request = request_for(job, run, config, log_dir, job.timeout_seconds, would_be(home, config, job), granted)
-    request = with_tasks(request, job, config)
+    lives_on = planned(home, config, job, run)
+    granted, terms = (*secrets_for(job, SecretStore(home)), *lives_on.secrets), Terms(session=lives_on.conversation)
+    log_dir, ids = home.log_dir(RUN_ID, 1), would_be(home, config, job)
+    request = request_for(job, run, config, log_dir, job.timeout_seconds, ids, granted, terms)
+    request = with_tasks(with_keep(request, lives_on), job, config)
     request = with_prompt(request, job, run, lambda: runs.last_ended(job.id), secrets.token_hex(16))
     # Their names are all that is wanted from here on.
     return replace(request, secrets=tuple(replace(secret, value="") for secret in request.secrets))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from shared.reasons import Reason
 from supervisor.clock import Moment
 from supervisor.errors import StoreError
-from supervisor.models import CronJob, Status
+from supervisor.models import CronJob
+from supervisor.status import Status
 
 if TYPE_CHECKING:
     from supervisor.scheduler import Scheduler

@@ -1,4 +1,4 @@
-"""Runs that could write in the same place, and therefore do not go on at the same time.
+"""Runs that could write in the same place, or renew the same login, and therefore do not go on at the same time.
 
 Runs of one job are the business of its `overlap`, and whoever says `allow` there means it.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from shared.gitlink import linked
 from shared.places import overlap
@@ -17,6 +18,9 @@ from supervisor.permitted import named_ids
 
 Places = Callable[[CronJob], Sequence[str]]
 """Where on the host a run of the job can write: real paths."""
+Logins = Callable[[CronJob], str]
+"""The agent whose login a run of the job may renew; empty: none. Two that renewed one would log each other out, so this
+counts among the runs of one job as well."""
 
 
 def places(job: CronJob, config: Config) -> Sequence[str]:
@@ -30,15 +34,32 @@ def places(job: CronJob, config: Config) -> Sequence[str]:
     return found
 
 
-def in_the_way(job: CronJob, live: Iterable[tuple[CronJob, CronRun]], where: Places) -> CronRun | None:
-    """The first of these runs that could write where a run of `job` can. None: there is none."""
-    mine = where(job)
-    if not mine:
+@dataclass(frozen=True, slots=True)
+class InTheWay:
+    """A run that has to be over first, and why."""
+
+    run: CronRun
+    why: str
+
+
+def in_the_way(
+    job: CronJob, live: Iterable[tuple[CronJob, CronRun]], where: Places, login: Logins = lambda _job: ""
+) -> InTheWay | None:
+    """The first of these runs that could write where a run of `job` can, or renew the same login. None: there is
+    none."""
+    mine, own = where(job), login(job)
+    if not mine and not own:
         return None
     for other, run in live:
+        if own and own == login(other):
+            return InTheWay(run, f"{_named(run)} may renew the login of {own}, and only one at a time can")
         if other.id != job.id and any(overlap(one, its) for its in where(other) for one in mine):
-            return run
+            return InTheWay(run, f"{_named(run)} may write in the same place")
     return None
+
+
+def _named(run: CronRun) -> str:
+    return f"run {run.id[:8]} of job {run.job_name or run.job_id}"
 
 
 def _may_be_written(job: CronJob, config: Config) -> bool:

@@ -8,8 +8,9 @@ from datetime import datetime
 
 from shared.reasons import Reason
 from supervisor.host import Host
-from supervisor.models import CronJob, CronRun, Status, Trigger
+from supervisor.models import CronJob, CronRun, Trigger
 from supervisor.occurrences import Owed
+from supervisor.status import Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import NamedTuple
 
 from shared.messages import Secret
 from supervisor.errors import InvalidError, NotFoundError, StoreError
+from supervisor.gitgrants import check_git, credentials_of
 from supervisor.models import CronJob
 from supervisor.secrets import NAME, SecretStore, check_name
 
@@ -42,10 +44,14 @@ KEEPS = frozenset(
         ),
         *("repeatable", "rerun_unknown"),
         *("max_turns", "max_tokens", "max_cost", "per_day", "per_month"),
-        *("silent", "notify_on", "secrets", "program", "last_run", "last_error", "next_run", "run_count"),
+        *("silent", "notify_on", "secrets", "login", "git_credentials", "program"),
+        *("last_run", "last_error", "next_run", "run_count"),
     }
 )
 """When and how often it does that, within which limits, and who hears of it."""
+
+
+JobChanges = dict[str, list[str] | bool]
 
 
 class Grant(NamedTuple):
@@ -56,19 +62,24 @@ class Grant(NamedTuple):
 
 
 def grants_of(job: CronJob) -> list[Grant]:
-    """What the job is granted."""
-    return [Grant(name, variable) for name, _, variable in (text.partition("=") for text in job.secrets)]
+    """What the job is granted: by name, and for git."""
+    named = [Grant(name, variable) for name, _, variable in (text.partition("=") for text in job.secrets)]
+    for_git = dict.fromkeys(each.secret for each in credentials_of(job))
+    return [*named, *(Grant(name) for name in for_git if name not in {grant.name for grant in named})]
 
 
 def check_grants(job: CronJob) -> None:
     """Raise InvalidError unless each of the job's grants is NAME or NAME=VARIABLE, each of these once. What follows a
     `=` is never repeated: who misunderstood wrote the value there."""
-    if job.secrets and job.isolation == "none":
-        raise InvalidError("A job without isolation gets no secrets: nothing keeps them. Take one of the two away.")
-    if len(job.secrets) > MOST_GRANTS:
-        raise InvalidError(f"{len(job.secrets)} secrets are granted; at most {MOST_GRANTS} can be.")
     found = grants_of(job)
-    for text, grant in zip(job.secrets, found, strict=True):
+    if (found or job.login) and job.isolation == "none":
+        what = "secrets" if found else "login"
+        raise InvalidError(f"A job without isolation gets no {what}: nothing keeps it. Take one of the two away.")
+    if len(found) > MOST_GRANTS:
+        raise InvalidError(f"{len(found)} secrets are granted; at most {MOST_GRANTS} can be.")
+    check_git(job)
+    written = [*job.secrets, *(grant.name for grant in found[len(job.secrets) :])]
+    for text, grant in zip(written, found, strict=True):
         check_name(grant.name)
         if "=" in text and not NAME.fullmatch(grant.variable):
             raise InvalidError(
@@ -102,11 +113,13 @@ def secrets_for(job: CronJob, store: SecretStore) -> tuple[Secret, ...]:
     return found
 
 
-def after_edit(before: CronJob, after: CronJob, *, keep: bool) -> CronJob:
-    """The edited job without the grants that nobody confirmed. `keep`: somebody did."""
+def after_edit(before: CronJob, after: CronJob, *, keep: bool, said: Container[str] = ()) -> CronJob:
+    """The edited job without the grants that nobody confirmed. `keep`: somebody did, all of them. `said`: the fields
+    that somebody gave, knowing what the job does now."""
     if keep or not changed(before, after):
         return after
-    return after.model_copy(update={"secrets": ()})
+    nothing = {"secrets": (), "git_credentials": (), "login": False}
+    return after.model_copy(update={key: value for key, value in nothing.items() if key not in said})
 
 
 def changed(before: CronJob, after: CronJob) -> list[str]:
@@ -116,4 +129,25 @@ def changed(before: CronJob, after: CronJob) -> list[str]:
 
 def dropped(before: CronJob, after: CronJob) -> list[str]:
     """The grants that were there and are not any more."""
-    return [text for text in before.secrets if text not in after.secrets]
+    found = [text for text in before.secrets if text not in after.secrets]
+    found += [text for text in before.git_credentials if text not in after.git_credentials]
+    return found + ["its login"] * (before.login and not after.login)
+
+
+def again(before: CronJob, after: CronJob) -> JobChanges:
+    """The changes that give back what was dropped, ready for JSON."""
+    lists: JobChanges = {
+        "secrets": list(before.secrets),
+        "git_credentials": list(before.git_credentials),
+        "login": before.login,
+    }
+    return {key: value for key, value in lists.items() if getattr(before, key) != getattr(after, key) and value}
+
+
+def options(changes: JobChanges) -> str:
+    """The same as somebody would type it."""
+    words = ["--login"] * bool(changes.get("login"))
+    for key, option in (("secrets", "--secret"), ("git_credentials", "--git-credential")):
+        given = changes.get(key, ())
+        words += [f"{option} {text}" for text in given] if isinstance(given, list) else []
+    return " ".join(words)

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from supervisor.models import FORMAT_VERSION, NEVER, CronRun, Status
+from supervisor.models import FORMAT_VERSION, NEVER, CronRun
 from supervisor.sentences import sentence
+from supervisor.status import Status
 from supervisor.store import DamagedError, versioned
 from supervisor.summary import Summary, counts
 

@@ -68,6 +68,21 @@ class Home:
         return self.root / "secrets"
 
     @property
+    def logins(self) -> Path:
+        """One file an agent: cronward's own login with its provider."""
+        return self.root / "logins"
+
+    @property
+    def sessions(self) -> Path:
+        """One directory a job, in it one for each conversation that goes on."""
+        return self.root / "sessions"
+
+    @property
+    def kept(self) -> Path:
+        """One directory an attempt whose login or conversation lives on, until that is where it belongs."""
+        return self.root / "kept"
+
+    @property
     def clones(self) -> Path:
         """One directory an attempt that works on a private clone, while it lives."""
         return self.root / "clones"
@@ -101,10 +116,15 @@ class Home:
         """The directory of one attempt's private clone. It is not made here."""
         return self.clones / f"{run_id}.{attempt}"
 
+    def kept_dir(self, run_id: str, attempt: int) -> Path:
+        """The directory of what lives on of one attempt. It is not made here."""
+        return self.kept / f"{run_id}.{attempt}"
+
     def create(self) -> None:
         """Make what is missing and check what is there. Raises RefusedError where it is not safely ours alone."""
         _make_parents(self.root.parent)
-        for directory in (self.root, self.jobs, self.runs, self.logs, self.secrets, self.clones, self.damaged):
+        folders = (self.jobs, self.runs, self.logs, self.secrets, self.logins, self.sessions, self.kept, self.clones)
+        for directory in (self.root, *folders, self.damaged):
             own_directory(directory)
         if self.socket.parent != self.root:
             self.create_runtime_directory()

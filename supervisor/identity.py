@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Set
+from collections.abc import Callable
 
 from shared.messages import RunAs
 from supervisor.config import Config
-from supervisor.errors import StoreError
 from supervisor.home import Home
-from supervisor.jobs import CronStore
 from supervisor.models import CronJob
 from supervisor.permitted import named_ids
 from supervisor.reclaim import Reclaim
@@ -30,21 +28,10 @@ class Identity:
             return named_ids(job.run_as)
         return self._uids.give(job, config) if os.geteuid() == 0 else None
 
-    def reclaim(self, jobs: CronStore, live: Set[str]) -> None:
-        """Take back the ids of jobs that are gone and of which nothing is `live`. Returns at once."""
-        if os.geteuid() != 0:
-            return
-        set_aside = {damage.path.name.removesuffix(".json") for damage in jobs.damaged}
-
-        def wanted(job_id: str) -> bool:
-            if job_id in live or job_id in set_aside:
-                return True
-            try:
-                return jobs.get(job_id) is not None
-            except StoreError:
-                return True
-
-        self._reclaim.look(wanted)
+    def reclaim(self, wanted: Callable[[str], bool]) -> None:
+        """Take back the ids of the jobs that are not wanted any more. Returns at once."""
+        if os.geteuid() == 0:
+            self._reclaim.look(wanted)
 
     def close(self) -> None:
         """Break off what is under way; it is done the next time."""

@@ -27,9 +27,10 @@ from supervisor.home import Home
 from supervisor.jobs import new_id
 from supervisor.launcher import SpawnError
 from supervisor.lock import read_info
-from supervisor.models import CronJob, CronRun, Status
+from supervisor.models import CronJob, CronRun
 from supervisor.preparation import make_executor
 from supervisor.requests import request_for
+from supervisor.status import Status
 
 SCRIPT = Path(__file__).with_name("jobprobe.py")
 OUTPUT_BYTES = 1 << 20

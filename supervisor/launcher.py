@@ -282,7 +282,7 @@ class Executor:
         line = encode(asdict(request))  # before there is a process to clean up
         log_dir = Path(request.log_dir)
         try:
-            _write(log_dir / "request.json", encode(recorded(request)) if request.secrets else line)
+            _write(log_dir / "request.json", encode(recorded(request)) if request.secrets or request.keep else line)
             diagnostics = os.open(log_dir / "runner.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise SpawnError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error

@@ -20,10 +20,11 @@ from supervisor import attempts, charge
 from supervisor.clock import Moment
 from supervisor.errors import InvalidError, StoreError
 from supervisor.launcher import Gone, News, SpawnError, broken, slug_of
-from supervisor.models import SECOND, CronJob, CronRun, JobType, Status, final_status
+from supervisor.models import SECOND, CronJob, CronRun, JobType
 from supervisor.prompts import taints
 from supervisor.quota import Quotas, back_at, why_no_wait
 from supervisor.runs import RunsStore
+from supervisor.status import Status, final_status
 
 KILL_MARGIN = 5.0
 """Seconds that a runner gets beyond the grace of its agent before it is killed itself."""

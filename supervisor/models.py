@@ -6,19 +6,19 @@ Times are aware; `NEVER` (the original's zero time) stands for "not yet". Durati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.findings import Branch, Deeds, Planted, Spending, TaskEnd, Traffic, Usage
+from shared.findings import Branch, Deeds, Planted, Session, Spending, TaskEnd, Traffic, Usage
 from shared.messages import Caps, Isolation, Layer, Network, ProgramFile, WorkMode
 from shared.reasons import Reason
 from supervisor.budget import MOST_TOKENS, Budget
 from supervisor.limits import OwnLimits
 from supervisor.money import MOST_USD
+from supervisor.status import ALLOWED, Status, TransitionError
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 FORMAT_VERSION = 1
@@ -54,64 +54,6 @@ class Event(StrEnum):
     CANCELED = "canceled"
 
 
-class Status(StrEnum):
-    """Where a run stands. The last five are final."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELED = "canceled"
-    SKIPPED = "skipped"
-    UNKNOWN = "unknown"
-
-    @property
-    def final(self) -> bool:
-        """Whether nothing can follow."""
-        return not ALLOWED[self]
-
-
-# The only ways a run may change. `stopping` never becomes completed: the first cause wins.
-ALLOWED: Mapping[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.RUNNING, Status.SKIPPED, Status.CANCELED, Status.FAILED}),
-    Status.RUNNING: frozenset({Status.STOPPING, Status.COMPLETED, Status.FAILED, Status.SKIPPED, Status.UNKNOWN}),
-    Status.STOPPING: frozenset({Status.FAILED, Status.CANCELED, Status.UNKNOWN}),
-    Status.COMPLETED: frozenset(),
-    Status.FAILED: frozenset(),
-    Status.CANCELED: frozenset(),
-    Status.SKIPPED: frozenset(),
-    Status.UNKNOWN: frozenset(),
-}
-
-_CANCELED = {
-    Reason.CANCELED_BY_USER,
-    Reason.JOB_REMOVED,
-    Reason.JOB_DISABLED,
-    Reason.REPLACED,
-    Reason.SUPERVISOR_STOPPED,
-}
-_SKIPPED = {
-    Reason.OVERLAP,
-    Reason.MISSED,
-    Reason.EXPIRED,
-    Reason.HOST_BUSY,
-    Reason.NOTHING_TO_DO,
-    Reason.BUDGET_EXCEEDED,
-}
-
-
-def final_status(reason: Reason) -> Status:
-    """The status that a run ends in for this reason."""
-    if reason is Reason.OK:
-        return Status.COMPLETED
-    if reason is Reason.SUPERVISOR_DIED:
-        return Status.UNKNOWN
-    if reason in _CANCELED:
-        return Status.CANCELED
-    return Status.SKIPPED if reason in _SKIPPED else Status.FAILED
-
-
 class Trigger(StrEnum):
     """What made an occurrence due."""
 
@@ -135,10 +77,6 @@ class CatchUp(StrEnum):
     ONCE = "once"
     SKIP = "skip"
     ALL = "all"
-
-
-class TransitionError(Exception):
-    """A run was told to become what the table of states does not allow."""
 
 
 class _Record(BaseModel):
@@ -187,8 +125,9 @@ class CronJob(_Record):
     untrusted_input: bool = False
     """Whether the prompt may take in what nobody vouches for: the last answer, the gate's output."""
     secrets_when_tainted: bool = False
-    """Whether it gets its secrets although its prompt does."""
-    session_key: str = ""
+    """Whether it gets its secrets, and its login, although its prompt does."""
+    session_key: Annotated[str, StringConstraints(max_length=200)] = ""
+    """Names a conversation with its agent that its runs go on with. Empty: each begins one of its own."""
     work_dir: str = ""
     agent: str = "local"
     command: str = ""
@@ -211,6 +150,10 @@ class CronJob(_Record):
     """As `hostrule` reads them."""
     secrets: tuple[Annotated[str, StringConstraints(max_length=129)], ...] = ()
     """Granted to it: NAME, or NAME=VARIABLE for the agent's variable of that name as well."""
+    login: bool = False
+    """Whether it is granted cronward's login with its agent's provider."""
+    git_credentials: tuple[Annotated[str, StringConstraints(max_length=500)], ...] = ()
+    """Granted to it as well: HOST=SECRET, or USER@HOST=SECRET, for git over https to that host."""
 
     run_as: Annotated[str, StringConstraints(max_length=129)] = ""
     """`USER` or `USER:GROUP` of the host, for a supervisor run by root. Empty: a user id of the job's own."""
@@ -369,6 +312,8 @@ class CronRun(_Record):
     gate: TaskEnd | None = None
     check: TaskEnd | None = None
     """Of the newest attempt that came to it."""
+    session: Session | None = None
+    """Of the newest attempt; None where no conversation is to go on."""
     layers: tuple[Layer, ...] = ()
     left_behind: int = 0
     planted: Planted | None = None

@@ -12,7 +12,8 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol
 
-from supervisor.models import CronJob, CronRun, Event, Status
+from supervisor.models import CronJob, CronRun, Event
+from supervisor.status import Status
 from supervisor.webhook import WebhookCallback, WebhookError
 
 MAX_WAITING = 1000

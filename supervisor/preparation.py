@@ -17,6 +17,8 @@ from supervisor.errors import StoreError
 from supervisor.grants import secrets_for
 from supervisor.home import Home
 from supervisor.identity import Identity
+from supervisor.invocation import Terms
+from supervisor.keeps import make_place, planned, with_keep
 from supervisor.launcher import Executor
 from supervisor.models import CronJob, CronRun
 from supervisor.prompts import trusted, with_prompt
@@ -34,13 +36,18 @@ def prepare(
     try:
         log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         # As they are now: an attempt gets the value that was set last.
-        granted = secrets_for(job, SecretStore(home))
-        request = request_for(job, run, config, log_dir, seconds_left, identity.of(job, config), granted)
+        plan = planned(home, config, job, run)
+        granted, terms = (*secrets_for(job, SecretStore(home)), *plan.secrets), Terms(session=plan.conversation)
+        request = request_for(job, run, config, log_dir, seconds_left, identity.of(job, config), granted, terms)
+        request = with_keep(request, plan)
         if run.repair_of:  # neither gate nor check nor branch: it does nothing again
-            return restatement.of(trusted(request, job), run, home)
-        request = with_tasks(request, job, config)
-        request = with_prompt(request, job, run, lambda: runs.last_ended(job.id), secrets.token_hex(16))
-        return with_offer(request, job, run, home)
+            request = restatement.of(trusted(request, job), run, home)
+        else:
+            request = with_tasks(request, job, config)
+            request = with_prompt(request, job, run, lambda: runs.last_ended(job.id), secrets.token_hex(16))
+            request = with_offer(request, job, run, home)
+        make_place(home, plan, job)
+        return request
     except OSError as error:
         raise StoreError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error
 

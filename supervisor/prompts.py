@@ -16,6 +16,7 @@ from typing import NamedTuple
 from shared.fence import MOST, fenced
 from shared.messages import ExecuteRequest
 from supervisor.errors import InvalidError
+from supervisor.grants import grants_of
 from supervisor.models import MAX_PROMPT, CronJob, CronRun
 
 GATE_OUTPUT, LAST_RESPONSE = "gate.output", "last_run.response"
@@ -84,9 +85,10 @@ def _check_untrusted(job: CronJob, name: str, count: int) -> None:
         raise InvalidError(f"The prompt takes in {what} {count} times; once is all that it may.")
     if name == GATE_OUTPUT and not job.gate:
         raise InvalidError(f"The prompt takes in {what}, but the job has no gate; give one (--gate ARGV).")
-    if job.secrets and not job.secrets_when_tainted:
+    if (job.login or grants_of(job)) and not job.secrets_when_tainted:
         raise InvalidError(
-            f"The prompt takes in {what}: whoever wrote that could have the job's secrets sent away, so it gets none. "
+            f"The prompt takes in {what}: whoever wrote that could have the job's secrets, or its login, sent away, so "
+            "it gets none. "
             "Take one of the two away, or say that it may have both (--secrets-when-tainted)."
         )
 
@@ -120,6 +122,9 @@ def with_prompt(
 
 
 def trusted(request: ExecuteRequest, job: CronJob) -> ExecuteRequest:
-    """Without its secrets where the prompt holds what nobody vouches for, unless its owner has said otherwise."""
-    bare = taints(job.prompt) and not job.secrets_when_tainted
-    return replace(request, secrets=()) if bare else request
+    """Without its secrets and its login where the prompt holds what nobody vouches for, unless its owner has said
+    otherwise."""
+    if not taints(job.prompt) or job.secrets_when_tainted:
+        return request
+    keep = replace(request.keep, login=(), renewed=False) if request.keep is not None else None
+    return replace(request, secrets=(), keep=keep)

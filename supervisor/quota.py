@@ -14,8 +14,9 @@ from supervisor import charge
 from supervisor.attempts import asked_to_wait
 from supervisor.clock import Moment
 from supervisor.errors import InvalidError
-from supervisor.models import CronJob, CronRun, Status, Trigger
+from supervisor.models import CronJob, CronRun, Trigger
 from supervisor.occurrences import MAX_GRACE, last_start
+from supervisor.status import Status
 
 MAX_REST = timedelta(days=8)
 """Quotas are by the hour, the day or the week; a provider that says more is not believed."""

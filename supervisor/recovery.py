@@ -19,9 +19,10 @@ from supervisor.clock import Moment
 from supervisor.errors import InvalidError, StoreError
 from supervisor.host import Host
 from supervisor.launcher import read_result
-from supervisor.models import SECOND, CronJob, CronRun, Status, Trigger, final_status
+from supervisor.models import SECOND, CronJob, CronRun, Trigger
 from supervisor.occurrences import last_start
 from supervisor.scheduler import Scheduler
+from supervisor.status import Status, final_status
 from supervisor.waiting import Waiting
 
 DIE_WITHIN = 5.0

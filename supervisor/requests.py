@@ -9,7 +9,7 @@ from pathlib import Path
 from zlib import crc32
 
 from shared.messages import Cell, ExecuteRequest, RunAs, Secret
-from supervisor import charge
+from supervisor import charge, gitgrants
 from supervisor.adapters import adapter
 from supervisor.agents import resolve
 from supervisor.config import Config
@@ -52,7 +52,7 @@ def request_for(
         job_id=job.id,
         session_id=run.id,
         prompt=prompted(adapter(job.agent, config.agents_dir), job, job.prompt),
-        agent=replace(agent, binds=binds, env={**env, **about}),
+        agent=replace(agent, binds=binds, env={**env, **gitgrants.environment(job, config), **about}),
         cell=cell_of(job, config, run_as),
         limits=config.limits_for(job.type, seconds_left, job.idle_timeout_secs, job.limits),
         output_format=job.output_format.value,

@@ -14,6 +14,7 @@ from supervisor.errors import InvalidError
 from supervisor.grants import after_edit, check_set
 from supervisor.home import Home
 from supervisor.limits import OwnLimits
+from supervisor.logins import check_logged_in
 from supervisor.models import NEVER, CronJob, OutputFormat
 from supervisor.network import with_other_reach
 from supervisor.occurrences import schedule_of
@@ -24,6 +25,7 @@ from supervisor.sentences import sentence
 TIMING = ("cron_expr", "at", "timezone", "dst", "start", "until", "max_runs")
 """What says when a job is due. Where it changes, nothing from before the edit is owed."""
 KEEP = "keep_secrets"
+GRANTS = ("secrets", "git_credentials", "login")
 _ELSEWHERE = {
     "id": "stays the same as long as the job is there",
     "created_by": "stays the same as long as the job is there",
@@ -61,9 +63,10 @@ def revise(
     revised = with_other_reach(revised, before, adapter(revised.agent, setting.agents_dir), changes)
     if not revised.search_path:
         revised = revised.model_copy(update={"search_path": setting.search_path})
-    revised = after_edit(job, checked(revised, setting), keep=keep or "secrets" in changes)
-    if revised.secrets != job.secrets:
+    revised = after_edit(job, checked(revised, setting), keep=keep, said=changes)
+    if any(getattr(revised, key) != getattr(job, key) for key in GRANTS):
         check_set(revised, SecretStore(Home.of(setting.home)))
+        check_logged_in(revised, Home.of(setting.home))
     return revised
 
 

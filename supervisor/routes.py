@@ -13,8 +13,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from supervisor.errors import CronwardError, InvalidError
 from supervisor.grants import dropped
-from supervisor.models import CronJob, CronRun, Status
+from supervisor.models import CronJob, CronRun
 from supervisor.secretdesk import SecretRecord
+from supervisor.sessiondesk import SessionRecord
+from supervisor.status import Status
 
 MAX_LAST = 100_000
 MAX_DEPTH = 16
@@ -30,11 +32,20 @@ class Secrets(Protocol):
     def remove(self, name: str, force: bool = False) -> SecretRecord: ...
 
 
+class Sessions(Protocol):
+    """What people can ask about conversations."""
+
+    def list(self, ref: str | None = None) -> Sequence[SessionRecord]: ...
+    def reset(self, ref: str, key: str | None = None) -> Sequence[SessionRecord]: ...
+
+
 class Desk(Protocol):
     """What people can ask for, wherever it is carried out. A job or run is named by id, beginning of it, or name."""
 
     @property
     def secrets(self) -> Secrets: ...
+    @property
+    def sessions(self) -> Sessions: ...
     def list_jobs(self) -> Sequence[CronJob]: ...
     def find_job(self, ref: str) -> CronJob: ...
     def find_runs(self, ref: str | None, last: int | None, status: Status | None) -> Sequence[CronRun]: ...
@@ -284,6 +295,17 @@ def _remove_secret(asked: Asked) -> Answer:
     return _one(200, asked.desk.secrets.remove(asked.ref, "force" in asked.query).model_dump(mode="json"))
 
 
+def _list_sessions(asked: Asked) -> Answer:
+    _only(asked.query)
+    return _one(200, [record.model_dump(mode="json") for record in asked.desk.sessions.list(asked.ref)])
+
+
+def _reset_sessions(asked: Asked) -> Answer:
+    _only(asked.query, "key")
+    gone = asked.desk.sessions.reset(asked.ref, asked.query.get("key"))
+    return _one(200, [record.model_dump(mode="json") for record in gone])
+
+
 def _reload(asked: Asked) -> Answer:
     return _one(200, {"changed": asked.desk.reload()})
 
@@ -328,6 +350,7 @@ _ROUTES: Mapping[tuple[str, ...], Mapping[str, Verb]] = {
     ("v1", "jobs", "*", "pause"): {"POST": _pause_job},
     ("v1", "jobs", "*", "resume"): {"POST": _resume_job},
     ("v1", "jobs", "*", "run"): {"POST": _run_job},
+    ("v1", "jobs", "*", "sessions"): {"GET": _list_sessions, "DELETE": _reset_sessions},
     ("v1", "runs"): {"GET": _list_runs},
     ("v1", "runs", "*"): {"GET": _show_run},
     ("v1", "runs", "*", "cancel"): {"POST": _cancel_run},

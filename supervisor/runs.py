@@ -22,9 +22,10 @@ from supervisor.histories import Histories, Pick
 from supervisor.history import LINE_BYTES, History, Mark, began, encoded, first_line
 from supervisor.home import Home
 from supervisor.lock import HomeLock
-from supervisor.models import CronRun, Status, TransitionError
+from supervisor.models import CronRun
 from supervisor.sentences import shown
 from supervisor.spendings import Spendings, Totals
+from supervisor.status import Status, TransitionError
 from supervisor.store import (
     Damage,
     DamagedError,

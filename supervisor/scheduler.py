@@ -25,11 +25,13 @@ from supervisor.host import Host
 from supervisor.jobs import CronStore
 from supervisor.launcher import News
 from supervisor.liveruns import SAVE_AGAIN, LiveRun, LiveRuns, Prepare, Spawn
-from supervisor.models import CatchUp, CronJob, CronRun, Status, Trigger
+from supervisor.logins import LoginStore
+from supervisor.models import CatchUp, CronJob, CronRun, Trigger
 from supervisor.pressure import HOST_AGAIN, Room
 from supervisor.purse import Purse
 from supervisor.runs import RunsStore
 from supervisor.settled import AHEAD, StepBack, settled_until
+from supervisor.status import Status
 from supervisor.waiting import Queue, Waiting
 
 DUE_A_TURN = 32
@@ -76,7 +78,8 @@ class Scheduler:
         self._drain_is_over = False
         self._unstored = False
         self.host, self._first, self._told_end = host, FirstRecords(new_id, host), told_end
-        self._room, self._step_back, self.purse = Room(host_busy, short_of_disk), StepBack(), purse
+        self._logins, self.purse = LoginStore(jobs.home), purse
+        self._room, self._step_back = Room(host_busy, short_of_disk), StepBack()
 
     # ---- one turn
 
@@ -274,9 +277,10 @@ class Scheduler:
         free = self.live.holding() < self.config.max_concurrent
         return free and (cap is None or self.live.holding(job.type) < cap)
 
-    def _in_the_way(self, job: CronJob) -> CronRun | None:
+    def _in_the_way(self, job: CronJob) -> exclusion.InTheWay | None:
         others = ((live.job, live.run) for live in self.live if live.holds_slot)
-        return exclusion.in_the_way(job, others, lambda each: exclusion.places(each, self.config))
+        where, login = (lambda each: exclusion.places(each, self.config)), self._logins.renewed_by
+        return exclusion.in_the_way(job, others, where, login)
 
     def _quota_back(self, job: CronJob, now: Moment) -> datetime | None:
         return self.live.quotas.rest(job.agent, now)

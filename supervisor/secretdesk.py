@@ -8,6 +8,8 @@ from supervisor.errors import NotFoundError, RefusedError
 from supervisor.grants import grants_of
 from supervisor.home import Home
 from supervisor.jobs import CronStore
+from supervisor.logins import LoginStore
+from supervisor.models import CronJob
 from supervisor.secrets import SecretStore
 
 Labels = dict[str, list[str]]
@@ -32,7 +34,7 @@ class SecretDesk:
     """The secrets of one home, and the jobs that have them."""
 
     def __init__(self, home: Home, jobs: CronStore) -> None:
-        self._store, self._jobs = SecretStore(home), jobs
+        self._store, self._jobs, self._logins = SecretStore(home), jobs, LoginStore(home)
 
     def list(self) -> Records:
         """All that are set, and all that are granted."""
@@ -63,9 +65,14 @@ class SecretDesk:
             set_at = None
         return SecretRecord(name=name, set_at=set_at, jobs=tuple(granted.get(name, ())))
 
+    def _login_of(self, job: CronJob) -> tuple[str, ...]:
+        """The secret that is the login of the job's agent, if it is granted that."""
+        login = self._logins.find(job.agent) if job.login else None
+        return (login.secret,) if login is not None and login.kind == "token" else ()
+
     def _granted(self) -> Labels:
         found: Labels = {}
         for job in self._jobs.list():
-            for grant in grants_of(job):
-                found.setdefault(grant.name, []).append(job.label)
+            for name in dict.fromkeys([*(grant.name for grant in grants_of(job)), *self._login_of(job)]):
+                found.setdefault(name, []).append(job.label)
         return found

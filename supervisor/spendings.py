@@ -17,8 +17,9 @@ from pydantic import Field
 
 from supervisor import charge
 from supervisor.budget import Amount
-from supervisor.models import CronRun, Status
+from supervisor.models import CronRun
 from supervisor.money import micros, usd
+from supervisor.status import Status
 
 MOST_DAYS = 62
 """Days with runs that are remembered singly: those of the running month, whatever the clock did, and before it."""

@@ -8,7 +8,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from shared.reasons import Reason
 from supervisor import spendings
-from supervisor.models import NEVER, CronRun, Status, Trigger
+from supervisor.models import NEVER, CronRun, Trigger
+from supervisor.status import Status
 
 
 def counts(run: CronRun) -> bool:

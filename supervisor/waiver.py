@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from supervisor import charge
 from supervisor.errors import InvalidError
 from supervisor.host import Host
-from supervisor.models import CronJob, CronRun, Status, Trigger
+from supervisor.models import CronJob, CronRun, Trigger
 from supervisor.occurrences import last_start
+from supervisor.status import Status
 
 AGAIN = "The supervisor died while it ran, and nobody knows how it ended; it is tried again (rerun_unknown)."
 

@@ -8,8 +8,9 @@ from datetime import datetime
 
 from supervisor.budget import Meter, Over, Standing, Unit, shown
 from supervisor.errors import InvalidError
-from supervisor.models import NEVER, CronJob, CronRun, Status
+from supervisor.models import NEVER, CronJob, CronRun
 from supervisor.occurrences import next_occurrence
+from supervisor.status import Status
 from supervisor.summary import Summary
 
 NEXT = 3

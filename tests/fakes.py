@@ -15,8 +15,9 @@ from supervisor.clock import Moment
 from supervisor.config import Config
 from supervisor.errors import NotFoundError, StoreError
 from supervisor.launcher import SpawnError
-from supervisor.models import CronJob, CronRun, JobType, Status, Trigger
+from supervisor.models import CronJob, CronRun, JobType, Trigger
 from supervisor.runs import RunsStore
+from supervisor.status import Status
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -113,6 +113,7 @@ LACKS: dict[str, Callable[[], str | None]] = {
     "compiler": program("cc"),
     "curl": program("curl"),
     "git": program("git"),
+    "openssl": program("openssl"),
     "headers": lack_of_headers,
     "node": program("node"),
     "pythons": lack_of_pythons,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from supervisor.home import Home
-from supervisor.models import CronRun, Status, Trigger
+from supervisor.models import CronRun, Trigger
+from supervisor.status import Status
 from tests.fakes import NOON, make_run
 
 JOB = make_run().job_id

@@ -23,10 +23,11 @@ from supervisor.host import Host
 from supervisor.jobs import CronStore
 from supervisor.launcher import Gone
 from supervisor.lock import HomeLock
-from supervisor.models import ALLOWED, CronJob, CronRun, JobType, Status, Trigger
+from supervisor.models import CronJob, CronRun, JobType, Trigger
 from supervisor.purse import Purse
 from supervisor.recovery import recover
 from supervisor.scheduler import Scheduler, Wake
+from supervisor.status import ALLOWED, Status
 from tests.fakes import NOON, FakeClock, FakeRunner, FakeSpawn, FullRunsStore, make_job, make_request, make_result
 
 HOST = Host("house", "boot-1")

@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from supervisor.cli import agents, jobs, keeping, original, pausing, pruning, reasons, runs, secrets, upcoming, usage
+from supervisor.cli import (
+    agents,
+    jobs,
+    keeping,
+    logins,
+    original,
+    pausing,
+    pruning,
+    reasons,
+    runs,
+    secrets,
+    sessions,
+    upcoming,
+    usage,
+)
 from supervisor.cli.place import Place
 
 app = typer.Typer(
@@ -41,8 +55,9 @@ def _choose(
         typer.echo(ctx.get_help())
 
 
-for _module in (jobs, pausing, upcoming, reasons, runs, usage, pruning, keeping):
+for _module in (jobs, pausing, upcoming, reasons, runs, usage, pruning, logins, keeping):
     _module.register(app)
 app.add_typer(agents.app, name="agents")
 app.add_typer(secrets.app, name="secret")
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(original.app, name="cron")

@@ -29,7 +29,8 @@ def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     plain = ("name", "agent", "command", "model", "type", "run_as", "retries", "private", "silent")
     policies = ("isolation", "dst", "overlap", "catch_up", "on_complete", "on_fail", "work_mode", "git_write")
     waivers = ("repeatable", "rerun_unknown", "untrusted_input", "secrets_when_tainted", "gate", "check")
-    fields = described({key: getattr(given, key) for key in (*plain, *policies, *waivers)}) | _seen(given)
+    granted = ("login", "session_key")
+    fields = described({key: getattr(given, key) for key in (*plain, *policies, *waivers, *granted)}) | _seen(given)
     if given.cron is not None or given.every is not None or given.at is not None:
         fields |= timing(given.cron, given.every, given.at, given.tz, now)
     elif given.tz is not None:
@@ -42,6 +43,8 @@ def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     fields |= reach(given.network, given.allow_host or ())
     if given.secret:
         fields["secrets"] = [] if given.secret == [NONE] else list(given.secret)
+    if given.git_credential:
+        fields["git_credentials"] = [] if given.git_credential == [NONE] else list(given.git_credential)
     fields |= {"limits": own} if (own := limits(given)) else {}
     fields |= caps(given)
     return fields | output(given.output_format, given.output_schema) | _late(given) | _life(given, now) | _told(given)

@@ -43,6 +43,8 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "limits", "\n".join(_limits(found["limits"]))
     yield "retries", str(found["retries"])
     yield "secrets", ", ".join(found["secrets"]) or "none"
+    if found["login"]:
+        yield "login", ", ".join(found["login"])
     yield "session", found["session"] or "a new one"
     yield "answer", found["output_format"]
     if found["tainted"]:

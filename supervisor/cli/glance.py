@@ -10,7 +10,8 @@ from supervisor.cli.escape import shortened
 from supervisor.cli.page import run_facts
 from supervisor.cli.place import Place
 from supervisor.errors import NotFoundError
-from supervisor.models import CronRun, Status
+from supervisor.models import CronRun
+from supervisor.status import Status
 
 _HOSTS = 10
 _ANSWER_CHARS = 2000

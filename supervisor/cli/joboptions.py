@@ -76,7 +76,15 @@ class JobOptions:
         ),
     ] = None
     secrets_when_tainted: Annotated[
-        Flag, typer.Option(help="Give them to it also where the prompt takes in untrusted input.")
+        Flag, typer.Option(help="Give them to it, and its login, also where the prompt takes in untrusted input.")
+    ] = None
+    login: Annotated[Flag, typer.Option(help="Grant it its agent's login (cronward login AGENT). Default: no.")] = None
+    git_credential: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST=SECRET", help="A secret for git over https to that host; none. Repeatable."),
+    ] = None
+    session_key: Annotated[
+        Text, typer.Option(metavar="KEY", help="Go on with one conversation; '': each run begins its own (default).")
     ] = None
     isolation: Annotated[
         Text, typer.Option(metavar="HOW", help="The whole cell, or what: required (default), best-effort, none.")

@@ -14,9 +14,10 @@ from supervisor.cli.times import lasted, relative, size, span, stamp
 from supervisor.describe import describe
 from supervisor.duration import format_duration
 from supervisor.errors import CronwardError, StoreError
-from supervisor.models import NEVER, CronJob, CronRun, Program, Status
+from supervisor.models import NEVER, CronJob, CronRun, Program
 from supervisor.occurrences import schedule_of
 from supervisor.shown import with_runs
+from supervisor.status import Status
 from supervisor.summary import Summary
 
 _STYLES: dict[Status, Style] = {
@@ -232,6 +233,12 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
         yield "cell", job.isolation
     if job.secrets:
         yield "secrets", ", ".join(job.secrets)
+    if job.login:
+        yield "login", f"its agent's: {job.agent}"
+    if job.git_credentials:
+        yield "git", ", ".join(job.git_credentials)
+    if job.session_key:
+        yield "conversation", job.session_key
     yield from policies.sees(job)
     yield "network", f"{job.network}: {', '.join(job.allow_hosts)}" if job.allow_hosts else job.network
     retrying = (

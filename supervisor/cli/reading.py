@@ -14,7 +14,8 @@ from supervisor.cli import render
 from supervisor.cli.tail import Tail, size_of, texts
 from supervisor.cli.transcript import FILE, Transcript, raw_entries
 from supervisor.cli.waiting import changes
-from supervisor.models import CronRun, Status
+from supervisor.models import CronRun
+from supervisor.status import Status
 
 if TYPE_CHECKING:
     from supervisor.cli.place import Place

@@ -12,7 +12,8 @@ from supervisor.cli.options import AsJson, JobRef, RunRef, complete_jobs
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
-    from supervisor.models import CronRun, Status
+    from supervisor.models import CronRun
+    from supervisor.status import Status
 
 _DEFAULT_LAST = 20
 
@@ -181,7 +182,7 @@ def runs_of(place: Place, job: str | None, last: int | None, status: Status | No
 def status_named(text: str | None) -> Status | None:
     """The status that a person means."""
     from supervisor.errors import InvalidError
-    from supervisor.models import Status
+    from supervisor.status import Status
 
     try:
         return None if text is None else Status(text)

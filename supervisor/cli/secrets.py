@@ -44,7 +44,7 @@ def set_secret(ctx: typer.Context, name: SecretName, as_json: AsJson = False) ->
     from supervisor.secrets import check_name
 
     check_name(name)
-    value = _ask(name) if sys.stdin.isatty() else _read(name)
+    value = ask_value(f"Value of {name}") if sys.stdin.isatty() else read_value(name)
     with place_of(ctx).desk() as desk:
         record = desk.secrets.set(name, value)
     if as_json:
@@ -97,20 +97,19 @@ def remove_secret(
 
 def tell_dropped(place: Place, before: CronJob, edited: CronJob, *, ask: bool) -> None:
     """Say which grants a change took away; on a terminal, give them back where that is wanted (`ask`)."""
-    from supervisor.grants import changed, dropped
+    from supervisor.grants import again, changed, dropped, options
 
     lost = dropped(before, edited)
     if not lost:
         return
-    fields = ", ".join(changed(before, edited))
+    fields, back = ", ".join(changed(before, edited)), again(before, edited)
     render.warn(f"Its secrets are taken from it, because of what changed ({fields}): {', '.join(lost)}.")
     if ask and sys.stdin.isatty() and typer.confirm("Grant them to it as it is now?", err=True):
         with place.desk() as desk:
-            desk.edit_job(edited.id, {"secrets": list(before.secrets)})
+            desk.edit_job(edited.id, back)
         render.say(f"Granted: {', '.join(lost)}.")
     else:
-        again = " ".join(f"--secret {text}" for text in before.secrets)
-        render.warn(f"Grant them to it as it is now with: cronward edit {edited.id} {again}")
+        render.warn(f"Grant them to it as it is now with: cronward edit {edited.id} {options(back)}")
 
 
 def warn_of_values(place: Place, job: CronJob) -> None:
@@ -132,14 +131,14 @@ def warn_of_values(place: Place, job: CronJob) -> None:
             )
 
 
-def _ask(name: str) -> str:
-    """Twice, without an echo: a slip would be noticed by the agent only."""
+def ask_value(what: str) -> str:
+    """Twice, without an echo: a slip would be noticed by the agent only. Raises InvalidError."""
     import getpass
 
     from supervisor.errors import InvalidError
 
     try:
-        value = getpass.getpass(f"Value of {name}: ")
+        value = getpass.getpass(f"{what}: ")
         again = getpass.getpass("Again: ")
     except EOFError:
         raise InvalidError("No value was given. Nothing was changed.") from None
@@ -148,7 +147,8 @@ def _ask(name: str) -> str:
     return value
 
 
-def _read(name: str) -> str:
+def read_value(name: str) -> str:
+    """From standard input, without the newline at its end. Raises InvalidError."""
     from supervisor.errors import InvalidError
     from supervisor.secrets import MOST_BYTES
 

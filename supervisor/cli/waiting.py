@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from supervisor.cli import render
 from supervisor.cli.times import lasted
 from supervisor.errors import NotFoundError, UnreachableError
-from supervisor.models import NEVER, CronRun, Status
+from supervisor.models import NEVER, CronRun
+from supervisor.status import Status
 
 if TYPE_CHECKING:
     from supervisor.cli.place import Place

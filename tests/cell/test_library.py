@@ -12,8 +12,9 @@ from supervisor.cronscheduler import CronScheduler
 from supervisor.errors import InvalidError, RefusedError, UnreachableError
 from supervisor.jobs import CronStore
 from supervisor.launcher import Executor
-from supervisor.models import CronJob, CronRun, Status
+from supervisor.models import CronJob, CronRun
 from supervisor.runs import RunsStore
+from supervisor.status import Status
 from tests.house import eventually
 from tests.lacks import need
 

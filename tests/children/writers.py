@@ -16,8 +16,9 @@ from supervisor import history
 from supervisor.errors import RefusedError
 from supervisor.home import Home
 from supervisor.jobs import CronStore
-from supervisor.models import NEVER, Status
+from supervisor.models import NEVER
 from supervisor.runs import RunsStore
+from supervisor.status import Status
 from tests.fakes import NOON, make_job, make_run
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from supervisor.cronscheduler import CronScheduler
 from supervisor.jobs import CronStore
-from supervisor.models import Status
 from supervisor.routes import answer
 from supervisor.runs import RunsStore
+from supervisor.status import Status
 from tests.command import Command, snapshot
 from tests.fakes import make_job, make_run
 from tests.lacks import need

@@ -17,7 +17,7 @@ from supervisor.control import Server
 from supervisor.desk import reach
 from supervisor.errors import CronwardError, InvalidError, NotFoundError, RefusedError, StoreError, UnreachableError
 from supervisor.home import Home
-from supervisor.models import Status
+from supervisor.status import Status
 from tests.fakes import FakeDesk, make_job, make_run
 from tests.lacks import need
 

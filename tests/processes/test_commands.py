@@ -14,8 +14,9 @@ from supervisor.cli.page import standing
 from supervisor.home import Home
 from supervisor.jobs import CronStore
 from supervisor.lock import HomeLock
-from supervisor.models import SECOND, CronRun, Status
+from supervisor.models import SECOND, CronRun
 from supervisor.runs import RunsStore
+from supervisor.status import Status
 from tests.command import Command, snapshot
 from tests.fakes import make_job, make_run
 
@@ -247,11 +248,11 @@ def test_the_originals_defaults_are_its_own(cronward: Command) -> None:
 def test_every_command_has_help_with_an_example(cronward: Command) -> None:
     out = cronward().out
     commands = re.findall(r"^  ([a-z][a-z-]+)  ", out[out.index("Commands:") :], re.MULTILINE)
-    assert len(commands) == 26
+    assert len(commands) == 29
     for name in commands:
         said = cronward(name, "--help")
         assert said.code == 0
-        assert name in ("cron", "secret", "agents") or f"Example: cronward {name}" in said.out
+        assert name in ("agents", "cron", "secret", "sessions") or f"Example: cronward {name}" in said.out
     for name in ("set", "list", "remove"):
         assert f"Example: cronward secret {name}" in cronward("secret", name, "--help").out
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from supervisor.control import MAX_BODY, MAX_CONNECTIONS, Server
 from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreError, UnreachableError
-from supervisor.models import Status
 from supervisor.routes import answer, read_body
+from supervisor.status import Status
 from tests.fakes import FakeDesk, make_job
 from tests.lacks import need
 

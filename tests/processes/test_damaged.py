@@ -19,9 +19,10 @@ from supervisor.cronscheduler import CronScheduler
 from supervisor.home import Home
 from supervisor.jobs import CronStore
 from supervisor.launcher import Executor
-from supervisor.models import CronRun, Status
+from supervisor.models import CronRun
 from supervisor.routes import answer
 from supervisor.runs import RunsStore
+from supervisor.status import Status
 from supervisor.store import DamagedError
 from tests.command import Command
 from tests.fakes import make_job, make_run

@@ -16,8 +16,8 @@ from supervisor.errors import StoreError
 from supervisor.home import Home
 from supervisor.jobs import CronStore
 from supervisor.lock import HomeLock
-from supervisor.models import Status
 from supervisor.runs import RunsStore
+from supervisor.status import Status
 from supervisor.store import append_line, write_atomic
 from tests.fakes import NOON, make_job, make_run
 

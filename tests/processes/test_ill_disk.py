@@ -22,9 +22,10 @@ from supervisor.errors import NotFoundError, StoreError
 from supervisor.home import Home
 from supervisor.jobs import CronStore
 from supervisor.lock import HomeLock
-from supervisor.models import CronJob, CronRun, Status
+from supervisor.models import CronJob, CronRun
 from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler
+from supervisor.status import Status
 from supervisor.store import failure
 from tests.fakes import NOON, FakeClock, FakeSpawn, make_job, make_request, make_run
 from tests.ramdisk import FAST

@@ -25,8 +25,8 @@ from shared.reasons import Reason
 from shared.wire import MAX_LINE, ProtocolError
 from supervisor.host import Host
 from supervisor.launcher import Executor, Gone, News, Runner, SpawnError, Spoke
-from supervisor.models import Status
 from supervisor.recovery import kill_runners
+from supervisor.status import Status
 from tests.driver import eventually
 from tests.fakes import make_request, make_run
 from tests.lacks import need

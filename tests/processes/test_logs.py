@@ -11,8 +11,8 @@ from pathlib import Path
 from shared.findings import TaskEnd, Traffic
 from shared.reasons import Reason
 from supervisor.home import Home
-from supervisor.models import Status
 from supervisor.runs import RunsStore
+from supervisor.status import Status
 from tests.command import Command
 from tests.fakes import NOON, make_run
 

@@ -10,8 +10,9 @@ import pytest
 
 from shared.reasons import Reason
 from supervisor import notify
-from supervisor.models import CronJob, CronRun, Event, Status, final_status
+from supervisor.models import CronJob, CronRun, Event
 from supervisor.notify import Notifier, wanted
+from supervisor.status import Status, final_status
 from supervisor.webhook import WebhookError
 from tests.fakes import make_job, make_run
 from tests.receiver import receiver

@@ -14,8 +14,8 @@ from supervisor.config import Config
 from supervisor.cronscheduler import CronScheduler
 from supervisor.home import Home
 from supervisor.jobs import CronStore
-from supervisor.models import Status
 from supervisor.runs import RunsStore
+from supervisor.status import Status
 from tests.fakes import make_job, make_run
 from tests.house import eventually
 

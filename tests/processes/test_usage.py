@@ -12,9 +12,10 @@ from shared.findings import Spending
 from shared.messages import Caps
 from shared.reasons import Reason
 from supervisor.hostzone import host_zone
-from supervisor.models import CronRun, Status
+from supervisor.models import CronRun
 from supervisor.periods import day_of
 from supervisor.runs import RunsStore
+from supervisor.status import Status
 from tests.command import Command
 from tests.fakes import make_run
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.reasons import Reason
-from supervisor.models import Status
+from supervisor.status import Status
 from supervisor.webhook import WebhookCallback, WebhookError, check_url
 from tests.fakes import make_run
 from tests.receiver import receiver

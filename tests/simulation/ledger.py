@@ -16,7 +16,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from shared.reasons import Reason
-from supervisor.models import ALLOWED, NEVER, CatchUp, CronJob, Overlap, Status
+from supervisor.models import NEVER, CatchUp, CronJob, Overlap
+from supervisor.status import ALLOWED, Status
 from tests.simulation import oracle
 from tests.simulation.accounts import Accounts
 from tests.simulation.actors import Key, SimRunner

@@ -14,11 +14,12 @@ from supervisor import attempts, charge, occurrences, schedule, waiver, wallcloc
 from supervisor.budget import Amount
 from supervisor.clock import Moment
 from supervisor.liveruns import LiveRun, LiveRuns
-from supervisor.models import CronRun, Status
+from supervisor.models import CronRun
 from supervisor.quota import Quotas
 from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler, Wake
 from supervisor.spendings import Spent
+from supervisor.status import Status
 from tests.simulation.world import World
 
 Plant = Callable[[World, pytest.MonkeyPatch], None]

@@ -9,8 +9,9 @@ import pytest
 
 from shared.reasons import Reason
 from supervisor.admission import Load, Replace, Skip, Start, Verdict, Wait, admit
-from supervisor.models import JobType, Overlap, Status
+from supervisor.models import JobType, Overlap
 from supervisor.occurrences import last_start, next_occurrence, owed
+from supervisor.status import Status
 from tests.fakes import make_job, make_run
 
 EARLIER = make_run(status=Status.RUNNING)

@@ -6,7 +6,8 @@ from shared.findings import TaskEnd, Usage
 from shared.messages import Layer
 from shared.reasons import Reason
 from supervisor.attempts import MAX_BACKOFF_SECONDS, TOLD, End, Retry, after, backoff, ended, stopped, with_result
-from supervisor.models import SECOND, CronRun, Status, final_status
+from supervisor.models import SECOND, CronRun
+from supervisor.status import Status, final_status
 from tests.fakes import make_job, make_result, make_run
 
 RUNNING = make_run(status=Status.RUNNING, attempt=1)
@@ -110,6 +111,15 @@ def test_where_nothing_can_be_put_right_it_is_a_failure_as_any_other() -> None:
 
 
 # ---- the end
+
+
+def test_who_is_turned_away_by_its_provider_is_not_tried_again_and_the_owner_is_told_what_repairs_it() -> None:
+    found = after(
+        RUNNING.noted(agent="claude"), make_job(retries=3), make_result(Reason.AUTH_FAILED, error="401"), 900.0
+    )
+    assert isinstance(found, End)
+    assert found.error.startswith("401 ")
+    assert found.error.endswith("cronward login claude")
 
 
 def test_the_end_follows_from_the_reason() -> None:

@@ -16,10 +16,11 @@ from supervisor import charge, spendings
 from supervisor.budget import Amount, Budget, Budgets, Meter, Over, Period, Standing, fits
 from supervisor.errors import InvalidError
 from supervisor.metering import check_caps
-from supervisor.models import CronRun, Status
+from supervisor.models import CronRun
 from supervisor.money import micros, money, usd
 from supervisor.periods import day_of, next_day, next_month
 from supervisor.spendings import Spendings, Totals
+from supervisor.status import Status
 from supervisor.summary import Summary
 from tests.fakes import NOON, make_job, make_result, make_run
 from tests.timeline import USED

@@ -8,8 +8,9 @@ from pathlib import Path
 from shared.reasons import Reason
 from supervisor.admission import Load, Wait, admit
 from supervisor.config import Config
-from supervisor.exclusion import in_the_way, places
-from supervisor.models import CronJob, Status
+from supervisor.exclusion import InTheWay, in_the_way, places
+from supervisor.models import CronJob
+from supervisor.status import Status
 from tests.fakes import make_job, make_run
 from tests.lacks import need
 from tests.timeline import Timeline, timeline
@@ -35,12 +36,30 @@ def test_one_place_within_the_other_is_the_same_place() -> None:
     for mine, its, expected in table:
         other = make_job(id="other", write_paths=its)
         found = in_the_way(make_job(write_paths=mine), [(other, OTHER)], where)
-        assert (found is OTHER) is expected, (mine, its)
+        assert (found is not None and found.run is OTHER) is expected, (mine, its)
 
 
 def test_runs_of_the_same_job_are_its_overlaps_business() -> None:
     job = make_job(write_paths=("/a",))
     assert in_the_way(job, [(job, OTHER)], where) is None
+
+
+def test_who_may_renew_a_login_does_it_alone_even_among_the_runs_of_one_job() -> None:
+    def login(job: CronJob) -> str:
+        return job.agent if job.login else ""
+
+    job = make_job(agent="claude", login=True)
+    table = [
+        (job, True),
+        (make_job(id="other", agent="claude", login=True), True),
+        (make_job(id="other", agent="codex", login=True), False),
+        (make_job(id="other", agent="claude"), False),
+    ]
+    for other, expected in table:
+        found = in_the_way(job, [(other, OTHER)], where, login)
+        assert (found is not None) is expected, other
+        assert found is None or "of job other may renew the login of claude" in found.why
+    assert in_the_way(make_job(id="third"), [(job, OTHER)], where, login) is None
 
 
 def test_where_a_run_can_write_is_what_its_job_says_and_the_disk_allows(tmp_path: Path) -> None:
@@ -71,9 +90,9 @@ def test_a_linked_worktree_that_may_be_written_takes_its_repository_along(tmp_pa
 
 def test_it_waits_before_room_is_asked_for_and_says_for_whom() -> None:
     for running in (0, 4):
-        load = Load(running, 4, 0, None, (), 0, in_the_way=OTHER)
+        load = Load(running, 4, 0, None, (), 0, in_the_way=InTheWay(OTHER, "run 99999999 of job other may"))
         found = admit(make_job(), load)
-        assert found == Wait(f"run {OTHER.id[:8]} of job other may write in the same place", told=True)
+        assert found == Wait("run 99999999 of job other may", told=True)
         skipped = admit(make_job(), load, expired=True, waited=found)
         assert "longer than its grace: run" in skipped.why  # type: ignore[union-attr]
 

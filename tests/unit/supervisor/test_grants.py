@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from supervisor.errors import InvalidError
-from supervisor.grants import DROPS, KEEPS, after_edit, changed, check_grants, dropped, grants_of
+from supervisor.grants import DROPS, KEEPS, after_edit, again, changed, check_grants, dropped, grants_of, options
 from supervisor.models import CronJob
 from tests.fakes import NOON, make_job
 
@@ -96,3 +96,26 @@ def test_a_wrong_grant_is_refused_and_what_may_be_a_value_is_not_repeated() -> N
             check_grants(make_job(secrets=secrets))
         assert words in str(error.value), secrets
         assert "sk-live" not in str(error.value)
+
+
+def test_a_login_and_what_is_for_git_are_granted_dropped_and_given_back_as_secrets_are() -> None:
+    before = make_job(
+        agent="claude",
+        login=True,
+        secrets=("KEY",),
+        git_credentials=("github.com=TOKEN", "a.example=KEY"),
+        network="public",
+    )
+    assert [grant.name for grant in grants_of(before)] == ["KEY", "TOKEN"]
+    check_grants(before)
+    after = before.model_copy(update={"prompt": "other"})
+    bare = after_edit(before, after, keep=False)
+    assert (bare.login, bare.secrets, bare.git_credentials) == (False, (), ())
+    assert dropped(before, bare) == ["KEY", "github.com=TOKEN", "a.example=KEY", "its login"]
+    words = "--login --secret KEY --git-credential github.com=TOKEN --git-credential a.example=KEY"
+    assert options(again(before, bare)) == words
+    assert after_edit(before, after, keep=True) == after
+    assert after_edit(before, after, keep=False, said={"login"}) == bare.model_copy(update={"login": True})
+    for none in ({"login": True}, {"git_credentials": ("github.com=TOKEN",)}):
+        with pytest.raises(InvalidError, match="without isolation"):
+            check_grants(make_job(isolation="none", network="public", **none))

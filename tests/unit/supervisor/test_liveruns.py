@@ -16,7 +16,8 @@ from supervisor.errors import StoreError
 from supervisor.launcher import Gone, Spoke
 from supervisor.liveruns import KILL_MARGIN, SAVE_AGAIN, LiveRun, LiveRuns
 from supervisor.lock import HomeLock
-from supervisor.models import SECOND, CronJob, CronRun, JobType, Status
+from supervisor.models import SECOND, CronJob, CronRun, JobType
+from supervisor.status import Status
 from tests.fakes import NOON, FakeClock, FakeSpawn, FullRunsStore, make_job, make_request, make_result, make_run
 from tests.timeline import memory_folder
 

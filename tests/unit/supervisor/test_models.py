@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from shared.findings import Usage
 from shared.messages import Layer
 from shared.reasons import Reason
-from supervisor.models import ALLOWED, NEVER, CronJob, CronRun, Status, TransitionError, final_status
+from supervisor.models import NEVER, CronJob, CronRun
+from supervisor.status import ALLOWED, Status, TransitionError, final_status
 from tests.fakes import NOON, make_job, make_run
 
 # Written out again, from the page that defines it: a slip in the table must not be a slip in its test.

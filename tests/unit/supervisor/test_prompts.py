@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.fence import MOST
+from shared.keep import Keep, LoginFile
 from shared.messages import Secret
 from supervisor.errors import InvalidError
-from supervisor.models import MAX_PROMPT, CronRun, Status
+from supervisor.models import MAX_PROMPT, CronRun
 from supervisor.prompts import KNOWN, UNTRUSTED, check_prompt, names_in, render, taints, with_prompt
+from supervisor.status import Status
 from tests.fakes import NOON, make_job, make_request, make_run
 
 KEY = Secret(name="KEY", value="a value of some length")
@@ -149,6 +152,20 @@ def test_a_tainted_attempt_has_no_secrets_unless_its_job_says_so() -> None:
             job = make_job(prompt=prompt, gate="true", untrusted_input=True, secrets_when_tainted=may)
             assert with_prompt(request, job, make_run(), lambda: None, "nonce").secrets == expected, (prompt, may)
     assert with_prompt(request, make_job(), make_run(), lambda: None, "nonce").secrets == (KEY,)
+
+
+def test_a_tainted_attempt_has_no_login_either_and_a_job_that_would_have_one_is_refused() -> None:
+    keep = Keep(directory="/kept", login=(LoginFile(path="login", text="{}"),), renewed=True)
+    request = make_request("run-1", 1, Path("/logs"), keep=keep)
+    for may, expected in ((False, replace(keep, login=(), renewed=False)), (True, keep)):
+        job = make_job(prompt="{{ last_run.response }}", untrusted_input=True, secrets_when_tainted=may)
+        assert with_prompt(request, job, make_run(), lambda: None, "nonce").keep == expected
+    granted: list[dict[str, Any]] = [{"login": True}, {"git_credentials": ("github.com=KEY",), "network": "public"}]
+    for fields in granted:
+        job = make_job(prompt="{{ last_run.response }}", untrusted_input=True, **fields)
+        with pytest.raises(InvalidError, match="secrets-when-tainted"):
+            check_prompt(job)
+        check_prompt(job.model_copy(update={"secrets_when_tainted": True}))
 
 
 def test_a_prompt_taints_by_what_it_takes_in() -> None:

@@ -16,9 +16,10 @@ from supervisor import edits
 from supervisor.budget import Amount, Budget, Budgets, Meter
 from supervisor.config import Config
 from supervisor.errors import RefusedError
-from supervisor.models import CronJob, CronRun, Status
+from supervisor.models import CronJob, CronRun
 from supervisor.purse import Purse
 from supervisor.runs import RunsStore
+from supervisor.status import Status
 from tests.fakes import NOON
 from tests.records import JOB, file_of, run_of
 from tests.timeline import EACH_MINUTE, USED, Timeline, memory_folder, timeline

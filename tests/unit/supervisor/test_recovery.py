@@ -10,8 +10,9 @@ import pytest
 
 from shared.reasons import Reason
 from supervisor.errors import StoreError
-from supervisor.models import CronRun, Status, Trigger
+from supervisor.models import CronRun, Trigger
 from supervisor.recovery import recover
+from supervisor.status import Status
 from tests.fakes import NOON, make_run
 from tests.timeline import HOST, USED, Timeline, put_result, timeline
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.reasons import Reason
-from supervisor.models import NEVER, Status
+from supervisor.models import NEVER
 from supervisor.retention import Log, Rules, before, doomed
 from supervisor.runs import RunsStore
+from supervisor.status import Status
 from tests.fakes import NOON, make_run
 from tests.timeline import memory_folder
 

@@ -12,8 +12,9 @@ import pytest
 from shared.reasons import Reason
 from supervisor.errors import InvalidError, NotFoundError
 from supervisor.home import Home
-from supervisor.models import Status, TransitionError, Trigger
+from supervisor.models import Trigger
 from supervisor.runs import RunsStore
+from supervisor.status import Status, TransitionError
 from supervisor.summary import Summary
 from tests.fakes import NOON, make_run
 from tests.ramdisk import FAST

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from supervisor import history as history_module
 from supervisor.home import Home
 from supervisor.lock import HomeLock
-from supervisor.models import ALLOWED, NEVER, CronRun, Status, Trigger
+from supervisor.models import NEVER, CronRun, Trigger
 from supervisor.runs import RunsStore
+from supervisor.status import ALLOWED, Status
 from supervisor.summary import Summary
 from tests.fakes import NOON
 from tests.ramdisk import FAST

@@ -10,9 +10,10 @@ import pytest
 from shared.reasons import Reason
 from supervisor.config import Config
 from supervisor.errors import NotFoundError, RefusedError, StoreError
-from supervisor.models import SECOND, Status, Trigger
+from supervisor.models import SECOND, Trigger
 from supervisor.recovery import recover
 from supervisor.scheduler import DUE_A_TURN
+from supervisor.status import Status
 from tests.fakes import NOON
 from tests.timeline import EACH_MINUTE, Timeline, play, timeline
 

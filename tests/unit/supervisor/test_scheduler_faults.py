@@ -9,7 +9,8 @@ import pytest
 
 from shared.reasons import Reason
 from supervisor.config import Config
-from supervisor.models import NEVER, CronRun, Status
+from supervisor.models import NEVER, CronRun
+from supervisor.status import Status
 from tests.fakes import NOON
 from tests.timeline import EACH_MINUTE, Timeline, play, timeline
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.models import ALLOWED, CronRun, Status, TransitionError
+from supervisor.models import CronRun
+from supervisor.status import ALLOWED, Status, TransitionError
 from tests.fakes import make_run
 
 WALKS = st.lists(st.sampled_from(Status), max_size=12)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from shared.reasons import Reason
-from supervisor.models import CronJob, CronRun, Status, Trigger
+from supervisor.models import CronJob, CronRun, Trigger
+from supervisor.status import Status
 from supervisor.summary import Summary
 from supervisor.why import Known, Queued, next_times, reasons_of
 from tests.fakes import NOON, make_job, make_run
