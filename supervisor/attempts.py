@@ -46,10 +46,10 @@ def after(run: CronRun, job: CronJob, result: ExecuteResult, seconds_left: float
     """`run` is running or stopping; the attempt's tree is gone. `seconds_left` of the run's wall time."""
     if run.status is Status.STOPPING:
         return ended(run, result)
-    if result.reason is Reason.INVALID_OUTPUT and run.repair_of:
-        return because(ended(run, result), "It had been asked once to put its answer right.")
     if can_be_put_right(run, job, result) and seconds_left > 0 and charge.used_up(run) is None:
         return Retry(0.0, repair=True)
+    if result.reason is Reason.INVALID_OUTPUT and run.repair_of:
+        return because(ended(run, result), "It had been asked once to put its answer right.")
     if not result.reason.retry_helps or run.retry_count >= job.retries:
         return ended(run, result)
     if (used_up := charge.used_up(run)) is not None:

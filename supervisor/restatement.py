@@ -7,7 +7,6 @@ nothing is to be done again: what the agent could write before, it can only read
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -85,9 +84,8 @@ def beginning(path: Path) -> str:
     except OSError:
         return ""
     try:
-        plain = stat.S_ISREG(os.fstat(file).st_mode)
-        return os.pread(file, ANSWER_BYTES, 0).decode("utf-8", "replace") if plain else ""
-    except OSError:
+        return os.pread(file, ANSWER_BYTES, 0).decode("utf-8", "replace")
+    except OSError:  # no file, or a pipe: that cannot be read from a place
         return ""
     finally:
         os.close(file)

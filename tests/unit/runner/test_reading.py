@@ -346,9 +346,23 @@ def test_what_it_did_at_a_glance_is_short(tmp_path: Path) -> None:
     assert deeds.calls == 200
     assert len(json.dumps([deeds.tools, deeds.commands, deeds.files])) < 8 << 10
     assert all(len(each) <= 200 and each.isprintable() for each in (*deeds.commands, *deeds.files))
+    short = [{**TOOL, "name": f"T{number}", "input": {"command": f"ls {number}"}} for number in range(50)]
+    deeds = run(tmp_path, CLAUDE, lines(claude_says(*short), claude_result())).result.deeds
+    assert deeds is not None
+    assert (len(deeds.tools), len(deeds.commands), deeds.commands[-1]) == (32, 20, "ls 19")
 
 
 TOKEN = "tok-12345678-abcdefgh"
+
+
+def test_a_secret_that_is_spread_over_what_is_no_text_takes_all_of_an_entry(tmp_path: Path) -> None:
+    said = lines(claude_says({**TOOL, "input": {"k": [12, 34]}}), claude_result())
+    secret = Secret(name="SPREAD", value='{"k": [12, 34]}')
+    assert run(tmp_path, CLAUDE, said, secrets=(secret,)).transcript[0] == {
+        "at": 1.5,
+        "kind": "tool_call",
+        "text": "[secret]",
+    }
 
 
 def test_secrets_are_marks_in_everything_that_is_kept_and_json_is_read_as_it_was_written(tmp_path: Path) -> None:

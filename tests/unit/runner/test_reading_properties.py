@@ -16,6 +16,7 @@ from runner.lines import Lines
 from runner.listener import Listener
 from runner.reading import Reader, document
 from runner.transcript import Transcript
+from shared.masking import Mask
 from shared.messages import Caps
 from shared.reading import Blame, Event, Pick, Reading, reading_from
 from shared.reasons import Reason
@@ -134,14 +135,24 @@ def test_a_line_that_is_too_long_is_left_out_and_counted_however_it_comes() -> N
 
 
 def test_pointers_lead_where_the_standard_says() -> None:
-    value = {"foo": ["bar", "baz"], "": 0, "a/b": 1, "m~n": 8, "k": {"x": 1, "y": [2, 3]}}
+    value = {
+        "foo": ["bar", "baz"],
+        "": 0,
+        "a/b": 1,
+        "m~n": 8,
+        "k": {"x": 1, "y": [2, 3]},
+        "~1": 3,
+        "l": {"*": 4, "a": 5},
+    }
     table: list[tuple[str, list[Any]]] = [
         *(("", [value]), ("/foo", [["bar", "baz"]]), ("/foo/0", ["bar"]), ("/", [0]), ("/a~1b", [1]), ("/m~0n", [8])),
         *(("/foo/2", []), ("/foo/-", []), ("/foo/-1", []), ("/foo/x", []), ("/nope/a", []), ("/foo/0/0", [])),
+        *(("/~01", [3]), ("/l/*", [4, 5])),
         *(("/foo/*", ["bar", "baz"]), ("/k/*", [1, [2, 3]]), ("/k/y/*", [2, 3]), ("/*/y", [[2, 3]]), ("/foo/²", [])),
     ]
     for text, found in table:
         assert pointer.found(value, pointer.parts(text)) == found, text
+    assert len(pointer.found({"a": [[1] * 5000] * 5}, pointer.parts("/a/*/*"))) == pointer.FOUND_MOST
 
 
 def test_a_where_is_met_by_texts_and_by_what_json_writes() -> None:
@@ -184,6 +195,9 @@ def test_what_is_nested_too_deeply_to_be_kept_is_noted() -> None:
         deep = [deep]
     (line,) = made.lines({"a": [{"b": deep}]})
     assert json.loads(line)["text"] == ""
+    masked = Transcript([event], lambda: 0.0, lambda _: None, Mask([("TOKEN", "tok-12345678")]))
+    (line,) = masked.lines({"a": [{"b": deep}]})
+    assert "too deeply" in json.loads(line)["text"]
 
 
 def test_a_document_may_have_a_word_before_it() -> None:

@@ -78,6 +78,10 @@ def test_an_answer_is_cut_and_a_longest_one_fits_into_a_request(tmp_path: Path) 
     assert "x" * 100 not in asked(home, output_schema="x" * MAX_SCHEMA).prompt
 
 
+def test_a_response_that_stands_for_a_lost_answer_is_cut_as_well() -> None:
+    assert len(restatement.prompt("", "wrong", "ä" * 100_000).encode()) < restatement.ANSWER_BYTES + 2000
+
+
 def test_an_answer_that_is_no_plain_file_is_not_opened(tmp_path: Path) -> None:
     home, folder = left(tmp_path, b"x")
     answer = folder / "answer"
