@@ -1,0 +1,132 @@
+"""A provider of models on the loopback that speaks four APIs, and says what the prompt tells it to (see `scenario`).
+
+It is bounded: so many requests and no more, each read and held for a while only, and all of it gone with the block.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.providers import anthropic, chat, google, responses
+from tests.providers.scenario import Reply, reply, wanted
+from tests.providers.shape import Shape, prompt_of
+
+SHAPES: tuple[Shape, ...] = (anthropic.SHAPE, responses.SHAPE, chat.SHAPE, google.SHAPE)
+MOST_REQUESTS = 500
+MOST_BYTES = 8 << 20
+HOLD_SECONDS = 120.0
+REPAIR_WORDS = "does not meet the schema"
+
+
+@dataclass
+class Provider:
+    """`requests`: what was asked for, with its body, in the order in which it came."""
+
+    port: int
+    requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    closing: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def rule(self) -> str:
+        """The entry of `allow_hosts` that names it."""
+        return f"127.0.0.1:{self.port}"
+
+    def asked(self) -> int:
+        """How often a model was asked."""
+        return len(self.requests)
+
+
+class _Stub(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+    provider: Provider
+
+
+class _Serves(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 30
+    server: _Stub
+
+    def do_GET(self) -> None:
+        self._say(404, {"error": {"message": "the stub has nothing there", "type": "not_found_error"}})
+
+    do_HEAD = do_GET  # noqa: N815  # http.server's name
+
+    def do_POST(self) -> None:
+        size = int(self.headers.get("Content-Length") or 0)
+        provider = self.server.provider
+        shape = next((each for each in SHAPES if each.path.fullmatch(self.path)), None)
+        if shape is None or size > MOST_BYTES or len(provider.requests) >= MOST_REQUESTS:
+            return self.do_GET()
+        body = json.loads(self.rfile.read(size) or b"{}")
+        provider.requests.append((self.path, body))
+        provider.headers.append({name.lower(): value for name, value in self.headers.items()})
+        prompt = prompt_of(body)
+        said = reply(wanted(prompt), shape.calls(body), REPAIR_WORDS in prompt)
+        if said.hang:
+            provider.closing.wait(HOLD_SECONDS)
+            self.close_connection = True
+        elif said.status != 200:
+            extra = {} if said.retry_after is None else {"Retry-After": str(said.retry_after)}
+            self._say(said.status, shape.error(said), extra)
+        elif shape.streams(self.path, body):
+            self._stream(shape, body, said)
+        else:
+            self._say(200, shape.whole(body, said))
+        return None
+
+    def _say(self, status: int, body: dict[str, Any], extra: dict[str, str] | None = None) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", "Connection": "close", **(extra or {})}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+        self.close_connection = True
+
+    def _stream(self, shape: Shape, body: dict[str, Any], said: Reply) -> None:
+        self.send_response(200)
+        for name, value in {"Content-Type": "text/event-stream", "Connection": "close"}.items():
+            self.send_header(name, value)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        events = shape.events(body, said)
+        # A chunked body without its last chunk is one that broke off, whatever the client makes of missing events.
+        for event in events[: shape.whole_until(events)] if said.cut else events:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
+        if not said.cut:
+            self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = True
+
+    def log_message(self, *_args: Any) -> None:
+        pass
+
+
+@contextmanager
+def provider() -> Iterator[Provider]:
+    """One at a port of its own, until the end of the block."""
+    server = _Stub(("127.0.0.1", 0), _Serves)
+    server.provider = found = Provider(server.server_port)
+    # An agent that is killed hangs up in the middle: no error of ours.
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield found
+    finally:
+        found.closing.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
