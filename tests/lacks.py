@@ -21,6 +21,7 @@ from supervisor import weights
 PYTHONS = ("3.11", "3.12", "3.13")
 BWRAP = "/usr/bin/bwrap"
 NOBODY = 65534
+CHECKOUT = Path(__file__).resolve().parent.parent
 VSYSCALL32 = Path("/proc/sys/abi/vsyscall32")
 # Where the kernel's own numbers of system calls stand, per machine.
 HEADERS = {
@@ -71,6 +72,27 @@ def lack_of_model() -> str | None:
     return f"This CPU lacks {', '.join(missing)}." if missing else None
 
 
+@cache
+def agents_folder() -> Path:
+    """Where scripts/agents-for-tests puts the programs of the agents."""
+    named = os.environ.get("CRONWARD_TEST_AGENTS")
+    if named:
+        return Path(named).absolute() / "bin"
+    done = subprocess.run(
+        [CHECKOUT / "scripts/agents-for-tests", "--where"], capture_output=True, text=True, timeout=30, check=True
+    )
+    return Path(done.stdout.strip())
+
+
+def agent_program(name: str) -> Callable[[], str | None]:
+    def lack_of_it() -> str | None:
+        if os.access(agents_folder() / name, os.X_OK):
+            return None
+        return f"{name} is not in {agents_folder()}. Run: scripts/agents-for-tests --with {name}"
+
+    return lack_of_it
+
+
 def lack_of_landlock() -> str | None:
     version = ctypes.CDLL(None, use_errno=True).syscall(444, None, ctypes.c_size_t(0), 1)
     return None if version > 0 else "The kernel has no Landlock, or it is switched off."
@@ -110,6 +132,8 @@ LACKS: dict[str, Callable[[], str | None]] = {
     "model": lack_of_model,
     "root": lambda: None if os.geteuid() == 0 else "This test is for root.",
     "user": lambda: None if os.geteuid() != 0 else "This test is for an ordinary user.",
+    "agents": lambda: next(filter(None, (agent_program(name)() for name in ("claude", "codex", "llm"))), None),
+    **{name: agent_program(name) for name in ("claude", "codex", "gemini", "opencode", "llm")},
     "compiler": program("cc"),
     "curl": program("curl"),
     "git": program("git"),

@@ -23,7 +23,9 @@ def _blocks(body: Body, reply: Reply) -> list[Body]:
     """What the reply consists of."""
     tools = {tool["name"]: tool.get("input_schema", {}) for tool in body.get("tools", []) if "name" in tool}
     if reply.fits and STRUCTURED in tools and _calls(body) < 4:
-        return [{"type": "tool_use", "id": f"toolu_{_calls(body)}", "name": STRUCTURED, "input": json.loads(reply.text)}]
+        return [
+            {"type": "tool_use", "id": f"toolu_{_calls(body)}", "name": STRUCTURED, "input": json.loads(reply.text)}
+        ]
     if reply.command:
         name, said = shell(iter(tools.items()), reply.command)
         return [{"type": "tool_use", "id": f"toolu_{_calls(body)}", "name": name, "input": said}]

@@ -1,5 +1,5 @@
-"""The Responses API, as codex speaks it: with a shell among its tools, or, for its newest models, with one tool that runs
-JavaScript, in which the shell is a function.
+"""The Responses API, as codex speaks it: with a shell among its tools, or, for its newest models, with one tool that
+runs JavaScript, in which the shell is a function.
 """
 
 from __future__ import annotations

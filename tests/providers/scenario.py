@@ -77,7 +77,7 @@ def reply(asked: Wanted, calls: int, repaired: bool = False) -> Reply:
     if asked.scenario == "json":
         return Reply(text='Here it is:\n```json\n{"mood": "good"}\n```\n')
     if asked.scenario == "loop":
-        return Reply(command=f"echo round {calls}")
+        return Reply(command=f"sleep 0.2; echo round {calls}")  # or the bound on requests would end it
     if asked.scenario == "tool" and calls == 0:
         return Reply(command=asked.run or f"printf stub > '{asked.write}'")
     return Reply(text=asked.answer)

@@ -1,4 +1,4 @@
-"""What a provider's API is, as far as its stub goes: how a request tells where it stands, and what a reply looks like."""
+"""What a provider's API is, as far as its stub goes: where a request stands, and what a reply looks like."""
 
 from __future__ import annotations
 
