@@ -6,11 +6,14 @@ It is bounded: so many requests and no more, each read and held for a while only
 from __future__ import annotations
 
 import json
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from tests.providers import anthropic, chat, google, responses
@@ -18,6 +21,8 @@ from tests.providers.scenario import Reply, reply, wanted
 from tests.providers.shape import Shape, prompt_of
 
 SHAPES: tuple[Shape, ...] = (anthropic.SHAPE, responses.SHAPE, chat.SHAPE, google.SHAPE)
+NAME = "api.stub.example"
+OPENSSL = ("openssl", "req", "-x509")
 MOST_REQUESTS = 500
 MOST_BYTES = 8 << 20
 HOLD_SECONDS = 120.0
@@ -29,18 +34,20 @@ class Provider:
     """`requests`: what was asked for, with its body, in the order in which it came."""
 
     port: int
+    authority: str = ""
+    """The certificate that whoever asks has to be told to trust; empty: it is asked in plain HTTP."""
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"https://{NAME}:{self.port}" if self.authority else f"http://127.0.0.1:{self.port}"
 
     @property
     def rule(self) -> str:
         """The entry of `allow_hosts` that names it."""
-        return f"127.0.0.1:{self.port}"
+        return f"{NAME}=127.0.0.1:{self.port}" if self.authority else f"127.0.0.1:{self.port}"
 
     def asked(self) -> int:
         """How often a model was asked."""
@@ -116,11 +123,32 @@ class _Serves(BaseHTTPRequestHandler):
         pass
 
 
+def certify(folder: Path) -> tuple[Path, Path, Path]:
+    """An authority of our own; the certificate for NAME that it gave, and its key. Two, for codex takes no other."""
+    authority, certificate, key = folder / "authority.pem", folder / "stub.pem", folder / "stub.key"
+    made = [*OPENSSL, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    by = ["-CA", authority, "-CAkey", folder / "authority.key"]
+    says = ["-addext", f"subjectAltName=DNS:{NAME}", "-addext", "basicConstraints=critical,CA:FALSE"]
+    for argv in (
+        [*made, "-subj", "/CN=Stub authority", "-keyout", folder / "authority.key", "-out", authority],
+        [*made, "-subj", f"/CN={NAME}", *says, *by, "-keyout", key, "-out", certificate],
+    ):
+        subprocess.run(argv, check=True, capture_output=True, timeout=30)
+    return authority, certificate, key
+
+
 @contextmanager
-def provider() -> Iterator[Provider]:
-    """One at a port of its own, until the end of the block."""
+def provider(tls: Path | None = None) -> Iterator[Provider]:
+    """One at a port of its own, until the end of the block. `tls`: a folder for its certificate, if it is to have one."""
     server = _Stub(("127.0.0.1", 0), _Serves)
     server.provider = found = Provider(server.server_port)
+    if tls is not None:
+        authority, certificate, key = certify(tls)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        # The handshake is done by the thread that reads, not by the one that accepts.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        found.authority = str(authority)
     # An agent that is killed hangs up in the middle: no error of ours.
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
