@@ -27,10 +27,10 @@ VARIABLES = {
     "opencode": "OPENAI_API_KEY",
     "llm": "OPENAI_API_KEY",
 }
-MODELS = {"gemini": "gemini-2.5-flash", "opencode": "openai/gpt-5", "llm": "gpt-4o-mini"}
+MODELS = {"gemini": "gemini-2.5-flash", "opencode": "gateway/m", "llm": "gpt-4o-mini"}
 """For those that have to be told, or would ask their provider for a list."""
 # Each start of a CLI takes seconds where the machine is busy.
-WITHIN = 55.0
+WITHIN = 110.0
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Stand:
             "secrets": (f"STUB_KEY={VARIABLES[agent]}",) if agent in VARIABLES else (),
             "type": "resource-intensive",
             "retries": 0,
-            "timeout_secs": 45,
+            "timeout_secs": 90,
             "search_path": f"{agents_folder()}:/usr/local/bin:/usr/bin:/bin",
         }
         return self.home.run_now(**{**usual, **draft})

@@ -24,7 +24,8 @@ class Case:
     but: dict[str, str] = field(default_factory=dict)
     draft: dict[str, Any] = field(default_factory=dict)
     words: str = ""
-    """What the run's error has to quote."""
+    """What the run's error has to quote, of all but those in `but_words`."""
+    but_words: dict[str, str] = field(default_factory=dict)
     answers: int | None = None
     """How many answers of the model the reported tokens are for; None: not looked at."""
     response: str | None = None
@@ -34,6 +35,9 @@ class Case:
     def reason_of(self, agent: str) -> str:
         return self.but.get(agent, self.reason)
 
+    def words_of(self, agent: str) -> str:
+        return self.but_words.get(agent, self.words)
+
 
 QUICK = ("claude", "codex", "llm")
 TABLE: dict[str, Case] = {
@@ -42,7 +46,7 @@ TABLE: dict[str, Case] = {
     "schema": Case("ok", draft=STRUCTURED, quick=("claude",)),
     "schema-unmet": Case("invalid_output", draft=STRUCTURED),
     "schema-repaired": Case("ok", draft=STRUCTURED),
-    "401": Case("auth_failed", words="invalid x-api-key", quick=QUICK),
+    "401": Case("auth_failed", words="invalid x-api-key", but_words={"claude": "Invalid API key"}, quick=QUICK),
     "403": Case("auth_failed", words="this key may not do that"),
     "429": Case("rate_limited"),
     "500": Case("provider_error"),

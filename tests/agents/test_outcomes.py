@@ -26,7 +26,7 @@ def test_what_a_provider_says_becomes_the_right_end_of_the_run(stood: Stand, age
     run = stood.run(agent, scenario, **case.draft)
     reason = case.reason_of(agent)
     assert (run["reason"], run["status"]) == (reason, STATUS.get(reason, "failed")), run
-    assert case.words in run["error"]
+    assert case.words_of(agent) in run["error"], run["error"]
     if case.response is not None:
         assert run["response"].strip() == case.response
     if scenario in ("schema", "schema-repaired"):

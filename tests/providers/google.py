@@ -26,7 +26,8 @@ def _parts(body: Body, reply: Reply) -> list[Body]:
         offered = ((each["name"], each.get("parametersJsonSchema") or each.get("parameters", {})) for each in declared)
         name, said = shell(offered, reply.command)
         return [{"functionCall": {"name": name, "args": said}}]
-    return [{"text": reply.text}]
+    # What was refused has no content.
+    return [] if reply.refused else [{"text": reply.text}]
 
 
 def _whole(body: Body, reply: Reply) -> Body:
