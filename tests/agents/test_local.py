@@ -10,7 +10,7 @@ from tests.agents.stand import Stand
 from tests.agents.table import STRUCTURED
 from tests.lacks import need
 
-pytestmark = [pytest.mark.model, need("cell", "model"), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.model, need("cell", "model"), pytest.mark.timeout(320)]
 
 
 def test_it_answers_without_a_network(stood: Stand) -> None:

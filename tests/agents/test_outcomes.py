@@ -17,7 +17,7 @@ ROWS = [
     for agent in AGENTS
     if FULL or agent in case.quick
 ]
-pytestmark = [need("cell"), pytest.mark.timeout(150)]
+pytestmark = [need("cell"), pytest.mark.timeout(320)]
 
 
 @pytest.mark.parametrize(("agent", "scenario"), ROWS)
