@@ -9,6 +9,7 @@ import pytest
 
 from tests.agents.stand import AGENTS, FULL, opened, stand
 from tests.lacks import need
+from tests.providers.serving import NAME
 
 pytestmark = [need("cell", "openssl"), pytest.mark.timeout(320)]
 EACH = [pytest.param(agent, marks=need(agent)) for agent in AGENTS if FULL or agent == "claude"]
@@ -20,5 +21,7 @@ def test_it_finds_its_provider_by_name_and_tls_and_asks_nobody_else(tmp_path: Pa
         run = stood.run(agent, "answer")
         assert (run["status"], run["reason"]) == ("completed", "ok"), run
         (log,) = (stood.home.root / "logs" / run["id"]).rglob("network.jsonl")
-        asked = {line["host"]: line["verdict"] for line in map(json.loads, log.read_text().splitlines())}
-        assert asked == {"api.stub.example": "allowed"}
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert {line["host"] for line in lines if line["verdict"] == "allowed"} == {NAME}
+        # opencode wants to fetch a package whenever it starts, and does without.
+        assert agent == "opencode" or not [line for line in lines if line["host"] != NAME], lines

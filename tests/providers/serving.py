@@ -139,7 +139,7 @@ def certify(folder: Path) -> tuple[Path, Path, Path]:
 
 @contextmanager
 def provider(tls: Path | None = None) -> Iterator[Provider]:
-    """One at a port of its own, until the end of the block. `tls`: a folder for its certificate, if it is to have one."""
+    """One at a port of its own, until the end of the block. `tls`: where its certificates are made, if it has any."""
     server = _Stub(("127.0.0.1", 0), _Serves)
     server.provider = found = Provider(server.server_port)
     if tls is not None:
