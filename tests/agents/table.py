@@ -23,6 +23,7 @@ class Case:
     reason: str
     but: dict[str, str] = field(default_factory=dict)
     draft: dict[str, Any] = field(default_factory=dict)
+    but_draft: dict[str, dict[str, Any]] = field(default_factory=dict)
     words: str = ""
     """What the run's error has to quote, of all but those in `but_words`."""
     but_words: dict[str, str] = field(default_factory=dict)
@@ -35,11 +36,16 @@ class Case:
     def reason_of(self, agent: str) -> str:
         return self.but.get(agent, self.reason)
 
+    def draft_of(self, agent: str) -> dict[str, Any]:
+        return {**self.draft, **self.but_draft.get(agent, {})}
+
     def words_of(self, agent: str) -> str:
         return self.but_words.get(agent, self.words)
 
 
 QUICK = ("claude", "codex", "llm")
+# It tries again for minutes, says nothing meanwhile, and cannot be told otherwise: the job's time is what ends it.
+ENDLESS = {"opencode": {"timeout_secs": 30}}
 TABLE: dict[str, Case] = {
     "answer": Case("ok", answers=1, response="Hello from the stub.", quick=QUICK),
     "json": Case("ok", draft={"output_format": "json"}, answers=1),
@@ -49,8 +55,8 @@ TABLE: dict[str, Case] = {
     "401": Case("auth_failed", words="invalid x-api-key", but_words={"claude": "Invalid API key"}, quick=QUICK),
     "403": Case("auth_failed", words="this key may not do that"),
     "429": Case("rate_limited"),
-    "500": Case("provider_error"),
-    "cut": Case("provider_error"),
+    "500": Case("provider_error", {"opencode": "timeout_wall"}, but_draft=ENDLESS),
+    "cut": Case("provider_error", {"opencode": "timeout_wall"}, but_draft=ENDLESS),
     "empty": Case("empty_answer"),
     "refusal": Case("refused"),
     "hang": Case("timeout_wall", draft={"timeout_secs": 15}),

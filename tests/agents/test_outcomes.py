@@ -23,7 +23,7 @@ pytestmark = [need("cell"), pytest.mark.timeout(320)]
 @pytest.mark.parametrize(("agent", "scenario"), ROWS)
 def test_what_a_provider_says_becomes_the_right_end_of_the_run(stood: Stand, agent: str, scenario: str) -> None:
     case = TABLE[scenario]
-    run = stood.run(agent, scenario, **case.draft)
+    run = stood.run(agent, scenario, **case.draft_of(agent))
     reason = case.reason_of(agent)
     assert (run["reason"], run["status"]) == (reason, STATUS.get(reason, "failed")), run
     assert case.words_of(agent) in run["error"], run["error"]
