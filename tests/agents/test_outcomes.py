@@ -31,6 +31,8 @@ def test_what_a_provider_says_becomes_the_right_end_of_the_run(stood: Stand, age
         assert run["response"].strip() == case.response
     if scenario in ("schema", "schema-repaired"):
         assert json.loads(run["response"]) == FITTING
+    # To put its answer right an agent is asked once, and that is no retry.
+    assert (run["repair_of"], run["retry_count"]) == (int(scenario in ("schema-unmet", "schema-repaired")), 0)
     _tokens(stood, case, run, agent)
     kept = "".join(path.read_text(errors="replace") for path in stood.home.root.glob("logs/**/*") if path.is_file())
     assert KEY not in kept + json.dumps(run)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 INPUT_TOKENS, OUTPUT_TOKENS = 1000, 20
 """Of each answer: what an agent reports has to be a multiple."""
 MEETS = {"mood": "good", "level": 7}
-MEETS_NOT = {"mood": "purple"}
+ASKED_AGAIN = "your answer to it was not accepted"
+"""What an agent is told that is to put its answer right: of the prompt only what it had answered is in that."""
 RETRY_AFTER = 1
-_LINE = r"(?:^|\n)\s*{}:[ \t]*([^\n]+)"
+_LINE = r"(?:^|\n|\")\s*{}:[ \t]*([^\n\"]+)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ ERRORS = {
 
 
 def wanted(prompt: str) -> Wanted:
-    """What the first such lines say. JSON's escapes, as a request's raw body has them, are undone by the caller."""
+    """What the first such lines say."""
     found = {name: match[1].strip() for name in Wanted.__slots__ if (match := re.search(_LINE.format(name), prompt))}
     return Wanted(**found)
 
@@ -73,7 +74,8 @@ def reply(asked: Wanted, calls: int, repaired: bool = False) -> Reply:
         return ERRORS[asked.scenario]
     if asked.scenario in ("schema", "schema-unmet", "schema-repaired"):
         fits = asked.scenario == "schema" or (asked.scenario == "schema-repaired" and repaired)
-        return Reply(text=json.dumps(MEETS if fits else MEETS_NOT), fits=True)
+        unfit = {"mood": "purple", "note": f"scenario: {asked.scenario}"}
+        return Reply(text=json.dumps(MEETS if fits else unfit), fits=True)
     if asked.scenario == "json":
         return Reply(text='Here it is:\n```json\n{"mood": "good"}\n```\n')
     if asked.scenario == "loop":

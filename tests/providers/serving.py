@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.providers import anthropic, chat, google, responses
-from tests.providers.scenario import Reply, reply, wanted
+from tests.providers.scenario import ASKED_AGAIN, Reply, reply, wanted
 from tests.providers.shape import Shape, prompt_of
 
 SHAPES: tuple[Shape, ...] = (anthropic.SHAPE, responses.SHAPE, chat.SHAPE, google.SHAPE)
@@ -26,7 +26,6 @@ OPENSSL = ("openssl", "req", "-x509")
 MOST_REQUESTS = 500
 MOST_BYTES = 8 << 20
 HOLD_SECONDS = 120.0
-REPAIR_WORDS = "does not meet the schema"
 
 
 @dataclass
@@ -80,7 +79,7 @@ class _Serves(BaseHTTPRequestHandler):
         provider.requests.append((self.path, body))
         provider.headers.append({name.lower(): value for name, value in self.headers.items()})
         prompt = prompt_of(body)
-        said = reply(wanted(prompt), shape.calls(body), REPAIR_WORDS in prompt)
+        said = reply(wanted(prompt), shape.calls(body), ASKED_AGAIN in prompt)
         if said.hang:
             provider.closing.wait(HOLD_SECONDS)
             self.close_connection = True
