@@ -21,6 +21,9 @@ from supervisor import weights
 PYTHONS = ("3.11", "3.12", "3.13")
 BWRAP = "/usr/bin/bwrap"
 NOBODY = 65534
+# At least these of them are there wherever the agents are required.
+AGENTS = frozenset({"claude", "codex", "llm"})
+CHECKOUT = Path(__file__).resolve().parent.parent
 VSYSCALL32 = Path("/proc/sys/abi/vsyscall32")
 # Where the kernel's own numbers of system calls stand, per machine.
 HEADERS = {
@@ -41,7 +44,7 @@ def required() -> frozenset[str]:
     names = frozenset(filter(None, os.environ.get("CRONWARD_REQUIRE", "").split(",")))
     if unknown := sorted(names - LACKS.keys()):
         raise pytest.UsageError(f"CRONWARD_REQUIRE names {', '.join(unknown)}; known are {', '.join(LACKS)}.")
-    return names
+    return names | AGENTS if "agents" in names else names
 
 
 @cache
@@ -69,6 +72,28 @@ def lack_of_model() -> str | None:
         return f"The weights are not at {weights.default_path()}."
     missing = missing_cpu_flags(Path("/proc/cpuinfo").read_text(), os.uname().machine)
     return f"This CPU lacks {', '.join(missing)}." if missing else None
+
+
+@cache
+def agents_folder() -> Path:
+    """Where scripts/agents-for-tests puts the programs of the agents."""
+    named = os.environ.get("CRONWARD_TEST_AGENTS")
+    if named:
+        return Path(named).absolute() / "bin"
+    done = subprocess.run(
+        [CHECKOUT / "scripts/agents-for-tests", "--where"], capture_output=True, text=True, timeout=30, check=True
+    )
+    return Path(done.stdout.strip())
+
+
+def agent_program(name: str) -> Callable[[], str | None]:
+    def lack_of_it() -> str | None:
+        if os.access(agents_folder() / name, os.X_OK):
+            return None
+        named = f" {agents_folder().parent}" if os.environ.get("CRONWARD_TEST_AGENTS") else ""
+        return f"{name} is not in {agents_folder()}. Run: scripts/agents-for-tests --with {name}{named}"
+
+    return lack_of_it
 
 
 def lack_of_landlock() -> str | None:
@@ -110,12 +135,15 @@ LACKS: dict[str, Callable[[], str | None]] = {
     "model": lack_of_model,
     "root": lambda: None if os.geteuid() == 0 else "This test is for root.",
     "user": lambda: None if os.geteuid() != 0 else "This test is for an ordinary user.",
+    "agents": lambda: next(filter(None, (agent_program(name)() for name in sorted(AGENTS))), None),
+    **{name: agent_program(name) for name in ("claude", "codex", "gemini", "opencode", "llm")},
     "compiler": program("cc"),
     "curl": program("curl"),
     "git": program("git"),
     "openssl": program("openssl"),
     "headers": lack_of_headers,
     "node": program("node"),
+    "openssl": program("openssl"),
     "pythons": lack_of_pythons,
     "32-bit": lambda: None if VSYSCALL32.exists() else "This kernel has no 32-bit calls beside those of x86_64.",
 }

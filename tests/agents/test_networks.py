@@ -1,0 +1,27 @@
+"""The way of each agent to its provider: through the proxy, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.agents.stand import AGENTS, FULL, opened, stand
+from tests.lacks import need
+from tests.providers.serving import NAME
+
+pytestmark = [need("cell", "openssl"), pytest.mark.timeout(320)]
+EACH = [pytest.param(agent, marks=need(agent)) for agent in AGENTS if FULL or agent == "claude"]
+
+
+@pytest.mark.parametrize("agent", EACH)
+def test_it_finds_its_provider_by_name_and_tls_and_asks_nobody_else(tmp_path: Path, agent: str) -> None:
+    with stand(opened(tmp_path), tls=True) as stood:
+        run = stood.run(agent, "answer")
+        assert (run["status"], run["reason"]) == ("completed", "ok"), run
+        (log,) = (stood.home.root / "logs" / run["id"]).rglob("network.jsonl")
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert {line["host"] for line in lines if line["verdict"] == "allowed"} == {NAME}
+        # opencode wants to fetch a package whenever it starts, and does without.
+        assert agent == "opencode" or not [line for line in lines if line["host"] != NAME], lines

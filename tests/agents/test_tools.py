@@ -1,0 +1,65 @@
+"""What the agents' own CLIs do with their tools: in the work directory, outside of it, and while somebody cancels."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.agents.stand import AGENTS, FULL, Stand, spent
+from tests.driver import marker, survivors
+from tests.house import eventually
+from tests.lacks import need
+
+# llm has no tools but those that it is given.
+WITH_TOOLS = [
+    pytest.param(agent, marks=need(agent))
+    for agent in AGENTS
+    if agent != "llm" and (FULL or agent in ("claude", "codex"))
+]
+pytestmark = [need("cell"), pytest.mark.timeout(320)]
+
+
+@pytest.mark.parametrize("agent", WITH_TOOLS)
+def test_a_tool_writes_in_the_work_directory_and_the_run_says_so(stood: Stand, agent: str) -> None:
+    run = stood.run(agent, "tool", f"write: {stood.work}/made.txt")
+    assert (run["status"], run["reason"]) == ("completed", "ok"), run
+    assert (stood.work / "made.txt").read_text() == "stub"
+    result = stood.result(run)
+    assert result["tool_called"]
+    assert (result["spending"]["input_tokens"], result["spending"]["output_tokens"]) == spent(2)
+
+
+@pytest.mark.skipif(not FULL, reason="the cell's own tests hold it; with every agent in the full run")
+@pytest.mark.parametrize("agent", WITH_TOOLS)
+def test_a_tool_that_tries_outside_changes_nothing_there(stood: Stand, agent: str) -> None:
+    (stood.outside / "kept.txt").write_text("as it was")
+    run = stood.run(agent, "tool", f"run: echo hacked > {stood.outside}/kept.txt; echo made > {stood.outside}/new.txt")
+    assert (run["status"], run["reason"]) == ("completed", "ok"), run
+    assert (stood.outside / "kept.txt").read_text() == "as it was"
+    assert [path.name for path in stood.outside.iterdir()] == ["kept.txt"]
+
+
+@pytest.mark.parametrize("agent", WITH_TOOLS)
+def test_a_run_that_is_canceled_in_the_middle_of_a_tool_leaves_nothing_alive(stood: Stand, agent: str) -> None:
+    mark = marker()
+    job = stood.add(agent, "tool", f"run: setsid sleep {mark} & touch {stood.work}/begun; sleep {mark}")
+    eventually((stood.work / "begun").exists, within=200)
+    assert survivors(mark)
+    assert stood.left()
+    done = stood.home.cronward("cancel", stood.home.runs(job["id"])[0]["id"])
+    assert done.returncode == 0, done.stderr
+    (run,) = stood.home.ended(job["id"])
+    assert (run["status"], run["reason"]) == ("canceled", "canceled_by_user"), run
+    assert survivors(mark) == []
+    assert stood.left() == []
+
+
+@pytest.mark.skipif(not FULL, reason="the kill matrix holds it; with every agent in the full run")
+@pytest.mark.parametrize("agent", WITH_TOOLS)
+def test_nothing_outlives_a_supervisor_that_is_killed_in_the_middle_of_a_tool(stood: Stand, agent: str) -> None:
+    mark = marker()
+    stood.add(agent, "tool", f"run: setsid sleep {mark} & touch {stood.work}/begun; sleep {mark}")
+    eventually((stood.work / "begun").exists, within=200)
+    stood.home.stop(signal.SIGKILL)
+    eventually(lambda: not survivors(mark) and not stood.left())
