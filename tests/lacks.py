@@ -143,7 +143,6 @@ LACKS: dict[str, Callable[[], str | None]] = {
     "openssl": program("openssl"),
     "headers": lack_of_headers,
     "node": program("node"),
-    "openssl": program("openssl"),
     "pythons": lack_of_pythons,
     "32-bit": lambda: None if VSYSCALL32.exists() else "This kernel has no 32-bit calls beside those of x86_64.",
 }
