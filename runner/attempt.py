@@ -304,6 +304,8 @@ class Attempt:
     def _finish(self, ending: Ending) -> NoReturn:
         """Nothing of the tree is left: judge, keep, say, end."""
         gone = time.monotonic() - self._ready_at
+        if self._confined is not None:
+            self._confined.release()
         from runner import output
 
         sys.path += self._request.import_paths

@@ -48,6 +48,9 @@ class Confinement(Protocol):
     def taken(self, said: tuple[str, ...], filtering: Filter) -> tuple[Layer, ...]:
         """What holds of what the agent's process took on itself, by its own word."""
 
+    def release(self) -> None:
+        """Nothing of it lives any more: let go of what was held while something did."""
+
     def clear(self) -> None:
         """Remove what was made for it."""
 

@@ -162,6 +162,9 @@ class Fallback:
         secrets = {"CRONWARD_SECRETS": self._scratch.root + cell.SECRETS} if self._request.secrets else {}
         return {"HOME": self._scratch.home, "TMPDIR": self._scratch.tmp, "PWD": cwd, **proxy, **git, **secrets}
 
+    def release(self) -> None:
+        """Nothing is held."""
+
     def clear(self) -> None:
         """Remove its directories. Nothing of the tree lives."""
         if not self._scratch.clear():

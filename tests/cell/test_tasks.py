@@ -111,6 +111,28 @@ def test_a_check_decides_whether_the_agents_work_stands(log_dir: Path, work_dir:
             assert (own / "check").read_text() == "2 tests failed\n"
 
 
+def test_what_the_agents_cell_had_in_memory_is_given_back_before_the_check(log_dir: Path) -> None:
+    """Its mounts are held while it lives, so that its end is told sooner; a check has all the memory to itself."""
+    mine, other = marker(), marker()
+    wanted = agent(log_dir, f"sleep {mine} & sleep 1", check=sh(f"sleep {other} & sleep 1"))
+    with Driven(wanted) as driven:
+        eventually(lambda: survivors(mine))
+        agents = held_mounts(driven.process.pid)
+        eventually(lambda: survivors(other))
+        checks = held_mounts(driven.process.pid)
+        assert driven.result()["reason"] == "ok"
+    assert (agents, checks) == (1, 1)
+
+
+def held_mounts(pid: int) -> int:
+    """How many mount namespaces a process holds open."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(str(entry.readlink()))
+    return sum(name.startswith("mnt:") for name in found)
+
+
 def test_a_check_is_not_asked_about_an_agent_that_failed(log_dir: Path) -> None:
     found = execute(agent(log_dir, "exit 3", check=sh("exit 0")))
     assert (found["reason"], found["check"]) == ("agent_error", None)
