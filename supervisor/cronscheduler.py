@@ -202,7 +202,7 @@ class CronScheduler:
     def status(self) -> dict[str, Any]:
         """How it stands, ready for JSON."""
         with self._mutex:
-            due = self._core.agenda.next_due()
+            due = self._core.agenda.earliest()
             queue = [
                 {"run_id": w.run.id, "job_id": w.job.id, "job_name": w.job.name, "why": w.why}
                 | {"scheduled_at": w.run.scheduled_at.isoformat()}

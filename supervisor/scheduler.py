@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from shared.reasons import Reason
 from supervisor import edits, exclusion, occurrences
@@ -195,13 +195,13 @@ class Scheduler:
     def _enqueue_due(self, now: Moment) -> None:
         if self.draining:  # it stays owed, and whoever keeps time next finds it
             return
-        for entry in self.agenda.take_due(now.wall, DUE_A_TURN):
+        for entry in self.agenda.take_due(now, DUE_A_TURN):
             try:
                 self._settle_due(entry, now)
             except StoreError as error:
                 # Nothing later of the job may get on disk before this: a crash would then hide that it is owed.
                 self.note_unstored(entry.job_id, error)
-                self.agenda.put(Entry(now.wall + timedelta(seconds=SAVE_AGAIN), entry.job_id, entry.occurrence))
+                self.agenda.set_aside(entry, now.mono + SAVE_AGAIN)
             except InvalidError as error:
                 self.logger.error("Job %s is not scheduled any more: %s", entry.job_id, error)
 
@@ -299,7 +299,8 @@ class Scheduler:
                 self.live.stop(live, Reason.SUPERVISOR_STOPPED, now)
 
     def _next_wake(self, now: Moment) -> Wake:
-        monos = [self.live.next_wake(now.mono), self.live.quotas.next_end(now.mono)]
+        again = None if self.draining else self.agenda.next_again()
+        monos = [self.live.next_wake(now.mono), self.live.quotas.next_end(now.mono), again]
         if self._unstored:
             monos.append(now.mono + SAVE_AGAIN)
         if self._room.ask_again:  # nothing tells when that is over

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from supervisor.client import Client
+from supervisor.errors import UnreachableError
 from supervisor.home import Home
 from tests import driver
 
@@ -62,13 +63,25 @@ class House:
         return job
 
     def start(self) -> None:
+        """Start one and wait until it keeps time."""
         argv = [sys.executable, "-m", "supervisor", "--home", str(self.root), "supervise"]
         log = open(self.root.parent / "supervisor.log", "ab")  # noqa: SIM115  # the child's
         self.process = subprocess.Popen(
             argv, cwd=CHECKOUT, env={**os.environ, **self.environ}, stderr=log, start_new_session=True
         )
         log.close()
-        eventually(lambda: (self.root / "control.sock").exists() and (self.root / "supervisor.json").exists())
+        eventually(self._keeps_time)
+
+    def _keeps_time(self) -> bool:
+        """Whether the process that was started last does. A killed one's socket and description lie there still."""
+        assert self.process is not None
+        code = self.process.poll()
+        assert code is None, f"the supervisor ended with {code}; its log ends: {self.log()[-3000:]}"
+        try:
+            status = self.client.status()
+        except UnreachableError:
+            return False
+        return bool(status["pid"] == self.process.pid and status["keeping_time"])
 
     def log(self) -> str:
         return (self.root.parent / "supervisor.log").read_text()

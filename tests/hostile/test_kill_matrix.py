@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 
-from supervisor.errors import CronwardError
+from supervisor.errors import RefusedError
 from tests.driver import children, eventually, marker, survivors
 from tests.hostile.stage import python
 from tests.house import House, house
@@ -238,7 +238,7 @@ def test_nothing_survives_a_kill_within_the_first_milliseconds(home: House, who:
             home.start()
         # Those that nobody had claimed when the supervisor was killed are begun by its successor.
         for run in [run for job in jobs for run in home.runs(job["id"])]:
-            with suppress(CronwardError):  # over already
+            with suppress(RefusedError):  # over already
                 home.client.cancel_run(run["id"])
         for job in jobs:
             home.ended(job["id"], within=40)

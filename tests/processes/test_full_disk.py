@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.agenda import Entry
+from supervisor.cronscheduler import CronScheduler
 from supervisor.errors import StoreError
 from supervisor.home import Home
 from supervisor.jobs import CronStore
@@ -117,3 +119,9 @@ def test_the_first_run_of_a_job_that_does_not_fit_leaves_a_store_that_opens(tmp_
         assert RunsStore(home).quarantine() == []
     store.record(make_run())
     assert RunsStore(home).all_runs() == [make_run()]
+
+
+def test_what_could_not_be_stored_is_shown_as_due_while_it_is_set_aside(tmp_path: Path) -> None:
+    scheduler = CronScheduler(CronStore(tmp_path))
+    scheduler._core.agenda.set_aside(Entry(NOON, "a", NOON), 10.0)
+    assert scheduler.status()["next_due"] == NOON.isoformat()

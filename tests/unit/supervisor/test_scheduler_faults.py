@@ -9,6 +9,7 @@ import pytest
 
 from shared.reasons import Reason
 from supervisor.config import Config
+from supervisor.liveruns import SAVE_AGAIN
 from supervisor.models import NEVER, CronRun
 from supervisor.status import Status
 from tests.fakes import NOON
@@ -120,6 +121,26 @@ def test_later_occurrences_do_not_hide_one_that_could_not_be_stored(line: Timeli
         (135, "crash"),
     )
     assert [run.scheduled_at for run in line.stored()] == [NOON + timedelta(minutes=1), NOON + timedelta(minutes=2)]
+
+
+def test_a_clock_set_back_while_the_disk_is_full_does_not_delay_what_is_owed(line: Timeline) -> None:
+    """By too little for everything to be planned anew: what is tried again has to come back by itself."""
+    line.add(at=NOON + timedelta(minutes=1))
+    line.full = lambda _run: True
+    line.sleep(3 * 3600)
+    line.turn()
+    assert line.stored() == []
+    line.clock.wall -= timedelta(hours=2)
+    line.full = lambda _run: False
+    line.turn()  # one that somebody else asked for; it is too early, and must not lose when to come again
+    assert (line.stored(), line.wake.mono) == ([], line.clock.mono + SAVE_AGAIN)
+    line.pass_by(SAVE_AGAIN)
+    assert [run.scheduled_at for run in line.stored()] == [NOON + timedelta(minutes=1)]
+
+
+def test_a_drain_does_not_wait_for_what_is_tried_again(line: Timeline) -> None:
+    play(line, (0, "add", EACH_MINUTE), (50, "full"), (61, "drain", 30.0), (200, "nothing"))
+    assert (line.wake.wall, line.wake.mono) == (None, None)
 
 
 def test_of_what_is_caught_up_on_nothing_comes_twice_when_the_disk_fills_in_between(line: Timeline) -> None:
