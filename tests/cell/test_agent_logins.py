@@ -25,7 +25,7 @@ from tests.talker import PROGRAM, install
 pytestmark = need("cell")
 PATH = ".talker/login.json"
 # Renews its login before it answers, as one does whose access token is over.
-VERSION = 'if sys.argv[1:] == ["--version"]:\n    sys.exit(print("talker 1.0"))\n'
+VERSION = 'if sys.argv[1:] == ["--version"]:\n    sys.exit(print("talker 6.6" if login.exists() else "talker 1.0"))\n'
 RENEWS = PROGRAM.replace("words = sys", f"{VERSION}words = sys").replace('if "renew" in words:', "if True:")
 MARK = 'known = sys.argv[2] if sys.argv[1:2] == ["--resume"]'
 
@@ -113,6 +113,7 @@ def test_a_check_is_logged_in_by_itself_and_what_it_renews_is_kept(talker: Check
     found = talker.check()
     assert (found["login"]["ok"], found["login"]["detail"]) == (True, f"cronward's login (files): {PATH}")
     assert (found["answer"]["ok"], talker.generation, talker.left) == (True, 2, [])
+    assert found["version"]["detail"] == "1.0"  # for that nobody has to be logged in, and nobody was
     assert talker.check("--no-login", code=1)["login"]["detail"] == "none is given"
     assert talker.generation == 2
 
