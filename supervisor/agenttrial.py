@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from shared.messages import ExecuteRequest, ExecuteResult
 from shared.reasons import Reason
@@ -19,16 +23,16 @@ from supervisor.config import Config
 from supervisor.definition import define, setting_of
 from supervisor.doctor import Finding
 from supervisor.errors import InvalidError, RefusedError
-from supervisor.grants import grants_of, secrets_for
 from supervisor.home import Home
+from supervisor.identity import would_be
 from supervisor.jobs import new_id
-from supervisor.launcher import Executor, SpawnError
+from supervisor.keeps import CHECK, Keeps, Plan, make_place
+from supervisor.launcher import Executor, Gone, SpawnError
+from supervisor.logins import Login
+from supervisor.logintrial import alone, answer_repair, log, login_finding, login_for
 from supervisor.models import CronJob, CronRun
-from supervisor.preparation import make_executor
-from supervisor.requests import request_for
-from supervisor.secrets import SecretStore
+from supervisor.preparation import granted, make_executor
 from supervisor.status import Status
-from supervisor.uids import Uids
 
 PROMPT = "Reply with the word ok."
 VERSION_SECONDS, ASKING_SECONDS = 60.0, 180.0
@@ -36,40 +40,90 @@ _SHOWN = 300
 
 
 def examine_agent(
-    home: Home, config: Config, name: str, now: datetime, model: str = "", secrets: tuple[str, ...] = ()
+    home: Home,
+    config: Config,
+    name: str,
+    now: datetime,
+    model: str = "",
+    secrets: tuple[str, ...] = (),
+    *,
+    use_login: bool = True,
 ) -> list[Finding]:
-    """What came of it, in order; nothing of the trial stays. `secrets`: as a job is granted them.
+    """What came of it, in order; nothing of the trial stays but a login that the agent renewed. `secrets`: as a job is
+    granted them. `use_login`: cronward's own, where there is one and no secret stands in its place.
 
-    Raises InvalidError where there is no such agent, RefusedError where no cell can be had.
+    Raises InvalidError where there is no such agent, RefusedError where no cell can be had or a run has the login.
     """
     known = adapter(name, config.agents_dir)
     if known.start == "command":
         raise InvalidError("The agent `command` is whatever a job names; check such a job with: cronward doctor JOB")
     findings = [Finding("adapter", True, str(source(name, config.agents_dir)))]
-    draft = {"agent": name, "model": model, "prompt": PROMPT, "cron_expr": "@yearly", "secrets": list(secrets)}
+    login = login_for(home, known, secrets) if use_login else None
+    draft = {
+        "agent": name,
+        "login": login is not None,
+        "model": model,
+        "prompt": PROMPT,
+        "cron_expr": "@yearly",
+        "secrets": list(secrets),
+    }
     try:
         job = define({**draft, "type": "medium", "timeout_secs": int(ASKING_SECONDS)}, setting_of(home, config), now)
-        return [*findings, *_tried(home, config, job, known, now)]
+        with alone(home, config, job, now), _ended_in_order():
+            return [*findings, *_tried(home, config, job, known, login, now)]
     except InvalidError as error:
         return [*findings, Finding("definition", False, str(error), "what the sentence says")]
 
 
-def _tried(home: Home, config: Config, job: CronJob, known: Adapter, now: datetime) -> Iterator[Finding]:
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """A terminal that is closed, or a kill, ends it as Ctrl-C does: what the agent renewed is taken home."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    both = (signal.SIGTERM, signal.SIGHUP) if main else ()
+    ours = [number for number in both if signal.getsignal(number) is signal.SIG_DFL]  # nohup's stays
+    for number in ours:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _tried(
+    home: Home, config: Config, job: CronJob, known: Adapter, login: Login | None, now: datetime
+) -> Iterator[Finding]:
     if job.program is not None:
         yield Finding("program", True, job.program.real)
-    run = CronRun(id=new_id(), job_id=job.id, status=Status.RUNNING, scheduled_at=now, started_at=now, attempt=1)
-    run_as = Uids(home.uids).would_give(job, config) if os.geteuid() == 0 else None
-    given = secrets_for(job, SecretStore(home))
+    run_id = f"{CHECK}{new_id()}"
+    run = CronRun(id=run_id, job_id=job.id, status=Status.RUNNING, scheduled_at=now, started_at=now, attempt=1)
     try:
         with tempfile.TemporaryDirectory(prefix="cronward-agents-") as folder:
-            request = request_for(job, run, config, Path(folder), ASKING_SECONDS, run_as, given)
+            ids = would_be(home, config, job)
+            request, plan = granted(home, config, job, run, Path(folder), ASKING_SECONDS, ids)
             executor = make_executor(home.root)
             if job.program is not None:
                 yield _version(executor, known, request)
-            yield _login(job, known)
-            yield _answer(known, _executed(executor, request, "answer"))
+            yield login_finding(job, known, login)
+            result = _answered(home, executor, request, plan, job, now)
+            yield _answer(result, answer_repair(result.reason, job, known, login))
     except (SpawnError, ProtocolError, OSError) as error:
         yield Finding("cell", False, str(error), "cronward doctor")
+
+
+def _answered(
+    home: Home, executor: Executor, request: ExecuteRequest, plan: Plan, job: CronJob, now: datetime
+) -> ExecuteResult:
+    """With the login, and whatever happens, what the agent made of it is taken home."""
+    try:
+        make_place(home, plan, job)
+        return _executed(executor, request, "answer")
+    finally:
+        Keeps(home, lambda: now, log).settle(Gone(request.run_id, request.attempt, None))
 
 
 def _executed(executor: Executor, request: ExecuteRequest, name: str) -> ExecuteResult:
@@ -93,6 +147,7 @@ def _version(executor: Executor, known: Adapter, asked: ExecuteRequest) -> Findi
         prompt="",
         output_format="text",
         secrets=(),
+        keep=None,
     )
     result = _executed(executor, request, "version")
     if result.reason is not Reason.OK:
@@ -104,18 +159,8 @@ def _version(executor: Executor, known: Adapter, asked: ExecuteRequest) -> Findi
     return Finding("version", True, found[1] if found.re.groups else found[0])
 
 
-def _login(job: CronJob, known: Adapter) -> Finding:
-    given = [each.variable or each.name for each in grants_of(job)]
-    if given or not (known.login.variables or known.login.files):
-        return Finding("login", True, f"given: {', '.join(given)}" if given else "it needs none")
-    variable = known.login.variables[0] if known.login.variables else "VARIABLE"
-    repair = f"{known.login.words} Then: cronward agents check {known.name} --secret NAME={variable}"
-    return Finding("login", False, "none is given", repair.strip(), required=False)
-
-
-def _answer(known: Adapter, result: ExecuteResult) -> Finding:
+def _answer(result: ExecuteResult, repair: str) -> Finding:
     if result.reason is not Reason.OK:
-        repair = known.login.words if result.reason is Reason.AUTH_FAILED else "what the sentence says"
         return Finding("answer", False, f"{result.reason.value}: {result.error}", repair)
     said = " ".join(result.response.split())[:_SHOWN]
     return Finding("answer", True, "; ".join(filter(None, [repr(said), result.model, *_spent(result)])))

@@ -14,16 +14,12 @@ from typing import Any
 from shared.messages import PROXIED, Bind, ExecuteRequest, Task
 from supervisor.clones import check_clone
 from supervisor.config import Config
-from supervisor.grants import secrets_for
 from supervisor.home import Home
 from supervisor.identity import would_be
-from supervisor.invocation import Terms
-from supervisor.keeps import planned, with_keep
 from supervisor.models import CronJob, CronRun, Trigger
+from supervisor.preparation import granted
 from supervisor.prompts import GATE_OUTPUT, taints, with_prompt
-from supervisor.requests import request_for
 from supervisor.runs import RunsStore
-from supervisor.secrets import SecretStore
 from supervisor.status import Status
 from supervisor.tasks import with_tasks
 from supervisor.writable import writable_paths
@@ -70,11 +66,9 @@ def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetim
 def _request(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetime) -> ExecuteRequest:
     check_clone(job)
     run = CronRun(id=RUN_ID, job_id=job.id, status=Status.QUEUED, trigger=Trigger.MANUAL, scheduled_at=now, attempt=1)
-    lives_on = planned(home, config, job, run)
-    granted, terms = (*secrets_for(job, SecretStore(home)), *lives_on.secrets), Terms(session=lives_on.conversation)
     log_dir, ids = home.log_dir(RUN_ID, 1), would_be(home, config, job)
-    request = request_for(job, run, config, log_dir, job.timeout_seconds, ids, granted, terms)
-    request = with_tasks(with_keep(request, lives_on), job, config)
+    request, _plan = granted(home, config, job, run, log_dir, job.timeout_seconds, ids)
+    request = with_tasks(request, job, config)
     request = with_prompt(request, job, run, lambda: runs.last_ended(job.id), secrets.token_hex(16))
     # Their names are all that is wanted from here on.
     return replace(request, secrets=tuple(replace(secret, value="") for secret in request.secrets))

@@ -38,27 +38,35 @@ def places(job: CronJob, config: Config) -> Sequence[str]:
 class InTheWay:
     """A run that has to be over first, and why."""
 
-    run: CronRun
+    run: CronRun | None
+    """None: it is no run, but a check of the agent."""
     why: str
 
 
 def in_the_way(
-    job: CronJob, live: Iterable[tuple[CronJob, CronRun]], where: Places, login: Logins = lambda _job: ""
+    job: CronJob,
+    live: Iterable[tuple[CronJob, CronRun]],
+    where: Places,
+    login: Logins = lambda _job: "",
+    on_trial: Callable[[str], bool] = lambda _agent: False,
 ) -> InTheWay | None:
     """The first of these runs that could write where a run of `job` can, or renew the same login. None: there is
-    none."""
+    none. `on_trial`: whether a check of the agent uses its login."""
     mine, own = where(job), login(job)
     if not mine and not own:
         return None
+    if own and on_trial(own):
+        return InTheWay(None, f"a check of {own} may renew its login, and only one at a time can")
     for other, run in live:
         if own and own == login(other):
-            return InTheWay(run, f"{_named(run)} may renew the login of {own}, and only one at a time can")
+            return InTheWay(run, f"{named(run)} may renew the login of {own}, and only one at a time can")
         if other.id != job.id and any(overlap(one, its) for its in where(other) for one in mine):
-            return InTheWay(run, f"{_named(run)} may write in the same place")
+            return InTheWay(run, f"{named(run)} may write in the same place")
     return None
 
 
-def _named(run: CronRun) -> str:
+def named(run: CronRun) -> str:
+    """What people call a run in a sentence."""
     return f"run {run.id[:8]} of job {run.job_name or run.job_id}"
 
 

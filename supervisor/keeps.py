@@ -38,6 +38,8 @@ from supervisor.store import read_bytes, read_json, write_atomic
 
 VERSION = 1
 _ABOUT, _OUT = "about.json", "out"
+CHECK = "check-"
+"""What the id of a run begins with that is a trial of an agent: its own process settles it."""
 _ABOUT_BYTES = 64 << 10
 
 
@@ -49,6 +51,7 @@ class About(BaseModel):
     version: int = VERSION
     run_id: str
     attempt: int
+    agent: str = ""
     login: str = ""
     """The agent whose login it was given; empty: none that comes back."""
     login_mark: str = ""
@@ -99,6 +102,7 @@ def planned(home: Home, config: Config, job: CronJob, run: CronRun) -> Plan:
     about = About(
         run_id=run.id,
         attempt=run.attempt,
+        agent=job.agent,
         login=job.agent if comes_back else "",
         login_mark=mark(login.files) if login is not None and comes_back else "",
         login_files=tuple(file.path for file in files),
@@ -205,8 +209,11 @@ class Keeps:
             left = sorted(self._home.kept.iterdir())
         except OSError:
             return
+        # Listed before it is asked: whoever tries an agent takes the lock first, and makes its directory then.
+        trial = LoginStore(self._home).any_on_trial()
         for place in left:
-            self._settle(place, None)
+            if not (trial and place.name.startswith(CHECK)):
+                self._settle(place, None)
 
     def forget_jobs(self, wanted: Callable[[str], bool]) -> Thread | None:
         """Begin to remove the conversations of jobs that are gone; a thread that is at it, if there are any."""
@@ -227,7 +234,7 @@ class Keeps:
 
     def _settle(self, place: Path, result: ExecuteResult | None) -> None:
         try:
-            about = About.model_validate_json(json.dumps(read_json(place / _ABOUT, _ABOUT_BYTES, VERSION)))
+            about = _about(place)
         except FileNotFoundError:
             self._remove(place)
             return
@@ -283,6 +290,26 @@ class Keeps:
     def _clear(self, place: Path) -> None:
         if why := removal.remove_tree(str(place)):
             self._logger.error("%s is left over: %s", place, why)
+
+
+def with_login(home: Home, agent: str) -> list[About]:
+    """The attempts that were given files of this agent's login and are not settled: they live, or are left over."""
+    found = []
+    for place in sorted(home.kept.glob("*")):
+        with suppress(FileNotFoundError, StoreError, ValidationError):  # whoever settles it says what is wrong with it
+            about = _about(place)
+            found += [about] if about.agent == agent and about.login_files else []
+    return found
+
+
+def has_renewed(home: Home, about: About) -> bool:
+    """Whether its runner took out a login that the agent renewed."""
+    folder = home.kept_dir(about.run_id, about.attempt) / _OUT / LOGIN
+    return any((folder / str(number)).exists() for number in range(len(about.login_files)))
+
+
+def _about(place: Path) -> About:
+    return About.model_validate_json(json.dumps(read_json(place / _ABOUT, _ABOUT_BYTES, VERSION)))
 
 
 def _read_own(path: Path) -> str:

@@ -43,6 +43,7 @@ _MESSAGES: TypeAdapter[RunnerMessage] = TypeAdapter(Annotated[RunnerMessage, Fie
 _RESULT: TypeAdapter[ExecuteResult] = TypeAdapter(ExecuteResult)
 _READ = 64 * 1024
 _SWEEP_AGAIN, _SWEEP_SELDOM = 0.02, 1.0
+_STOP_MARGIN = 10.0
 _DRAIN_READS = 2 * MAX_LINE // _READ
 _MESSAGES_AT_LEAST = 100
 MAX_SLUG = 32
@@ -311,7 +312,10 @@ class Executor:
         return runner
 
     def execute(self, request: ExecuteRequest) -> ExecuteResult:
-        """Run one attempt to its end and return how it ended. Blocks; raises SpawnError or ProtocolError."""
+        """Run one attempt to its end and return how it ended. Blocks; raises SpawnError or ProtocolError.
+
+        Ctrl-C has it stop in order, a second one kills it.
+        """
         with asyncio.Runner() as on:
             return on.run(self._execute(request))
 
@@ -320,10 +324,17 @@ class Executor:
         over: asyncio.Future[Gone] = loop.create_future()
         runner = self.spawn(request, lambda news: over.set_result(news) if isinstance(news, Gone) else None, loop)
         try:
-            gone = await over
-        except BaseException:
-            runner.kill()
+            await asyncio.wait({over})
+        except (
+            asyncio.CancelledError
+        ):  # Ctrl-C. A runner that is killed takes nothing home, as a login that was renewed
+            runner.stop(Reason.CANCELED_BY_USER)
+            await asyncio.wait({over}, timeout=request.limits.grace_seconds + _STOP_MARGIN)
             raise
+        finally:
+            if not over.done():
+                runner.kill()
+        gone = over.result()
         return gone.result or broken(request.run_id, request.attempt, gone.fault)
 
     def _argv(self, request: ExecuteRequest, slug: str) -> list[str]:

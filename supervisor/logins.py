@@ -26,6 +26,7 @@ from shared.keep import LoginFile
 from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreError
 from supervisor.grants import CELLS_OWN, CELLS_PREFIXES
 from supervisor.home import Home
+from supervisor.lock import is_held
 from supervisor.models import CronJob, Identifier
 from supervisor.secrets import NAME
 from supervisor.sentences import shown
@@ -37,6 +38,7 @@ FILE_BYTES = 64 << 10
 MOST_FILES = 8
 _STORED_BYTES = 2 << 20
 _LOCK_SECONDS = 10.0
+_TRIAL, _TRIAL_SECONDS = ".check", 1.0
 
 Kind = Literal["files", "token", "shared"]
 
@@ -131,6 +133,38 @@ class LoginStore:
             return job.agent
         # A shared one is renewed too, though it does not come back.
         return job.agent if login is not None and login.kind != "token" else ""
+
+    def on_trial(self, agent: str) -> bool:
+        """Whether a check of this agent goes on that uses its login."""
+        return is_held(self._trial(agent))
+
+    def any_on_trial(self) -> bool:
+        """Whether there is any such check."""
+        return any(is_held(path) for path in self._folder.glob(f".*{_TRIAL}"))
+
+    @contextmanager
+    def trying(self, agent: str) -> Iterator[None]:
+        """Be that check. Runs that a supervisor is about to start wait from here on; those that it had started before
+        are for the caller to look for. Raises RefusedError, StoreError."""
+        lock = FileLock(self._trial(agent), mode=0o600, thread_local=False, fallback_to_soft=False)
+        try:
+            lock.acquire(
+                timeout=_TRIAL_SECONDS, poll_interval=0.01
+            )  # a supervisor's look is a lock too, for an instant
+        except Timeout:
+            raise RefusedError(
+                f"Another check of {agent} uses its login. Wait until that is over, or leave the login out: --no-login"
+            ) from None
+        except OSError as error:
+            raise StoreError(f"{self._folder} cannot be written: {error.strerror}.") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _trial(self, agent: str) -> Path:
+        # Never unlinked either. No agent's name begins with a dot, so it is nobody's file or lock.
+        return self._folder / f".{agent}{_TRIAL}"
 
     @contextmanager
     def _locked(self, agent: str) -> Iterator[None]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from shared.messages import ExecuteRequest
+from shared.messages import ExecuteRequest, RunAs
 from supervisor import restatement
 from supervisor.bytecode import compile_package
 from supervisor.cgroup import Cgroup
@@ -18,7 +18,7 @@ from supervisor.grants import secrets_for
 from supervisor.home import Home
 from supervisor.identity import Identity
 from supervisor.invocation import Terms
-from supervisor.keeps import make_place, planned, with_keep
+from supervisor.keeps import Plan, make_place, planned, with_keep
 from supervisor.launcher import Executor
 from supervisor.models import CronJob, CronRun
 from supervisor.prompts import trusted, with_prompt
@@ -35,11 +35,7 @@ def prepare(
     log_dir = home.log_dir(run.id, run.attempt)
     try:
         log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # As they are now: an attempt gets the value that was set last.
-        plan = planned(home, config, job, run)
-        granted, terms = (*secrets_for(job, SecretStore(home)), *plan.secrets), Terms(session=plan.conversation)
-        request = request_for(job, run, config, log_dir, seconds_left, identity.of(job, config), granted, terms)
-        request = with_keep(request, plan)
+        request, plan = granted(home, config, job, run, log_dir, seconds_left, identity.of(job, config))
         if run.repair_of:  # neither gate nor check nor branch: it does nothing again
             request = restatement.of(trusted(request, job), run, home)
         else:
@@ -50,6 +46,16 @@ def prepare(
         return request
     except OSError as error:
         raise StoreError(f"The run's directory {log_dir} cannot be written: {error.strerror}.") from error
+
+
+def granted(
+    home: Home, config: Config, job: CronJob, run: CronRun, log_dir: Path, seconds_left: float, run_as: RunAs | None
+) -> tuple[ExecuteRequest, Plan]:
+    """The request with all that the job is granted, as it is now: an attempt gets the value that was set last. And the
+    plan of what lives on, for which `make_place` has yet to make the place. Raises InvalidError or StoreError."""
+    plan = planned(home, config, job, run)
+    values, terms = (*secrets_for(job, SecretStore(home)), *plan.secrets), Terms(session=plan.conversation)
+    return with_keep(request_for(job, run, config, log_dir, seconds_left, run_as, values, terms), plan), plan
 
 
 def make_executor(

@@ -36,12 +36,15 @@ class Room:
     ask: Callable[[], str]
     short_of_disk: Callable[[str], str] = lambda _place: ""
     """Why nothing may start that writes there; empty where it may."""
+    trial: Callable[[str], bool] = lambda _agent: False
+    """Whether a check of this agent uses its login."""
     busy: str = ""
     short: bool = False
+    tried: bool = False
 
     def begin_turn(self) -> None:
         """Nothing has been asked yet."""
-        self.busy, self.short = "", False
+        self.busy, self.short, self.tried = "", False, False
 
     def look(self, place: str = "") -> str:
         """Why there is none for a run that writes to `place`; empty where there is."""
@@ -52,10 +55,16 @@ class Room:
         self.short = self.short or bool(found)
         return found
 
+    def on_trial(self, agent: str) -> bool:
+        """Whether a run that may renew the login of this agent has to wait for a check."""
+        found = self.trial(agent)
+        self.tried = self.tried or found
+        return found
+
     @property
     def ask_again(self) -> bool:
         """Whether something waits for what nobody tells the end of."""
-        return self.short or bool(self.busy)
+        return self.short or self.tried or bool(self.busy)
 
 
 def busy(found: Pressure, config: Config) -> str:

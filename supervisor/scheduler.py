@@ -79,7 +79,7 @@ class Scheduler:
         self._unstored = False
         self.host, self._first, self._told_end = host, FirstRecords(new_id, host), told_end
         self._logins, self.purse = LoginStore(jobs.home), purse
-        self._room, self._step_back = Room(host_busy, short_of_disk), StepBack()
+        self._room, self._step_back = Room(host_busy, short_of_disk, self._logins.on_trial), StepBack()
 
     # ---- one turn
 
@@ -280,7 +280,7 @@ class Scheduler:
     def _in_the_way(self, job: CronJob) -> exclusion.InTheWay | None:
         others = ((live.job, live.run) for live in self.live if live.holds_slot)
         where, login = (lambda each: exclusion.places(each, self.config)), self._logins.renewed_by
-        return exclusion.in_the_way(job, others, where, login)
+        return exclusion.in_the_way(job, others, where, login, self._room.on_trial)
 
     def _quota_back(self, job: CronJob, now: Moment) -> datetime | None:
         return self.live.quotas.rest(job.agent, now)

@@ -91,11 +91,17 @@ def check(
         list[str] | None,
         typer.Option(metavar="NAME", help="A secret that it gets: NAME, or NAME=VARIABLE. Repeatable."),
     ] = None,
+    no_login: Annotated[
+        bool, typer.Option("--no-login", help="Leave out the login that `cronward login` made for it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask an agent for its version and for one word, in a real cell. The question is put to its provider, and costs.
 
+    It is logged in as `cronward login` made it, unless a secret is given in the place of that.
+
     \b
+    Example: cronward agents check claude
     Example: cronward agents check claude --secret CLAUDE=ANTHROPIC_API_KEY
     Example: cronward agents check local
     """
@@ -105,7 +111,9 @@ def check(
     from supervisor.cli.keeping import show_findings
 
     place = place_of(ctx)
-    findings = examine_agent(place.home, place.config, name, place.now, model, tuple(secret or ()))
+    findings = examine_agent(
+        place.home, place.config, name, place.now, model, tuple(secret or ()), use_login=not no_login
+    )
     if as_json:
         render.show_json([asdict(finding) for finding in findings])
     else:

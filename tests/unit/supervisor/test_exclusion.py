@@ -60,6 +60,11 @@ def test_who_may_renew_a_login_does_it_alone_even_among_the_runs_of_one_job() ->
         assert (found is not None) is expected, other
         assert found is None or "of job other may renew the login of claude" in found.why
     assert in_the_way(make_job(id="third"), [(job, OTHER)], where, login) is None
+    # A check of the agent is no run, and in the way of those alone that may renew the same login.
+    tried = in_the_way(job, [], where, login, lambda agent: agent == "claude")
+    assert tried == InTheWay(None, "a check of claude may renew its login, and only one at a time can")
+    for other in (make_job(agent="codex", login=True), make_job(agent="claude", write_paths=("/a",))):
+        assert in_the_way(other, [], where, login, lambda agent: agent == "claude") is None, other
 
 
 def test_where_a_run_can_write_is_what_its_job_says_and_the_disk_allows(tmp_path: Path) -> None:

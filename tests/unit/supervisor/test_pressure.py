@@ -63,6 +63,20 @@ def test_one_disk_that_is_full_keeps_only_those_waiting_that_write_there() -> No
     assert [room.look(), room.ask_again] == ["", False]
 
 
+def test_who_waits_for_a_check_is_looked_at_again_though_nothing_tells_its_end() -> None:
+    room = Room(lambda: "", trial=lambda agent: agent == "claude")
+    assert [room.on_trial("codex"), room.ask_again, room.on_trial("claude"), room.ask_again] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert room.on_trial("codex") is False
+    assert room.ask_again
+    room.begin_turn()
+    assert not room.ask_again
+
+
 def test_a_host_that_was_busy_once_stays_so_for_the_turn() -> None:
     answers = iter(["busy", ""])
     room = Room(lambda: next(answers))
