@@ -32,7 +32,7 @@ def check_reading(reading: Reading) -> Reading:
 def _check_pattern(pattern: str) -> None:
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"has {pattern[:80]!r}, which is no regular expression: {error}") from None
 
 

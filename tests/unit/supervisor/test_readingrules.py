@@ -36,6 +36,8 @@ def test_what_cannot_be_gone_by_is_told() -> None:
         "an event": (Reading(format="jsonl", events=(Event(kind="text", text="a"),)), "no JSON pointer"),
         "its item": (Reading(format="jsonl", events=(Event(kind="text", item={"a": "b"}),)), "no JSON pointer"),
         "a pattern": (Reading(answer=(Pick(pattern="("),)), "'(', which is no regular expression"),
+        "a count": (Reading(answer=(Pick(pattern="a{99999999999999999999}"),)), "no regular expression"),
+        "a deep one": (Reading(blame=(Blame(reason=Reason.REFUSED, words="(" * 9000 + ")" * 9000),)), "no regular"),
         "words": (Reading(blame=(Blame(reason=Reason.REFUSED, words="("),)), "no regular expression"),
         "a blame": (Reading(blame=(Blame(reason=Reason.REFUSED),)), "blames refused on everything"),
         "a code": (Reading(codes={"SIGTERM": "x"}), "no exit code"),
