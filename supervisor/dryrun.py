@@ -21,6 +21,7 @@ from supervisor.invocation import Terms
 from supervisor.keeps import planned, with_keep
 from supervisor.models import CronJob, CronRun, Trigger
 from supervisor.prompts import GATE_OUTPUT, taints, with_prompt
+from supervisor.purse import own_caps
 from supervisor.requests import request_for
 from supervisor.runs import RunsStore
 from supervisor.secrets import SecretStore
@@ -55,6 +56,7 @@ def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetim
             "bytes": request.cell.network_bytes if request.cell.network in PROXIED else None,
         },
         "limits": asdict(request.limits),
+        "caps": asdict(request.caps),
         "retries": job.retries,
         "secrets": [secret.name for secret in request.secrets],
         "login": [file.path for file in request.keep.login] if request.keep is not None else [],
@@ -69,7 +71,15 @@ def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetim
 
 def _request(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetime) -> ExecuteRequest:
     check_clone(job)
-    run = CronRun(id=RUN_ID, job_id=job.id, status=Status.QUEUED, trigger=Trigger.MANUAL, scheduled_at=now, attempt=1)
+    run = CronRun(
+        id=RUN_ID,
+        job_id=job.id,
+        status=Status.QUEUED,
+        trigger=Trigger.MANUAL,
+        scheduled_at=now,
+        attempt=1,
+        caps=own_caps(job),
+    )
     lives_on = planned(home, config, job, run)
     granted, terms = (*secrets_for(job, SecretStore(home)), *lives_on.secrets), Terms(session=lives_on.conversation)
     log_dir, ids = home.log_dir(RUN_ID, 1), would_be(home, config, job)
