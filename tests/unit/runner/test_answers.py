@@ -63,12 +63,12 @@ def test_what_is_not_json_is_refused(text: str) -> None:
 
 
 def test_beginnings_of_blocks_without_an_end_cost_no_more_than_other_lines() -> None:
-    whole = 1 << 20
+    whole = 200_000
     begun = time.process_time()
     for line in ("```x\n", "```\n", " \t```json \n", "`", " ", "\n"):
         with pytest.raises(AnswerError):
             parse("\n" + line * (whole // len(line)))
-    assert time.process_time() - begun < 20
+    assert time.process_time() - begun < 10
     assert fenced("```a\n1\n ``` \n```\n```\nx ```\n\t```b\n2\n```c\n```") == ["1\n", "", "2\n```c\n"]
 
 
