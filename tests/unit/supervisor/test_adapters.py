@@ -157,7 +157,10 @@ def test_what_is_wrong_in_a_file_is_told_with_file_and_key(tmp_path: Path) -> No
         "one in a group": (with_key("argv = [['-m', '{modl}']]"), "there is no {modl}"),
         "one in a file": (like_claude("files.'.x' = '{secret}'"), "there is no {secret}"),
         "a default": (like_claude("defaults.modl = 'x'"), "has `defaults` for modl, which is no placeholder"),
-        "a pattern": (with_key("program.pattern = 'a{99999999999999999999}'"), "should be a regular expression"),
+        "a count in one": (
+            like_claude("program.pattern = 'a{99999999999999999999}'"),
+            "should be a regular expression",
+        ),
         "a variable": (like_claude("env.'A-B' = 'x'"), "should be the name of a variable"),
         "a path out": (like_claude("files.'../.bashrc' = 'x'"), "should be a path within its home"),
         "a full path": (like_claude("conversation.files = ['/etc/passwd']"), "should be a path within its home"),

@@ -40,6 +40,8 @@ def test_what_cannot_be_gone_by_is_told() -> None:
         "a deep one": (Reading(blame=(Blame(reason=Reason.REFUSED, words="(" * 9000 + ")" * 9000),)), "no regular"),
         "words": (Reading(blame=(Blame(reason=Reason.REFUSED, words="("),)), "no regular expression"),
         "a blame": (Reading(blame=(Blame(reason=Reason.REFUSED),)), "blames refused on everything"),
+        "a success": (Reading(blame=(Blame(reason=Reason.OK, words="x"),)), "blames ok, of which no agent fails"),
+        "ours": (Reading(blame=(Blame(reason=Reason.NOTHING_TO_DO, codes=(9,)),)), "blames nothing_to_do, of which"),
         "a code": (Reading(codes={"SIGTERM": "x"}), "no exit code"),
         "text": (Reading(answer=(Pick(pointer="/a"),)), "in which nothing can be pointed to"),
         "text's event": (Reading(events=(Event(kind="text", text="/a"),)), "in which nothing can be pointed to"),
