@@ -17,6 +17,7 @@ FIGURE_MOST = 10**15
 ONCE_MOST = 4096
 """Ids that are remembered. Those that come again come soon."""
 SEARCHED_MOST = 64 << 10
+SEARCH_SECONDS = 2.0
 WORD_MOST = 256
 PIECES_MOST = 256
 """A short text takes far more memory than its characters."""
@@ -45,10 +46,22 @@ class Gathering:
     def _matches(self, value: object) -> tuple[str, ...]:
         assert self._pattern is not None
         text = pointer.written(value)
-        match = self._pattern.search(text[:SEARCHED_MOST]) if text is not None else None
+        match = self._searched(self._pattern, text[:SEARCHED_MOST]) if text is not None else None
         if match is None:
             return ()
         return (match[1] or "",) if match.re.groups else (match[0],)
+
+    def _searched(self, pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+        from runner.answers import alarm
+
+        try:
+            with alarm(SEARCH_SECONDS):
+                return pattern.search(text)
+        except TimeoutError:
+            # Over a text made for it a pattern can run for ever, and the run's clocks would not be looked at. What is
+            # to come may be made of such texts: this one is not asked again.
+            self.settled = True
+            return None
 
     def _keep(self, found: list[object], value: object) -> None:
         raise NotImplementedError

@@ -128,6 +128,10 @@ class Keeping:
             return replace(found, ended=True, problem=f"The conversation has {error}; the next run begins a new one.")
         except OSError as error:
             return replace(found, problem=f"The conversation could not be kept ({error.strerror}).")
+        if files == 0:  # its id alone leads nowhere: each run that went on by it would fail
+            return replace(
+                found, ended=True, problem="It left no file of a conversation; the next run begins a new one."
+            )
         return replace(found, files=files, bytes=size, kept=True)
 
     def _copy(

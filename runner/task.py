@@ -98,7 +98,8 @@ class Tasks:
             request = for_check(self._request, task, until - began)
             confined = self._after(request, clone)
             kept = Logs(self._files.check, self._files.check, -1, -1, -1, "")
-            return of_check(*self._run(request, confined, None, kept, began))
+            said = of_check(*self._run(request, confined, None, kept, began))
+            return said._replace(error=as_told(said.error, request, self._request))
         except RefusalError as refusal:
             return Judged(Reason.CHECK_FAILED, f"The check could not be started. {refusal.sentence}", TaskEnd())
 
@@ -221,6 +222,12 @@ def of_check(found: Outcome, end: TaskEnd) -> Judged:
     """Whether the agent's work stands, by how the check ended."""
     kept = found.reason is Reason.OK or found.reason in NOT_ITS_OWN
     return Judged(found.reason if kept else Reason.CHECK_FAILED, of("check", found.error), end)
+
+
+def as_told(error: str, request: ExecuteRequest, whole: ExecuteRequest) -> str:
+    """With the time that the owner gave the run, not what was left of it for the check."""
+    left, given = (f"than {each.limits.wall_seconds:g} s." for each in (request, whole))
+    return error.replace(left, given)
 
 
 def of(name: str, error: str) -> str:

@@ -59,7 +59,7 @@ def _variable(name: str) -> str:
 def _pattern(text: str) -> str:
     try:
         re.compile(text)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"should be a regular expression: {error}") from None
     return text
 

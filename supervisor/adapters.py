@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from supervisor.adapter import Adapter
 from supervisor.errors import InvalidError, StoreError
 from supervisor.sentences import sentence, suggestion
 from supervisor.store import read_bytes
+from supervisor.trust import others_may_write
 
 FOLDER = Path(__file__).with_name("adapters")
 FILE_BYTES = 1 << 20
@@ -131,8 +131,8 @@ def _table(path: Path) -> dict[str, Any]:
         raise AdapterError(f"{path} cannot be read: {error.strerror}.") from None
     # It names a program that gets the owner's prompts and secrets. Ours is as good as the code beside it.
     for place, found in places:
-        if found.st_uid not in (0, os.geteuid()) or found.st_mode & stat.S_IWOTH:
-            raise AdapterError(f"{place} can be changed by others. Make it yours: chown it, and chmod o-w {place}")
+        if others_may_write(found):
+            raise AdapterError(f"{place} can be changed by others. Make it yours: chown it, and chmod go-w {place}")
     return _parsed(path, data)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from supervisor.models import Identifier, JobType
 from supervisor.sentences import sentence
 from supervisor.sizes import LARGEST, SIZE, Bytes, format_size
 from supervisor.store import read_bytes
+from supervisor.trust import others_may_write
 
 FILE_BYTES = 1 << 20
 CONCURRENT = 4
@@ -284,8 +284,8 @@ def _owned_bytes(file: Path) -> bytes:
     except StoreError as error:
         raise ConfigError(str(error)) from None
     # The file names programs that will run with the owner's rights.
-    if found.st_uid not in (0, os.geteuid()) or found.st_mode & stat.S_IWOTH:
-        raise ConfigError(f"{file} can be changed by others. Make it yours: chown it, and chmod o-w {file}")
+    if others_may_write(found):
+        raise ConfigError(f"{file} can be changed by others. Make it yours: chown it, and chmod go-w {file}")
     return data
 
 

@@ -19,6 +19,7 @@ from supervisor.identity import would_be
 from supervisor.models import CronJob, CronRun, Trigger
 from supervisor.preparation import granted
 from supervisor.prompts import GATE_OUTPUT, taints, with_prompt
+from supervisor.purse import own_caps
 from supervisor.runs import RunsStore
 from supervisor.status import Status
 from supervisor.tasks import with_tasks
@@ -51,6 +52,7 @@ def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetim
             "bytes": request.cell.network_bytes if request.cell.network in PROXIED else None,
         },
         "limits": asdict(request.limits),
+        "caps": asdict(request.caps),
         "retries": job.retries,
         "secrets": [secret.name for secret in request.secrets],
         "login": [file.path for file in request.keep.login] if request.keep is not None else [],
@@ -65,7 +67,15 @@ def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetim
 
 def _request(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetime) -> ExecuteRequest:
     check_clone(job)
-    run = CronRun(id=RUN_ID, job_id=job.id, status=Status.QUEUED, trigger=Trigger.MANUAL, scheduled_at=now, attempt=1)
+    run = CronRun(
+        id=RUN_ID,
+        job_id=job.id,
+        status=Status.QUEUED,
+        trigger=Trigger.MANUAL,
+        scheduled_at=now,
+        attempt=1,
+        caps=own_caps(job),
+    )
     log_dir, ids = home.log_dir(RUN_ID, 1), would_be(home, config, job)
     request, _plan = granted(home, config, job, run, log_dir, job.timeout_seconds, ids)
     request = with_tasks(request, job, config)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -36,6 +37,7 @@ VERSION = 1
 FILE_BYTES = 64 << 10
 """Of one file that carries a login."""
 MOST_FILES = 8
+AGENT = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _STORED_BYTES = 2 << 20
 _LOCK_SECONDS = 10.0
 _TRIAL, _TRIAL_SECONDS = ".check", 1.0
@@ -100,12 +102,13 @@ class LoginStore:
 
     def remove(self, agent: str) -> Login:
         """Forget it. Raises NotFoundError, RefusedError, StoreError."""
+        missing = f"There is no login of {agent[:64]!r}. `cronward login --list` shows those there are."
+        if not re.fullmatch(AGENT, agent):  # it names files of ours
+            raise NotFoundError(missing)
         with self._locked(agent):
             login = self.find(agent)
             if login is None:
-                raise NotFoundError(
-                    f"There is no login of {agent[:64]!r}. `cronward login --list` shows those there are."
-                )
+                raise NotFoundError(missing)
             self._path(agent).unlink()
             sync_dir(self._folder)
             return login
@@ -261,8 +264,13 @@ def check_logged_in(job: CronJob, home: Home) -> None:
 
 
 def secret_name(agent: str) -> str:
-    """The secret that a token of this agent becomes."""
-    return "LOGIN_" + "".join(char if char.isascii() and char.isalnum() else "_" for char in agent.upper())[:58]
+    """The secret that a token of this agent becomes. Of no other: where the letters of such a name cannot tell two
+    agents apart, as `a-b` and `a.b`, a hash does, or the token of one would be sent to the provider of the other."""
+    plain = agent.upper().replace("-", "_")
+    if re.fullmatch(r"[a-z0-9-]{1,58}", agent):
+        return f"LOGIN_{plain}"
+    letters = re.sub(r"[^A-Z0-9_]", "_", plain)[:45]
+    return f"LOGIN_{letters}__{hashlib.sha256(agent.encode()).hexdigest()[:10].upper()}"
 
 
 def token_variable(agent: str, known: tuple[str, ...], asked: str | None, *, key: bool) -> str:

@@ -6,8 +6,17 @@ import re
 from collections.abc import Iterator
 
 from shared.reading import Pick, Reading
+from shared.reasons import Reason
 
 _POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)*")
+BLAMED = frozenset(
+    {
+        *(Reason.AGENT_ERROR, Reason.EMPTY_ANSWER, Reason.INVALID_OUTPUT, Reason.REFUSED, Reason.AUTH_FAILED),
+        *(Reason.RATE_LIMITED, Reason.QUOTA_WAIT, Reason.PROVIDER_ERROR, Reason.NETWORK_DENIED),
+        *(Reason.BLOCKED_APPROVAL, Reason.BUDGET_EXCEEDED, Reason.BAD_DEFINITION),
+    }
+)
+"""What an agent can have failed of. A failure is never `ok`, and what cronward does it says itself."""
 _CODE = re.compile(r"[0-9]{1,3}")
 
 
@@ -19,6 +28,9 @@ def check_reading(reading: Reading) -> Reading:
     for pattern in (*(pick.pattern for pick in _picks(reading)), *(blame.words for blame in reading.blame)):
         _check_pattern(pattern)
     for blame in reading.blame:
+        if blame.reason not in BLAMED:
+            known = ", ".join(sorted(reason.value for reason in BLAMED))
+            raise ValueError(f"blames {blame.reason.value}, of which no agent fails: use one of {known}")
         if not blame.words and not blame.codes:
             raise ValueError(f"blames {blame.reason.value} on everything: give `words` or `codes`")
     for code in reading.codes:
@@ -32,7 +44,7 @@ def check_reading(reading: Reading) -> Reading:
 def _check_pattern(pattern: str) -> None:
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"has {pattern[:80]!r}, which is no regular expression: {error}") from None
 
 

@@ -16,6 +16,13 @@ from supervisor.errors import InvalidError
 from supervisor.links import Step
 
 
+def others_may_write(found: os.stat_result) -> bool:
+    """Whether somebody else than root and whoever runs the supervisor may change what this is found to be."""
+    if found.st_uid not in owners() or found.st_mode & stat.S_IWOTH:
+        return True
+    return bool(found.st_mode & stat.S_IWGRP) and not alone(found.st_uid, found.st_gid)
+
+
 def owners() -> frozenset[int]:
     """Whose files are believed: root's, and those of whoever runs the supervisor."""
     return frozenset({0, os.geteuid()})
@@ -47,11 +54,11 @@ def check(steps: Iterable[Step], trusted: frozenset[int]) -> None:
         sticky = stat.S_ISDIR(step.found.st_mode) and mode & stat.S_ISVTX
         if mode & stat.S_IWOTH and not sticky:
             raise InvalidError(f"{step.path!r} can be changed by every user of this host: chmod go-w {quoted}")
-        if mode & stat.S_IWGRP and not sticky and not _private(step.found.st_uid, step.found.st_gid):
+        if mode & stat.S_IWGRP and not sticky and not alone(step.found.st_uid, step.found.st_gid):
             raise InvalidError(f"{step.path!r} can be changed by its group: chmod g-w {quoted}")
 
 
-def _private(uid: int, gid: int) -> bool:
+def alone(uid: int, gid: int) -> bool:
     """Whether it is the group of that user alone, as most systems make one for each: then files are often g+w."""
     try:
         user, group = pwd.getpwuid(uid), grp.getgrgid(gid)

@@ -41,6 +41,7 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "runs as", f"uid {ids['uid']}, gid {ids['gid']}" if ids else "you"
     yield "cell", found["isolation"]
     yield "limits", "\n".join(_limits(found["limits"]))
+    yield "may spend", _caps(found["caps"])
     yield "retries", str(found["retries"])
     yield "secrets", ", ".join(found["secrets"]) or "none"
     if found["login"]:
@@ -71,6 +72,14 @@ def _network(network: Mapping[str, Any]) -> str:
     hosts = f": {', '.join(network['hosts'])}" if network["hosts"] else ""
     most = f", at most {size(network['bytes'])}" if network["bytes"] else ""
     return f"{network['network']}{hosts}{most}"
+
+
+def _caps(caps: Mapping[str, Any]) -> str:
+    units = {"turns": "turns", "tokens": "tokens", "cost_usd": "USD"}
+    return (
+        ", ".join(f"{caps[name]:,} {unit}" for name, unit in units.items() if caps[name] is not None)
+        or "no cap of its own"
+    )
 
 
 def _limits(limits: Mapping[str, Any]) -> Iterator[str]:

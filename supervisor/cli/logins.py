@@ -83,23 +83,30 @@ def logout(ctx: typer.Context, agent: AgentName, as_json: AsJson = False) -> Non
     \b
     Example: cronward logout claude
     """
-    from supervisor.errors import NotFoundError
     from supervisor.logins import LoginStore
 
     place = place_of(ctx)
     gone = LoginStore(place.home).remove(agent)
-    if gone.kind == "token":
-        try:
-            with place.desk() as desk:
-                desk.secrets.remove(gone.secret, force=True)
-        except NotFoundError:
-            pass  # taken away by hand
+    _forget_token(place, gone)
     if as_json:
         render.show_json(_shown(gone))
         return
     jobs = _jobs(place, agent)
     left = f" The runs of {', '.join(jobs)} fail until there is one again: cronward login {agent}" if jobs else ""
     render.say(f"Forgot the login of {agent}. To revoke it, do so at its provider.{left}")
+
+
+def _forget_token(place: Place, gone: Login) -> None:
+    """Nobody is logged in by it any more, so it is not to lie about."""
+    from supervisor.errors import NotFoundError
+
+    if gone.kind != "token":
+        return
+    try:
+        with place.desk() as desk:
+            desk.secrets.remove(gone.secret, force=True)
+    except NotFoundError:
+        pass  # taken away by hand
 
 
 def _adapter(place: Place, agent: str) -> Adapter:
@@ -150,7 +157,11 @@ def _with_token(place: Place, known: Adapter, variable: str | None, what: str) -
 def _store(place: Place, made: Login, as_json: bool) -> None:
     from supervisor.logins import LoginStore
 
-    LoginStore(place.home).set(made)
+    store = LoginStore(place.home)
+    before = store.find(made.agent)
+    store.set(made)
+    if before is not None and before.secret != made.secret:
+        _forget_token(place, before)
     if as_json:
         render.show_json(_shown(made))
         return

@@ -108,6 +108,15 @@ def test_what_is_placed_anew_is_never_kept(log_dir: Path, kept: Kept) -> None:
 
 
 @need("cell")
+def test_a_conversation_of_which_no_file_is_left_does_not_go_on(log_dir: Path, kept: Kept) -> None:
+    kept.left(".tool/talks/a.jsonl", "before")
+    said = execute(shell(log_dir, "ln -sf /etc/passwd ~/.tool/talks/a.jsonl; echo done", kept.goes_on()))
+    assert (said["reason"], said["session"]["resumed"], kept.taken()) == ("ok", True, {})
+    assert (said["session"]["kept"], said["session"]["ended"]) == (False, True)
+    assert "begins a new one" in said["session"]["problem"]
+
+
+@need("cell")
 def test_a_run_that_fails_keeps_the_conversation_as_it_was(log_dir: Path, kept: Kept) -> None:
     kept.left(".tool/state.db", "before")
     said = execute(shell(log_dir, "echo after >~/.tool/state.db; exit 3", kept.goes_on()))

@@ -199,9 +199,11 @@ def test_a_shared_login_is_read_anew_and_never_written(talking: House, tmp_path:
     file = own / PATH
     file.write_text(json.dumps({"token": "token-of-generation-3", "generation": 3}))
     talking.environ["HOME"] = str(own)
+    talking.cronward("login", "talker", "--token", stdin="a-long-lived-token-4711\n")
     done = talking.cronward("login", "talker", "--share-login")
     assert done.returncode == 0, done.stderr
     assert "yours may end" in done.stderr
+    assert talking.json("secret", "list") == []  # the token of before is not to lie about
     talking.start()
     assert facts(run(talking, "renew", login=True))["generation"] == 3
     assert json.loads(file.read_text())["generation"] == 3

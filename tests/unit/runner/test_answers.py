@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import answers
-from runner.answers import AnswerError, check, parse
+from runner.answers import AnswerError, check, fenced, parse
 from shared.reasons import Reason
 
 values = st.recursive(
@@ -60,6 +60,16 @@ def test_what_is_not_json_is_refused(text: str) -> None:
         parse(text)
     assert refused.value.reason is Reason.INVALID_OUTPUT
     assert len(str(refused.value)) < 300
+
+
+def test_beginnings_of_blocks_without_an_end_cost_no_more_than_other_lines() -> None:
+    whole = 200_000
+    begun = time.process_time()
+    for line in ("```x\n", "```\n", " \t```json \n", "`", " ", "\n"):
+        with pytest.raises(AnswerError):
+            parse("\n" + line * (whole // len(line)))
+    assert time.process_time() - begun < 10
+    assert fenced("```a\n1\n ``` \n```\n```\nx ```\n\t```b\n2\n```c\n```") == ["1\n", "", "2\n```c\n"]
 
 
 def against(schema: Any, value: Any) -> AnswerError | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
-from runner.gathering import Figure, Json, Sight, Text, Truth
+from runner.gathering import SEARCH_SECONDS, Figure, Json, Sight, Text, Truth
 from shared.reading import Pick
 
 VALUES: list[Any] = [
@@ -112,3 +113,12 @@ def test_a_value_is_kept_as_json_unless_it_cannot_be() -> None:
     infinite = Json(Pick(pointer="/x"))
     infinite.take({"x": float("inf")})
     assert infinite.written is None
+
+
+def test_a_pattern_that_runs_for_ever_over_a_text_made_for_it_is_given_up() -> None:
+    gathering = Text(Pick(pointer="/a", pattern="^(a+)+$"))
+    begun = time.process_time()
+    for _ in range(100):
+        gathering.take({"a": "a" * 64 + "b"})
+    assert (gathering.text, gathering.found) == ("", False)
+    assert time.process_time() - begun < 20 * SEARCH_SECONDS

@@ -157,6 +157,10 @@ def test_what_is_wrong_in_a_file_is_told_with_file_and_key(tmp_path: Path) -> No
         "one in a group": (with_key("argv = [['-m', '{modl}']]"), "there is no {modl}"),
         "one in a file": (like_claude("files.'.x' = '{secret}'"), "there is no {secret}"),
         "a default": (like_claude("defaults.modl = 'x'"), "has `defaults` for modl, which is no placeholder"),
+        "a count in one": (
+            like_claude("program.pattern = 'a{99999999999999999999}'"),
+            "should be a regular expression",
+        ),
         "a variable": (like_claude("env.'A-B' = 'x'"), "should be the name of a variable"),
         "a path out": (like_claude("files.'../.bashrc' = 'x'"), "should be a path within its home"),
         "a full path": (like_claude("conversation.files = ['/etc/passwd']"), "should be a path within its home"),
@@ -232,6 +236,12 @@ def test_a_file_that_others_could_change_is_refused(tmp_path: Path) -> None:
     (folder / f"{NAME}.toml").chmod(0o644)
     folder.chmod(0o757)
     assert f"{folder} can be changed by others" in refusal(folder, ADAPTER)
+    folder.chmod(0o755)
+    if os.geteuid() == 0:
+        os.chown(folder / f"{NAME}.toml", 0, 12345)
+        (folder / f"{NAME}.toml").chmod(0o664)
+        assert "chmod go-w" in refusal(folder, ADAPTER)
+        os.chown(folder / f"{NAME}.toml", 0, 0)  # a group of its owner's alone
     folder.chmod(0o755)
     assert adapter(NAME, str(folder)).title == "a parrot"
 

@@ -254,7 +254,7 @@ def test_what_is_no_file_is_a_sentence(file: Path, make: Callable[[Path], object
 def test_a_file_that_others_can_write_is_refused(file: Path) -> None:
     file.write_text("history = 3")
     file.chmod(0o666)
-    with pytest.raises(ConfigError, match="chmod o-w"):
+    with pytest.raises(ConfigError, match="chmod go-w"):
         load_config(file, {})
     file.chmod(0o664)
     assert load_config(file, {}).history == 3

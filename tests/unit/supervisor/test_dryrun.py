@@ -70,6 +70,12 @@ def test_it_says_all_that_a_run_would_be_made_of(home: Home, tmp_path: Path) -> 
     assert "nobody sees" not in json.dumps(found)
 
 
+def test_what_it_may_spend_stands_in_it(home: Home) -> None:
+    assert planned(home, job_of())["caps"] == {"tokens": None, "cost_usd": None, "turns": None}
+    found = planned(home, job_of(max_tokens=1000, max_turns=3))["caps"]
+    assert (found["tokens"], found["turns"]) == (1000, 3)
+
+
 def test_nothing_is_written(home: Home) -> None:
     before = snapshot(home.root)
     planned(home, job_of(prompt="{{ last_run.status }}"))

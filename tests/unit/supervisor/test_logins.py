@@ -11,7 +11,18 @@ import pytest
 
 from supervisor.errors import InvalidError, NotFoundError, StoreError
 from supervisor.home import Home
-from supervisor.logins import FILE_BYTES, Login, LoginStore, files_for, mark, may_follow, read_home, token_variable
+from supervisor.logins import (
+    FILE_BYTES,
+    Login,
+    LoginStore,
+    files_for,
+    mark,
+    may_follow,
+    read_home,
+    secret_name,
+    token_variable,
+)
+from supervisor.secrets import NAME
 from tests.fakes import NOON, make_job
 
 OLD, NEW = json.dumps({"token": "old"}), json.dumps({"token": "new"})
@@ -41,6 +52,21 @@ def test_a_login_is_its_owners_alone_and_shows_nothing_of_itself(home: Home) -> 
     assert LoginStore(home).remove("tool") == own()
     with pytest.raises(NotFoundError, match="login --list"):
         LoginStore(home).remove("tool")
+
+
+def test_the_name_of_no_agent_is_the_name_of_no_file(home: Home) -> None:
+    for name in ("../lost", "a/b", "", ".a", str(home.root / "lost"), "a" * 300):
+        with pytest.raises(NotFoundError, match="There is no login"):
+            LoginStore(home).remove(name)
+    assert not list(home.root.rglob("*.lock"))
+
+
+def test_no_two_agents_have_their_tokens_in_one_secret() -> None:
+    agents = ["tool", "a-b", "a.b", "a_b", "A-b", "a--b", "a-.b", "a" * 58, "a" * 59, "a" * 64, "a" * 63 + "-"]
+    found = {secret_name(agent) for agent in agents}
+    assert len(found) == len(agents)
+    assert all(NAME.fullmatch(name) for name in found)
+    assert secret_name("my-tool") == "LOGIN_MY_TOOL"
 
 
 def test_only_the_first_of_two_runs_that_renewed_a_login_counts(home: Home) -> None:
