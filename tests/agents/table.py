@@ -57,6 +57,8 @@ TABLE: dict[str, Case] = {
     "429": Case("rate_limited"),
     "500": Case("provider_error", {"opencode": "timeout_wall"}, but_draft=ENDLESS),
     "cut": Case("provider_error", {"opencode": "timeout_wall"}, but_draft=ENDLESS),
+    "cut-quietly": Case("provider_error", {"opencode": "timeout_wall"}, but_draft=ENDLESS),
+    "stall": Case("timeout_wall", draft={"timeout_secs": 15}),
     "empty": Case("empty_answer"),
     "refusal": Case("refused"),
     "hang": Case("timeout_wall", draft={"timeout_secs": 15}),
