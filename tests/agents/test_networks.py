@@ -1,4 +1,4 @@
-"""The way of each agent to its provider: through the proxy, and nowhere else."""
+"""The way of each agent to its provider: through the proxy, with its login, and nowhere else."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from tests.lacks import need
 from tests.providers.serving import NAME
 
 pytestmark = [need("cell", "openssl"), pytest.mark.timeout(320)]
+LOGIN = "sk-stub-login-77c2"
+# It has one for each provider, and this one is not the first.
+VARIABLE = {"opencode": ("--variable", "OPENAI_API_KEY")}
 EACH = [pytest.param(agent, marks=need(agent)) for agent in AGENTS if FULL or agent == "claude"]
 
 
 @pytest.mark.parametrize("agent", EACH)
-def test_it_finds_its_provider_by_name_and_tls_and_asks_nobody_else(tmp_path: Path, agent: str) -> None:
+def test_it_finds_its_provider_by_name_and_tls_with_its_login_and_asks_nobody_else(tmp_path: Path, agent: str) -> None:
     with stand(opened(tmp_path), tls=True) as stood:
-        run = stood.run(agent, "answer")
+        done = stood.home.cronward("login", agent, "--api-key", *VARIABLE.get(agent, ()), stdin=LOGIN)
+        assert done.returncode == 0, done.stderr
+        run = stood.run(agent, "answer", secrets=(), login=True)
         assert (run["status"], run["reason"]) == ("completed", "ok"), run
+        assert LOGIN in json.dumps(stood.provider.headers)
         (log,) = (stood.home.root / "logs" / run["id"]).rglob("network.jsonl")
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         assert {line["host"] for line in lines if line["verdict"] == "allowed"} == {NAME}

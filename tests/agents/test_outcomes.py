@@ -29,6 +29,7 @@ def test_what_a_provider_says_becomes_the_right_end_of_the_run(stood: Stand, age
     reason = case.reason_of(agent)
     assert (run["reason"], run["status"]) == (reason, STATUS.get(reason, "failed")), run
     assert stood.provider.asked() >= case.asked_of(agent)
+    assert KEY in json.dumps(stood.provider.headers)
     assert stood.left() == []
     assert case.words_of(agent) in run["error"], run["error"]
     _answer(case, run, scenario)
