@@ -63,7 +63,7 @@ QUICK = ("claude", "codex", "llm")
 SLOW: dict[str, dict[str, Any]] = {"gemini": {"timeout_secs": 15}, "opencode": {"timeout_secs": 25}}
 TIMED = {"timeout_secs": 10, "max_tokens": CAP}
 # Nothing else of its adapter's ends it.
-ENDLESS: dict[str, Any] = {"but": {"opencode": "timeout_wall"}, "but_draft": SLOW}
+ENDLESS: dict[str, Any] = {"but": {"opencode": "timeout_wall"}, "but_draft": {"opencode": SLOW["opencode"]}}
 FOR_EVER = {"opencode": "its own tries after a server's error or a broken stream go on"}
 TOOLLESS = {"llm": "A model without tools"}
 TABLE: dict[str, Case] = {
