@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.stand import AGENTS, FULL, opened, stand
+from tests.agents.stand import AGENTS, FULL, lodging, opened, stand
 from tests.lacks import need
-from tests.providers.serving import NAME
+from tests.providers.serving import NAME, provider
 
 pytestmark = [need("cell", "openssl"), pytest.mark.timeout(320)]
 LOGIN = "sk-stub-login-77c2"
@@ -20,7 +20,11 @@ EACH = [pytest.param(agent, marks=need(agent)) for agent in AGENTS if FULL or ag
 
 @pytest.mark.parametrize("agent", EACH)
 def test_it_finds_its_provider_by_name_and_tls_with_its_login_and_asks_nobody_else(tmp_path: Path, agent: str) -> None:
-    with stand(opened(tmp_path), tls=True) as stood:
+    with (
+        provider(opened(tmp_path)) as stub,
+        lodging(tmp_path, ca_bundle=stub.authority) as home,
+        stand(tmp_path, home, stub) as stood,
+    ):
         done = stood.home.cronward("login", agent, "--api-key", *VARIABLE.get(agent, ()), stdin=LOGIN)
         assert done.returncode == 0, done.stderr
         run = stood.run(agent, "answer", secrets=(), login=True)

@@ -25,7 +25,7 @@ pytestmark = [need("cell"), pytest.mark.timeout(320)]
 @pytest.mark.parametrize(("agent", "scenario"), ROWS)
 def test_what_a_provider_says_becomes_the_right_end_of_the_run(stood: Stand, agent: str, scenario: str) -> None:
     case = TABLE[scenario]
-    run = stood.run(agent, scenario, **case.draft_of(agent))
+    run = _run(stood, agent, scenario, case)
     reason = case.reason_of(agent)
     assert (run["reason"], run["status"]) == (reason, STATUS.get(reason, "failed")), run
     assert stood.provider.asked() >= case.asked_of(agent)
@@ -39,8 +39,22 @@ def test_what_a_provider_says_becomes_the_right_end_of_the_run(stood: Stand, age
     told = RETRY_AFTER if (agent, scenario) == ("opencode", "429") else None
     assert stood.result(run)["retry_after_seconds"] == told
     _tokens(case, run, agent)
-    kept = "".join(path.read_text(errors="replace") for path in stood.home.root.glob("logs/**/*") if path.is_file())
-    assert KEY not in kept + json.dumps(run)
+    logs = stood.home.root.glob(f"logs/{run['id']}/**/*")
+    kept = "".join(path.read_text(errors="replace") for path in logs if path.is_file())
+    assert kept
+    assert KEY not in kept + json.dumps(run) + stood.home.log()
+
+
+def _run(stood: Stand, agent: str, scenario: str, case: Case) -> dict[str, Any]:
+    """Its run; on a host so busy that its time is over before it has asked enough, one with more time."""
+    draft = case.draft_of(agent)
+    for _ in range(3):
+        before = stood.provider.asked()
+        run = stood.run(agent, scenario, **draft)
+        if stood.provider.asked() - before >= case.asked_of(agent) or run["reason"] != "timeout_wall":
+            break
+        draft["timeout_secs"] *= 2
+    return run
 
 
 def _answer(case: Case, run: dict[str, Any], scenario: str) -> None:

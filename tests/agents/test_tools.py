@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 
-from tests.agents.stand import AGENTS, FULL, Stand, spent
+from tests.agents.stand import AGENTS, FULL, Stand, lodging, opened, spent, stand
 from tests.driver import marker, survivors
 from tests.house import eventually
 from tests.lacks import need
+from tests.providers.serving import provider
 
 # llm has no tools but those that it is given.
 WITH_TOOLS = [
@@ -81,9 +83,10 @@ def test_an_endless_loop_of_tools_ends_at_the_runs_cap(stood: Stand, agent: str)
 
 @pytest.mark.skipif(not FULL, reason="the kill matrix holds it; with every agent in the full run")
 @pytest.mark.parametrize("agent", WITH_TOOLS)
-def test_nothing_outlives_a_supervisor_that_is_killed_in_the_middle_of_a_tool(stood: Stand, agent: str) -> None:
+def test_nothing_outlives_a_supervisor_that_is_killed_in_the_middle_of_a_tool(tmp_path: Path, agent: str) -> None:
     mark = marker()
-    stood.add(agent, "tool", f"run: setsid sleep {mark} & touch {stood.work}/begun; sleep {mark}")
-    eventually((stood.work / "begun").exists, within=200)
-    stood.home.stop(signal.SIGKILL)
-    eventually(lambda: not survivors(mark) and not stood.left())
+    with provider() as stub, lodging(opened(tmp_path)) as home, stand(tmp_path, home, stub) as stood:
+        stood.add(agent, "tool", f"run: setsid sleep {mark} & touch {stood.work}/begun; sleep {mark}")
+        eventually((stood.work / "begun").exists, within=200)
+        home.stop(signal.SIGKILL)
+        eventually(lambda: not survivors(mark) and not stood.left())
