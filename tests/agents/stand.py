@@ -14,7 +14,7 @@ from tests.driver import eventually
 from tests.house import House, house
 from tests.lacks import agents_folder
 from tests.providers.scenario import INPUT_TOKENS, OUTPUT_TOKENS
-from tests.providers.serving import Provider, provider
+from tests.providers.serving import Provider
 
 FULL = os.environ.get("CRONWARD_TESTS") == "full"
 AGENTS = ("claude", "codex", "gemini", "opencode", "llm")
@@ -102,25 +102,34 @@ def spent(answers: int) -> tuple[int, int]:
 
 
 @contextmanager
-def stand(folder: Path, *, tls: bool = False) -> Iterator[Stand]:
-    """A supervisor with adapters whose providers are the stub, until the end of the block. `tls`: they are asked by
-    name and by TLS, with certificates of the site's own."""
+def lodging(folder: Path, ca_bundle: str = "") -> Iterator[House]:
+    """A supervisor that has the key, until the end of the block."""
+    with house(folder, XDG_CONFIG_HOME=str(folder / "config")) as home:
+        adapters_of(home).mkdir(parents=True)
+        if ca_bundle:
+            (adapters_of(home).parent / "config.toml").write_text(f'ca_bundle = "{ca_bundle}"\n')
+        home.start()
+        done = home.cronward("secret", "set", "STUB_KEY", stdin=KEY)
+        assert done.returncode == 0, done.stderr
+        yield home
+
+
+def adapters_of(home: House) -> Path:
+    return Path(home.environ["XDG_CONFIG_HOME"], "cronward/agents")
+
+
+@contextmanager
+def stand(folder: Path, home: House, stub: Provider) -> Iterator[Stand]:
+    """The home with a work directory, and with adapters whose provider is the stub: they are read anew for each run.
+    In a home there is one at a time."""
     work, outside = folder / "work", folder / "outside"
     for path in (work, outside):
         path.mkdir(mode=0o777)
         path.chmod(0o777)  # also for the uid that a supervisor of root's gives the job
-    with provider(folder if tls else None) as stub, house(folder, XDG_CONFIG_HOME=str(folder / "config")) as home:
-        adapters = folder / "config" / "cronward" / "agents"
-        adapters.mkdir(parents=True)
-        for agent in AGENTS:
-            base_url = stub.url if agent in ("claude", "gemini") else f"{stub.url}/v1"
-            text = f'extends = "{agent}"\nbase_url = "{base_url}"\nhosts = ["{stub.rule}"]\n'
-            (adapters / f"{agent}.toml").write_text(text)
-        if tls:
-            (adapters.parent / "config.toml").write_text(f'ca_bundle = "{stub.authority}"\n')
-        home.start()
-        done = home.cronward("secret", "set", "STUB_KEY", stdin=KEY)
-        assert done.returncode == 0, done.stderr
-        made = Stand(home, stub, work, outside)
-        yield made
-        eventually(lambda: not made.left())
+    for agent in AGENTS:
+        base_url = stub.url if agent in ("claude", "gemini") else f"{stub.url}/v1"
+        text = f'extends = "{agent}"\nbase_url = "{base_url}"\nhosts = ["{stub.rule}"]\n'
+        (adapters_of(home) / f"{agent}.toml").write_text(text)
+    made = Stand(home, stub, work, outside)
+    yield made
+    eventually(lambda: not made.left())

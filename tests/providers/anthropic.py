@@ -42,7 +42,7 @@ def _message(body: Body, blocks: list[Body], stop: str | None, output: int) -> B
     usage = {"input_tokens": INPUT_TOKENS, "output_tokens": output}
     usage |= {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
     return {
-        "id": "msg_stub",
+        "id": f"msg_{_calls(body)}",
         "type": "message",
         "role": "assistant",
         "model": body.get("model", "stub"),

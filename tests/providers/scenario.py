@@ -16,6 +16,7 @@ MEETS = {"mood": "good", "level": 7}
 ASKED_AGAIN = "your answer to it was not accepted"
 """What an agent is told that is to put its answer right: of the prompt only what it had answered is in that."""
 RETRY_AFTER = 1
+UNFINISHED = "This sentence is never"
 _LINE = r"(?:^|\n|\")\s*{}:[ \t]*([^\n\"]+)"
 
 
@@ -44,8 +45,10 @@ class Reply:
     refused: bool = False
     cut: bool = False
     """The connection ends in the middle."""
+    quietly: bool = False
+    """It is cut where a client sees a body that is whole, as a proxy in between may have it: events are missing."""
     hang: bool = False
-    """Nothing comes at all."""
+    """Nothing comes at all; of what is cut, nothing more."""
     fits: bool = False
     """The text is the object that was asked for, to be given the way in which the agent wants it."""
 
@@ -56,7 +59,9 @@ ERRORS = {
     "429": Reply(status=429, message="rate limit of the stub", kind="rate_limit_error", retry_after=RETRY_AFTER),
     "500": Reply(status=500, message="the stub broke", kind="api_error"),
     "hang": Reply(hang=True),
-    "cut": Reply(text="This sentence is never", cut=True),
+    "cut": Reply(text=UNFINISHED, cut=True),
+    "cut-quietly": Reply(text=UNFINISHED, cut=True, quietly=True),
+    "stall": Reply(text=UNFINISHED, cut=True, hang=True),
     "empty": Reply(),
     "refusal": Reply(text="I cannot help with that.", refused=True),
 }

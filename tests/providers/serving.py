@@ -80,28 +80,30 @@ class _Serves(BaseHTTPRequestHandler):
         provider.headers.append({name.lower(): value for name, value in self.headers.items()})
         prompt = prompt_of(body)
         said = reply(wanted(prompt), shape.calls(body), ASKED_AGAIN in prompt)
-        if said.hang:
-            provider.closing.wait(HOLD_SECONDS)
-            self.close_connection = True
+        if said.hang and not said.cut:
+            self._hold()
         elif said.status != 200:
             extra = {} if said.retry_after is None else {"Retry-After": str(said.retry_after)}
             self._say(said.status, shape.error(said), extra)
         elif shape.streams(self.path, body):
             self._stream(shape, body, said)
         else:
-            self._say(200, shape.whole(body, said), cut=said.cut)
+            self._say(200, shape.whole(body, said), said=said)
         return None
 
     def _say(
-        self, status: int, body: dict[str, Any], extra: dict[str, str] | None = None, *, cut: bool = False
+        self, status: int, body: dict[str, Any], extra: dict[str, str] | None = None, said: Reply | None = None
     ) -> None:
         data = json.dumps(body).encode()
+        part = data[: len(data) // 2] if said is not None and said.cut else data
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", "Connection": "close", **(extra or {})}.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Content-Length", str(len(part if said is not None and said.quietly else data)))
         self.end_headers()
-        self.wfile.write(data[: len(data) // 2] if cut else data)
+        self.wfile.write(part)
+        if said is not None and said.hang:
+            self._hold()
         self.close_connection = True
 
     def _stream(self, shape: Shape, body: dict[str, Any], said: Reply) -> None:
@@ -111,11 +113,17 @@ class _Serves(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         events = shape.events(body, said)
-        # A chunked body without its last chunk is one that broke off, whatever the client makes of missing events.
         for event in events[: shape.whole_until(events)] if said.cut else events:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
-        if not said.cut:
+        if said.hang:
+            self._hold()
+        # A chunked body without its last chunk is one that broke off, whatever the client makes of missing events.
+        if not said.cut or said.quietly:
             self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = True
+
+    def _hold(self) -> None:
+        self.server.provider.closing.wait(HOLD_SECONDS)
         self.close_connection = True
 
     def log_message(self, *_args: Any) -> None:
