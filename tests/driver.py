@@ -179,16 +179,16 @@ def marker() -> str:
     return f"98765.{os.getpid()}{next(_numbers):04d}"
 
 
-def survivors(mark: str) -> list[int]:
-    """Pids of the host, zombies apart, in whose argv that mark stands."""
-    found = []
+def survivors(*marks: str) -> list[int]:
+    """Pids of the host, zombies apart, in whose argv one of these marks stands. One walk, however many they are."""
+    found, wanted = [], [mark.encode() for mark in marks]
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
                 argv, state = (entry / "cmdline").read_bytes(), (entry / "stat").read_text().rpartition(") ")[2][:1]
             except OSError:
                 continue
-            if mark.encode() in argv and state not in "ZX":
+            if state not in "ZX" and any(mark in argv for mark in wanted):
                 found.append(int(entry.name))
     return found
 

@@ -249,4 +249,4 @@ def test_nothing_survives_a_kill_within_the_first_milliseconds(home: House, who:
 def left(home: House) -> list[int]:
     """Whatever still carries an argv of ours for a run of this home: runners, bubblewraps, inits."""
     ids = [path.name for path in (home.root / "logs").iterdir()] if (home.root / "logs").exists() else []
-    return [pid for run in ids for pid in survivors(run)]
+    return survivors(*ids)
