@@ -18,8 +18,9 @@ _BYTES = "_bytes"
 def show(place: Place, ref: str, as_json: bool) -> None:
     """Nothing is run, claimed or written. Raises InvalidError in the words in which the run would fail."""
     from supervisor.dryrun import plan
+    from supervisor.hostzone import host_zone
 
-    found = plan(place.home, place.config, place.jobs.find(ref), place.runs, place.now)
+    found = plan(place.home, place.config, place.jobs.find(ref), place.runs, place.now, host_zone())
     if as_json:
         render.show_json(found)
     else:
@@ -41,7 +42,7 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "runs as", f"uid {ids['uid']}, gid {ids['gid']}" if ids else "you"
     yield "cell", found["isolation"]
     yield "limits", "\n".join(_limits(found["limits"]))
-    yield "may spend", _caps(found["caps"])
+    yield "may spend", f"nothing now. {found['over_budget']}" if found["over_budget"] else _caps(found["caps"])
     yield "retries", str(found["retries"])
     yield "secrets", ", ".join(found["secrets"]) or "none"
     if found["login"]:
@@ -78,7 +79,7 @@ def _caps(caps: Mapping[str, Any]) -> str:
     units = {"turns": "turns", "tokens": "tokens", "cost_usd": "USD"}
     return (
         ", ".join(f"{caps[name]:,} {unit}" for name, unit in units.items() if caps[name] is not None)
-        or "no cap of its own"
+        or "no cap"
     )
 
 
