@@ -49,6 +49,7 @@ def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetim
         "files": sorted(request.agent.files),
         "work_dir": job.work_dir,
         "work_mode": job.work_mode,
+        "starts_in": _starts_in(job),
         "isolation": request.cell.isolation,
         "run_as": asdict(request.cell.run_as) if request.cell.run_as else None,
         "network": {
@@ -71,9 +72,7 @@ def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetim
     }
 
 
-def _request(
-    home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetime, caps: Caps
-) -> ExecuteRequest:
+def _request(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetime, caps: Caps) -> ExecuteRequest:
     check_clone(job)
     run = CronRun(
         id=RUN_ID,
@@ -113,6 +112,11 @@ def mounts(request: ExecuteRequest, job: CronJob) -> Iterator[Bind]:
     writable = writable_paths(job)
     for path in (*((job.work_dir,) if job.work_dir else ()), *job.read_paths, *job.write_paths):
         yield Bind(source=path, target=path, writable=path in writable)
+
+
+def _starts_in(job: CronJob) -> str:
+    """Its work directory; nothing where that is a private one, since the run's user will not be able to write there."""
+    return job.work_dir if job.work_mode != "inplace" or job.work_dir in writable_paths(job) else ""
 
 
 def _task(task: Task | None) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ import pytest
 
 from runner import cell
 from shared.messages import Caps, Cell, Secret
+from supervisor.cli.dryrun import facts
 from supervisor.config import Config
 from supervisor.dryrun import environment, plan
 from supervisor.errors import InvalidError
@@ -91,6 +92,24 @@ def test_what_a_run_could_spend_now_stands_in_it(home: Home, tmp_path: Path) -> 
     config["budget"] = {"day": {"cost_usd": 0.75}}
     over = planned(home, job, **config)["over_budget"]
     assert over.startswith("All jobs together have used 0.75 USD of 0.75 USD today; it resumes at")
+
+
+def test_where_it_would_start_is_said_and_what_stands_in_its_way(home: Home, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    work.chmod(0o555)
+    for mode, writable, starts_in, words in (
+        ("inplace", False, "", f"a private directory: it can only read {work}"),
+        ("read", False, str(work), f"{work} (read)"),
+        ("inplace", True, str(work), f"{work} (inplace)"),
+    ):
+        work.chmod(0o777 if writable else 0o555)
+        found = planned(home, job_of(work_dir=str(work), work_mode=mode))
+        assert (found["starts_in"], dict(facts(found))["works in"]) == (starts_in, words), mode
+        assert found["mounts"][0]["writable"] is writable
+    assert dict(facts(planned(home, job_of(max_turns=3))))["may spend"] == "3 turns"
+    over = {**planned(home, job_of()), "over_budget": "All is used."}
+    assert dict(facts(over))["may spend"] == "nothing now. All is used."
 
 
 def test_nothing_is_written(home: Home) -> None:
