@@ -49,7 +49,9 @@ def found(text: str) -> tuple[str, Json]:
     except ValueError as whole_problem:
         blocks = fenced(text)
         if len(blocks) != 1:
-            why = f"it has {len(blocks)} fenced blocks, and nobody knows which one is meant" if blocks else whole_problem
+            why = (
+                f"it has {len(blocks)} fenced blocks, and nobody knows which one is meant" if blocks else whole_problem
+            )
             raise AnswerError(Reason.INVALID_OUTPUT, f"The answer is not JSON: {why}.") from None
         try:
             return blocks[0], strict(blocks[0])

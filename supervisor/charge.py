@@ -43,7 +43,7 @@ def used_up(run: CronRun) -> str | None:
         return None
     if gone != "turns" and is_assumed(run):
         return f"It is not tried again: nobody knows what its last attempt used, and it may be all the {gone} it had."
-    return f"It is not tried again: all the {gone} that it may use are used."
+    return f"It is not tried again: all the {gone} that it may use {'is' if gone == 'money' else 'are'} used."
 
 
 def claimed(run: CronRun) -> dict[str, Any]:

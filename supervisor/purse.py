@@ -64,7 +64,9 @@ class Purse:
         return next_day(now, self.zone()) if held else None
 
 
-def would_fit(job: CronJob, for_all: Budgets, runs: RunsStore, now: datetime, zone: tzinfo, meter: Meter) -> Caps | Over:
+def would_fit(
+    job: CronJob, for_all: Budgets, runs: RunsStore, now: datetime, zone: tzinfo, meter: Meter
+) -> Caps | Over:
     """What a run that started now could use at most, or why it would not fit, by what the histories say. Raises
     StoreError."""
     counts = budgets_of(job).any or for_all.any

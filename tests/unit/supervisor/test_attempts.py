@@ -100,7 +100,9 @@ def test_a_run_whose_answer_could_not_be_put_right_says_what_was_wrong_with_it_a
     wrong = make_result(Reason.INVALID_OUTPUT, error="No JSON.", response="prose", answer_bytes=5)
     asked = with_result(RUNNING, wrong).noted(repair_of=1, attempt=2)
     passing = (Reason.RATE_LIMITED, Reason.PROVIDER_ERROR)
-    for reason in [each for each in Reason if final_status(each) is Status.FAILED and each is not Reason.INVALID_OUTPUT]:
+    for reason in [
+        each for each in Reason if final_status(each) is Status.FAILED and each is not Reason.INVALID_OUTPUT
+    ]:
         result = make_result(reason, error="Words.")
         run = with_result(asked, result)
         assert (run.response, run.answer_bytes) == ("prose", 5), reason
