@@ -83,13 +83,15 @@ def test_a_secret_beside_the_json_is_not_kept_and_one_spread_over_it_takes_all_o
         (f'{{"a": "{TOKEN}", "a": 1}}', '{"a": "[secret TOKEN]", "a": 1}'),
         ('```\n{"k":[12,34]}\n```', '"[secret SPREAD]"\n'),
         ('{"k":[12,34]}', '"[secret SPREAD]"\n'),
+        ('["x-123456","y-123456"]', '"[secret ODD]"\n'),  # with a mark in it, it would be another JSON
         ('{"k": [12, 34]}', '{"k": [12, 34]}'),  # another writing of it is not found
     ):
         folder = tmp_path / str(len(said))
         folder.mkdir()
         spread = Secret(name="SPREAD", value='{"k":[12,34]}')
         request = asked(folder, output_format="json")
-        request = replace(request, secrets=(*request.secrets, spread))
+        odd = Secret(name="ODD", value='x-123456","y-123456')
+        request = replace(request, secrets=(*request.secrets, spread, odd))
         assert judged(request, logs.open_logs(str(folder)), said)[1] == kept
 
 
