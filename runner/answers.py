@@ -38,16 +38,30 @@ def check(whole: bytes | None, schema: str, hide: Callable[[str], str] = str) ->
 
 def parse(text: str) -> Json:
     """The value that is the whole text or its one fenced block. Raises AnswerError."""
+    return found(text)[1]
+
+
+def found(text: str) -> tuple[str, Json]:
+    """The JSON in it, as it was written, and its value: what the agent says around its block is no part of the answer.
+    Raises AnswerError."""
     try:
-        return strict(text)
+        return text, strict(text)
     except ValueError as whole_problem:
         blocks = fenced(text)
         if len(blocks) != 1:
-            raise AnswerError(Reason.INVALID_OUTPUT, f"The answer is not JSON: {whole_problem}.") from None
+            why = (
+                f"it has {len(blocks)} fenced blocks, and nobody knows which one is meant" if blocks else whole_problem
+            )
+            raise AnswerError(Reason.INVALID_OUTPUT, f"The answer is not JSON: {why}.") from None
         try:
-            return strict(blocks[0])
+            return blocks[0], strict(blocks[0])
         except ValueError as problem:
             raise AnswerError(Reason.INVALID_OUTPUT, f"The answer's block is not JSON: {problem}.") from None
+
+
+def json_text(whole: bytes) -> bytes:
+    """The JSON in a good answer: what was checked, and nothing beside it. Raises AnswerError."""
+    return found(whole.decode("utf-8", "replace"))[0].encode()
 
 
 def fenced(text: str) -> list[str]:
@@ -69,13 +83,21 @@ def fenced(text: str) -> list[str]:
 def strict(text: str) -> Json:
     """JSON as the standard has it: no NaN, no Infinity. Raises ValueError."""
 
+    refused: list[str] = []
+
     def refuse(word: str) -> object:
-        raise ValueError(f"{word} is no JSON number")
+        refused.append(word)
+        raise ValueError
 
     try:
         value: Json = json.loads(text, parse_constant=refuse)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # ours, or Python's own bound: reading so many digits takes time that grows as their square
+        why = f"{refused[0]} is no JSON number" if refused else "it has a number of thousands of digits"
+        raise ValueError(why) from None
     return value
 
 

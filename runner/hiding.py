@@ -23,28 +23,29 @@ class Hiding:
         judged = answers.JSON_MOST if request.output_format != "text" else 0
         self.stdout, self.stderr = Stream(self.mask, keep=judged), Stream(self.mask)
 
-    def answer(self, whole: bytes) -> bytes | None:
-        """The JSON of a good answer with its secrets masked, written anew; None where there are none in it. Raises
-        AnswerError where it cannot be written again."""
-        text = whole.decode("utf-8", "replace")
-        value = answers.parse(text)
+    def answer(self, whole: bytes) -> bytes:
+        """The JSON of a good answer with its secrets masked: written anew where there are any in it. Raises AnswerError
+        where it cannot be written again."""
+        said = whole.decode("utf-8", "replace")
+        text, value = answers.found(said)
         try:
-            found = self.mask.json(value) + b"\n"
+            masked = self.mask.json(value) + b"\n"
         except (RecursionError, ValueError):  # 1e999 is read, as infinity, and has no JSON
             sentence = "The answer is nested too deeply, or holds a number too large, to be masked."
             raise answers.AnswerError(Reason.INVALID_OUTPUT, sentence) from None
-        if json.loads(found) != value:
-            return found
-        names = self.mask.names_in(text)
-        return None if not names or self._beside(text, value) else json.dumps(mark_of(names[0])).encode() + b"\n"
+        if json.loads(masked) != value:
+            return masked
+        names = self.mask.names_in(said)
+        return self._beside(said, value, names[0]) if names else text.encode()
 
-    def _beside(self, text: str, value: answers.Json) -> bool:
-        """Whether a secret stands beside the JSON, not spread over what is no text of it: then it stays that JSON when
-        the whole is masked, as it is in the transcript."""
+    def _beside(self, said: str, value: answers.Json, name: str) -> bytes:
+        """Where a secret stands beside the JSON, not spread over what is no text of it, it stays that JSON when the
+        whole is masked, as it is in the transcript. Otherwise all of it is one mark."""
         try:
-            return answers.parse(self.mask.text(text)) == value
+            text, masked = answers.found(self.mask.text(said))
         except answers.AnswerError:
-            return False
+            return json.dumps(mark_of(name)).encode() + b"\n"
+        return text.encode() if masked == value else json.dumps(mark_of(name)).encode() + b"\n"
 
     def hide_log(self, log: int, most: int) -> None:
         """The log of the proxy, which has ended: the names of hosts in it are the agent's to choose. Raises OSError."""

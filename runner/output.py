@@ -102,24 +102,23 @@ def file_answer(
     kept: bytes | None = None,
 ) -> Verdict:
     """Keep the answer, and say what was kept. `whole`: as the agent wrote it. `kept`: what was read out of its output,
-    masked; None: that is all of it. Raises OSError."""
-    masked = None
-    if hiding is not None and whole is not None and request.output_format != "text" and found.reason is Reason.OK:
+    masked; None: that is all of it. Of good JSON only that is kept, for whoever reads it: what the agent said around it
+    stays in its output. Raises OSError."""
+    if whole is not None and request.output_format != "text" and found.reason is Reason.OK:
         from runner import answers
 
         try:
-            masked = hiding.answer(whole)
+            kept = hiding.answer(whole) if hiding is not None else answers.json_text(whole)
         except answers.AnswerError as error:
             found = found._replace(reason=error.reason, error=str(error))
-    if masked is None and kept is not None:
-        logs.write_all(files.answer, kept)
-        return found
-    if masked is None:
+        else:
+            response = cut(kept, min(request.response_bytes, RESPONSE_MOST))
+            found = found._replace(response=response, answer_bytes=len(kept))
+    if kept is None:
         logs.copy(files.stdout, files.answer)
-        return found
-    logs.write_all(files.answer, masked)
-    response = cut(masked, min(request.response_bytes, RESPONSE_MOST))
-    return found._replace(response=response, answer_bytes=len(masked))
+    else:
+        logs.write_all(files.answer, kept)
+    return found
 
 
 def read_answer(request: ExecuteRequest, files: Logs) -> Answer:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from supervisor.adapter import Adapter
 from supervisor.errors import InvalidError, StoreError
+from supervisor.readingrules import unblamable
 from supervisor.sentences import sentence, suggestion
 from supervisor.store import read_bytes
 from supervisor.trust import others_may_write
@@ -115,6 +116,8 @@ def _checked(path: Path, table: dict[str, Any], name: str) -> Adapter:
         text = json.dumps({**table, "name": name})
     except (TypeError, ValueError):  # what TOML has and JSON has not; a number in hex of thousands of digits
         raise AdapterError(f"{path}: a date, a time or a huge number means nothing here; put it in quotes.") from None
+    if blamed := unblamable(table.get("reading")):
+        raise AdapterError(f"{path}: `reading.blame` {blamed}.")
     try:
         return Adapter.model_validate_json(text, strict=True)
     except ValidationError as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any
 
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator, validator_for
@@ -16,7 +17,14 @@ from referencing.jsonschema import DRAFT202012, specification_with
 from supervisor.errors import InvalidError
 from supervisor.models import MAX_SCHEMA
 
+if TYPE_CHECKING:
+    from referencing._core import Resolved, Resolver  # the library names them nowhere else
+
 MAX_DEPTH = 64
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_LISTED = ("allOf", "anyOf", "oneOf")
+_NAMED = ("dependentSchemas", "dependencies")
+_SINGLE = ("not", "if", "then", "else")
 _DEEP = "The output schema is nested too deeply; describe less of the answer."
 
 
@@ -61,24 +69,59 @@ def _entries(node: Any, path: str, depth: int = 0) -> Iterator[tuple[str, str, A
 
 
 def _check_references(schema: dict[str, Any]) -> None:
-    """Follow each to its end: one that leads nowhere, or back to itself, would be found out by the first answer."""
+    """Follow each to its end: one that leads nowhere, or back to itself at the same place of an answer, would be found
+    out by the first answer."""
     specification = specification_with(schema.get("$schema", ""), default=DRAFT202012)
     whole: Resource[Any] = specification.create_resource(schema)
     registry: Registry[Any] = Registry()  # of our own: the library's would fetch what it does not know
     todo = [(whole, registry.resolver_with_root(whole))]
+    beside: dict[int, list[int]] = {}
+    references: dict[int, str] = {}
     while todo:
         part, resolver = todo.pop()
+        node = part.contents
+        if not isinstance(node, dict) or id(node) in beside:
+            continue
         todo += [(inner, resolver.in_subresource(inner)) for inner in part.subresources()]
-        node, seen = part.contents, set[int]()
-        while isinstance(node, dict) and isinstance(ref := node.get("$ref"), str):
-            if id(node) in seen:
-                raise InvalidError(f"The output schema's reference {_brief(ref)!r} leads back to itself.")
-            seen.add(id(node))
-            try:
-                found = resolver.lookup(ref)
-            except Unresolvable:
-                raise InvalidError(f"The output schema refers to {_brief(ref)!r}, which is not in it.") from None
-            node, resolver = found.contents, found.resolver
+        beside[id(node)] = [id(inner) for inner in _in_place(node)]
+        for ref in (ref for name in _REFERENCES if isinstance(ref := node.get(name), str)):
+            found = _followed(ref, resolver)
+            todo.append((specification.create_resource(found.contents), found.resolver))
+            beside[id(node)].append(id(found.contents))
+            references[id(node)] = ref
+    _check_ends(beside, references)
+
+
+def _in_place(node: dict[str, Any]) -> Iterator[Any]:
+    """Its parts that judge the very value that it judges, not one within that."""
+    for name in _LISTED:
+        yield from node[name] if isinstance(node.get(name), list) else ()
+    for name in _NAMED:
+        yield from node[name].values() if isinstance(node.get(name), dict) else ()
+    yield from (node[name] for name in _SINGLE if name in node)
+
+
+def _followed(ref: str, resolver: Resolver[Any]) -> Resolved[Any]:
+    try:
+        found = resolver.lookup(ref)
+    except Unresolvable:
+        raise InvalidError(f"The output schema refers to {_brief(ref)!r}, which is not in it.") from None
+    if not isinstance(found.contents, dict | bool):
+        raise InvalidError(f"The output schema refers to {_brief(ref)!r}, which is no schema.")
+    return found
+
+
+def _check_ends(beside: dict[int, list[int]], references: dict[int, str]) -> None:
+    """A tree's schema comes back to itself one level further down in the answer, and so ends with it. One that comes
+    back without that never ends, whatever the answer is."""
+    try:
+        TopologicalSorter(beside).prepare()
+    except CycleError as error:
+        ref = next(references[node] for node in error.args[1] if node in references)  # without one there is no way back
+        raise InvalidError(
+            f"The output schema's reference {_brief(ref)!r} leads back to itself without going into the answer; no "
+            "answer could be checked."
+        ) from None
 
 
 def _check_entry(path: str, key: str, value: object) -> None:

@@ -14,6 +14,7 @@ from supervisor.status import ALLOWED, Status, final_status
 
 MAX_BACKOFF_SECONDS = 3600.0
 """No run waits longer for its next attempt, whoever asks for it."""
+_NOT_ANSWERED = (Reason.RATE_LIMITED, Reason.PROVIDER_ERROR)
 TOLD = {
     Reason.CANCELED_BY_USER: "It was canceled.",
     Reason.JOB_REMOVED: "Its job was removed.",
@@ -46,10 +47,33 @@ def after(run: CronRun, job: CronJob, result: ExecuteResult, seconds_left: float
     """`run` is running or stopping; the attempt's tree is gone. `seconds_left` of the run's wall time."""
     if run.status is Status.STOPPING:
         return ended(run, result)
+    if run.repair_of:
+        return after_repair(run, job, result, seconds_left)
     if can_be_put_right(run, job, result) and seconds_left > 0 and charge.used_up(run) is None:
         return Retry(0.0, repair=True)
-    if result.reason is Reason.INVALID_OUTPUT and run.repair_of:
+    return again(run, job, result, seconds_left)
+
+
+def after_repair(run: CronRun, job: CronJob, result: ExecuteResult, seconds_left: float) -> Retry | End:
+    """Of an attempt that only asked to put the answer right. It is asked once: only where its provider did not answer
+    is it worth a retry, which counts as any."""
+    if result.reason is Reason.INVALID_OUTPUT:
         return because(ended(run, result), "It had been asked once to put its answer right.")
+    return again(run, job, result, seconds_left) if result.reason in _NOT_ANSWERED else ended(run, result)
+
+
+def not_put_right(run: CronRun, end: End) -> End:
+    """This end; of a run that was to put its answer right with what was wrong with that. That is why it failed, too,
+    unless the owner has to act before anything can work."""
+    if not run.repair_of or end.status is not Status.FAILED or end.reason is Reason.INVALID_OUTPUT:
+        return end
+    told = f"{run.error} It was asked to put its answer right, and that failed ({end.reason.value}). {end.error}"
+    reason = end.reason if end.reason.owner_acts else Reason.INVALID_OUTPUT
+    return End(end.status, reason, told.strip())
+
+
+def again(run: CronRun, job: CronJob, result: ExecuteResult, seconds_left: float) -> Retry | End:
+    """A retry, where one may help and is left."""
     if not result.reason.retry_helps or run.retry_count >= job.retries:
         return ended(run, result)
     if (used_up := charge.used_up(run)) is not None:
@@ -94,8 +118,9 @@ def ended(run: CronRun, result: ExecuteResult) -> End:
     if result.reason is Reason.BUDGET_EXCEEDED:  # its own, in the middle of what it did: that is no skip
         status = Status.FAILED
     if status not in ALLOWED[run.status]:  # a runner that says "canceled" though nobody asked it to stop
-        return End(Status.FAILED, Reason.RUNNER_BROKE, f"The runner reported {result.reason.value} unasked.")
-    end = End(status, result.reason, "" if status is Status.COMPLETED else result.error)
+        end = End(Status.FAILED, Reason.RUNNER_BROKE, f"The runner reported {result.reason.value} unasked.")
+        return not_put_right(run, end)
+    end = not_put_right(run, End(status, result.reason, "" if status is Status.COMPLETED else result.error))
     return because(end, _repair(run)) if result.reason is Reason.AUTH_FAILED and run.agent else end
 
 
@@ -115,10 +140,12 @@ def backoff(job: CronJob, retries_so_far: int) -> float:
 
 
 def with_result(run: CronRun, result: ExecuteResult) -> CronRun:
-    """The run with what its newest attempt showed; use adds up over attempts, the answer is the newest."""
+    """The run with what its newest attempt showed; use adds up over attempts, the answer is the newest. One that was to
+    put the answer right, and gave none, takes neither that answer nor what is wrong with it away."""
+    lost = bool(run.repair_of) and not result.answer_bytes
     return run.noted(
-        response=result.response,
-        answer_bytes=result.answer_bytes,
+        response=run.response if lost else result.response,
+        answer_bytes=run.answer_bytes if lost else result.answer_bytes,
         exit_code=result.exit_code,
         signal=result.signal,
         usage=_sum(run.usage, result.usage),
@@ -131,7 +158,7 @@ def with_result(run: CronRun, result: ExecuteResult) -> CronRun:
         layers=result.layers or run.layers,
         left_behind=run.left_behind + result.left_behind,
         planted=result.planted or run.planted,
-        error=result.error,
+        error=run.error if run.repair_of else result.error,
         **charge.told(run, result),
     )
 

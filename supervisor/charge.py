@@ -1,7 +1,9 @@
 """What a run may still spend, and what of it counts against budgets. Pure.
 
 While an attempt lives, all that its run may spend counts, so that whatever becomes of it nothing is missed. When it has
-ended and said what it used, that counts in its place; where it did not say, the whole stays.
+ended and said what it used, that counts in its place; where it did not say, the whole stays. What was ended after it
+had said a part, by its time or by its owner, counts for that part: an agent says it turn by turn, and so a turn at most
+is missed, as one may be too much. The whole of a cap for a run that was canceled early would be a fine.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def used_up(run: CronRun) -> str | None:
         return None
     if gone != "turns" and is_assumed(run):
         return f"It is not tried again: nobody knows what its last attempt used, and it may be all the {gone} it had."
-    return f"It is not tried again: all the {gone} that it may use are used."
+    return f"It is not tried again: all the {gone} that it may use {'is' if gone == 'money' else 'are'} used."
 
 
 def claimed(run: CronRun) -> dict[str, Any]:

@@ -8,18 +8,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
-from shared.messages import PROXIED, Bind, ExecuteRequest, Task
+from shared.messages import PROXIED, Bind, Caps, ExecuteRequest, Task
+from supervisor.budget import Over
 from supervisor.clones import check_clone
 from supervisor.config import Config
 from supervisor.home import Home
 from supervisor.identity import would_be
+from supervisor.metering import meter_of
 from supervisor.models import CronJob, CronRun, Trigger
 from supervisor.preparation import granted
 from supervisor.prompts import GATE_OUTPUT, taints, with_prompt
-from supervisor.purse import own_caps
+from supervisor.purse import own_caps, would_fit
 from supervisor.runs import RunsStore
 from supervisor.status import Status
 from supervisor.tasks import with_tasks
@@ -31,9 +33,12 @@ PROXYS = tuple(f"{kind}_proxy" for kind in ("http", "https", "all", "no"))
 Plan = Mapping[str, Any]
 
 
-def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetime) -> Plan:
-    """All of it, ready for JSON. Raises InvalidError or StoreError where a run would fail before it began."""
-    request = _request(home, config, job, runs, now)
+def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetime, zone: tzinfo) -> Plan:
+    """All of it, ready for JSON. `zone`: whose days budgets are about. Raises InvalidError or StoreError where a run
+    would fail before it began."""
+    caps = would_fit(job, config.budget, runs, now, zone, meter_of(job, config.agents_dir))
+    # What does not fit now may later: it is shown with the job's own caps, and with what stands in its way.
+    request = _request(home, config, job, runs, now, own_caps(job) if isinstance(caps, Over) else caps)
     return {
         "job": {"id": job.id, "name": job.name},
         "agent": job.agent,
@@ -44,6 +49,7 @@ def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetim
         "files": sorted(request.agent.files),
         "work_dir": job.work_dir,
         "work_mode": job.work_mode,
+        "starts_in": _starts_in(job),
         "isolation": request.cell.isolation,
         "run_as": asdict(request.cell.run_as) if request.cell.run_as else None,
         "network": {
@@ -53,6 +59,7 @@ def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetim
         },
         "limits": asdict(request.limits),
         "caps": asdict(request.caps),
+        "over_budget": _over(caps) if isinstance(caps, Over) else "",
         "retries": job.retries,
         "secrets": [secret.name for secret in request.secrets],
         "login": [file.path for file in request.keep.login] if request.keep is not None else [],
@@ -65,7 +72,7 @@ def plan(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetim
     }
 
 
-def _request(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetime) -> ExecuteRequest:
+def _request(home: Home, config: Config, job: CronJob, runs: RunsStore, now: datetime, caps: Caps) -> ExecuteRequest:
     check_clone(job)
     run = CronRun(
         id=RUN_ID,
@@ -74,7 +81,7 @@ def _request(home: Home, config: Config, job: CronJob, runs: RunsStore, now: dat
         trigger=Trigger.MANUAL,
         scheduled_at=now,
         attempt=1,
-        caps=own_caps(job),
+        caps=caps,
     )
     log_dir, ids = home.log_dir(RUN_ID, 1), would_be(home, config, job)
     request, _plan = granted(home, config, job, run, log_dir, job.timeout_seconds, ids)
@@ -82,6 +89,10 @@ def _request(home: Home, config: Config, job: CronJob, runs: RunsStore, now: dat
     request = with_prompt(request, job, run, lambda: runs.last_ended(job.id), secrets.token_hex(16))
     # Their names are all that is wanted from here on.
     return replace(request, secrets=tuple(replace(secret, value="") for secret in request.secrets))
+
+
+def _over(over: Over) -> str:
+    return f"It would have to wait: {over.why}." if over.held else over.why
 
 
 def environment(request: ExecuteRequest) -> Iterator[str]:
@@ -101,6 +112,11 @@ def mounts(request: ExecuteRequest, job: CronJob) -> Iterator[Bind]:
     writable = writable_paths(job)
     for path in (*((job.work_dir,) if job.work_dir else ()), *job.read_paths, *job.write_paths):
         yield Bind(source=path, target=path, writable=path in writable)
+
+
+def _starts_in(job: CronJob) -> str:
+    """Its work directory; nothing where that is a private one, since the run's user will not be able to write there."""
+    return job.work_dir if job.work_mode != "inplace" or job.work_dir in writable_paths(job) else ""
 
 
 def _task(task: Task | None) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ _GO_UNITS: Mapping[str, int] = {
     "m": 60 * _SECOND,
     "h": 3600 * _SECOND,
 }
-_UNITS_WITH_DAYS: Mapping[str, int] = {**_GO_UNITS, "d": 24 * 3600 * _SECOND}
+_UNITS_WITH_DAYS: Mapping[str, int] = {**_GO_UNITS, "d": 24 * 3600 * _SECOND, "w": 7 * 24 * 3600 * _SECOND}
 _PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]+)")
 
 
@@ -32,7 +32,8 @@ class DurationError(InvalidError, ValueError):
 
 
 def parse_duration(text: str) -> timedelta:
-    """The duration that a person typed: Go's grammar without a sign, and `d` for 24 hours. Nanoseconds are dropped."""
+    """The duration that a person typed: Go's grammar without a sign, `d` for 24 hours and `w` for 7 days. Nanoseconds
+    are dropped."""
     total = _nanoseconds(text, _UNITS_WITH_DAYS)
     if text.startswith(("-", "+")):
         raise DurationError(f"The duration {text!r} has a sign: write it like 30m, 1h30m or 90s.")
@@ -44,6 +45,12 @@ def parse_go_duration(text: str) -> timedelta:
     total = _nanoseconds(text, _GO_UNITS)
     whole = abs(total) // _SECOND
     return timedelta(seconds=whole if total >= 0 else -whole)
+
+
+def in_go_units(text: str) -> str:
+    """A duration that a person typed, as Go reads it: as it is, or with its days and weeks as hours."""
+    duration = parse_duration(text)
+    return format_duration(duration) if "d" in text or "w" in text else text
 
 
 def format_duration(duration: timedelta) -> str:

@@ -189,7 +189,8 @@ class LiveRuns:
             elif live.runner is not None:
                 self._enforce_deadline(live, live.runner, now)
             elif now.mono >= live.deadline:
-                self._end(live, attempts.End(Status.FAILED, Reason.TIMEOUT_WALL, "Its time was over."), now)
+                end = attempts.End(Status.FAILED, Reason.TIMEOUT_WALL, "Its time was over.")
+                self._end(live, attempts.not_put_right(live.run, end), now)
             elif self._may_be_tried(live, now) and may_start(live):
                 self._try_again(live, now)
 
@@ -235,7 +236,8 @@ class LiveRuns:
         try:
             self._attempt(live, run, now)
         except InvalidError as error:
-            self._end(live, attempts.End(Status.FAILED, Reason.BAD_DEFINITION, str(error)), now)
+            end = attempts.End(Status.FAILED, Reason.BAD_DEFINITION, str(error))
+            self._end(live, attempts.not_put_right(run, end), now)
         except StoreError as error:
             self.logger.error("The next attempt of run %s cannot be claimed: %s", run.id, error)
             live.retry_at = now.mono + SAVE_AGAIN

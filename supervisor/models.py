@@ -267,7 +267,7 @@ class CronRun(_Record):
     retry_count: int = 0
     repair_of: Annotated[int, Field(ge=0)] = 0
     """The attempt whose answer was no valid output: those after it ask the agent to put that right, and for nothing
-    else. 0: none. The first of them is no retry."""
+    else. 0: none. The first of them is no retry; others follow only where the agent's provider did not answer."""
     retry_at: AwareDatetime | None = None
     """While a back-off is waited out: when the next attempt may start."""
     rest_until: AwareDatetime | None = None

@@ -64,6 +64,16 @@ class Purse:
         return next_day(now, self.zone()) if held else None
 
 
+def would_fit(
+    job: CronJob, for_all: Budgets, runs: RunsStore, now: datetime, zone: tzinfo, meter: Meter
+) -> Caps | Over:
+    """What a run that started now could use at most, or why it would not fit, by what the histories say. Raises
+    StoreError."""
+    counts = budgets_of(job).any or for_all.any
+    found = standings((job, None), for_all, runs, runs.unfinished(), now, zone) if counts else ()
+    return fits(found, own_caps(job), meter)
+
+
 def budgets_of(job: CronJob) -> Budgets:
     """What its runs may use in a day and in a month."""
     return Budgets(day=job.per_day, month=job.per_month)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from shared.reading import Pick, Reading
 from shared.reasons import Reason
+from supervisor.sentences import shown
 
 _POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)*")
 BLAMED = frozenset(
@@ -20,6 +21,21 @@ BLAMED = frozenset(
 _CODE = re.compile(r"[0-9]{1,3}")
 
 
+def unblamable(given: object) -> str:
+    """What is wrong with a reason in what is given as a reading; nothing, where that is another check's. Asked before
+    the type is, which would list all reasons that there are, and most of them no agent has."""
+    blames = given.get("blame") if isinstance(given, dict) else None
+    for blame in blames if isinstance(blames, list) else ():
+        reason = blame.get("reason") if isinstance(blame, dict) else None
+        if isinstance(reason, str) and reason not in {each.value for each in BLAMED}:
+            return f"names {shown(reason)}, of which no agent fails: use one of {_blamed()}"
+    return ""
+
+
+def _blamed() -> str:
+    return ", ".join(sorted(reason.value for reason in BLAMED))
+
+
 def check_reading(reading: Reading) -> Reading:
     """The same, or ValueError with what is wrong in it."""
     for pointer in _pointers(reading):
@@ -29,8 +45,7 @@ def check_reading(reading: Reading) -> Reading:
         _check_pattern(pattern)
     for blame in reading.blame:
         if blame.reason not in BLAMED:
-            known = ", ".join(sorted(reason.value for reason in BLAMED))
-            raise ValueError(f"blames {blame.reason.value}, of which no agent fails: use one of {known}")
+            raise ValueError(f"blames {blame.reason.value}, of which no agent fails: use one of {_blamed()}")
         if not blame.words and not blame.codes:
             raise ValueError(f"blames {blame.reason.value} on everything: give `words` or `codes`")
     for code in reading.codes:

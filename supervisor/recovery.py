@@ -29,7 +29,7 @@ DIE_WITHIN = 5.0
 AGAIN_AFTER = 1.0
 """Seconds that the cell of a dead runner gets at least to be gone as well before the next attempt."""
 
-_MET_A_QUOTA = (Reason.QUOTA_WAIT, Reason.SUPERVISOR_STOPPED)
+_MET_A_QUOTA = (Reason.QUOTA_WAIT, Reason.INVALID_OUTPUT, Reason.SUPERVISOR_STOPPED)
 
 
 def recover(scheduler: Scheduler, now: Moment, undead: Set[str] = frozenset()) -> list[str]:

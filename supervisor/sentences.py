@@ -49,14 +49,19 @@ def _problem(kind: str, loc: tuple[int | str, ...], message: str, value: object,
     name = f"`{key}`" if key.isprintable() and len(key) <= SHOWN else shown(key)
     if kind == "missing":
         return f"{name} is missing."
-    text = message.removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
-    if text.startswith(("String ", "Value ")):
-        text = text.partition(" ")[2]
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        text = "should be a group of keys"
+    text = _text(kind, message)
+    if len(loc) > 2 and loc[-1] == "[key]":  # pydantic's way to say that a name is wrong, not what stands under it
+        return f"the key {shown(loc[-2])} of `{'.'.join(str(part) for part in loc[:-2])}` {text}."
     subject = f"{name} " if key else ""
     # Without a key it is the whole that is wrong, and the whole is more than an error text should repeat.
     return f"{subject}{text}{_given(loc, value)}."
+
+
+def _text(kind: str, message: str) -> str:
+    text = message.removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    if text.startswith(("String ", "Value ")):
+        text = text.partition(" ")[2]
+    return "should be a group of keys" if kind in ("model_type", "dict_type", "model_attributes_type") else text
 
 
 def _given(loc: tuple[int | str, ...], value: object) -> str:

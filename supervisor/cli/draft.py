@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from supervisor.cli.asked import AUTO, duration_seconds, limits
 from supervisor.cli.capped import caps
 from supervisor.cli.instant import parse_instant
-from supervisor.duration import parse_duration
+from supervisor.duration import in_go_units, parse_duration
 from supervisor.errors import InvalidError
 from supervisor.models import MAX_PROMPT, MAX_SCHEMA
 
@@ -104,8 +104,7 @@ def timing(cron: str | None, every: str | None, at: str | None, zone: str | None
             raise InvalidError(f"The time {at!r} is past ({instant.isoformat(' ', 'seconds')}): give one to come.")
         return {"at": instant.isoformat()}
     if every is not None:
-        parse_duration(every)
-        return {"cron_expr": f"@every {every}"}
+        return {"cron_expr": f"@every {in_go_units(every)}"}
     return {"cron_expr": cron} | ({} if zone is None else {"timezone": zone})
 
 

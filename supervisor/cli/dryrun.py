@@ -18,16 +18,18 @@ _BYTES = "_bytes"
 def show(place: Place, ref: str, as_json: bool) -> None:
     """Nothing is run, claimed or written. Raises InvalidError in the words in which the run would fail."""
     from supervisor.dryrun import plan
+    from supervisor.hostzone import host_zone
 
-    found = plan(place.home, place.config, place.jobs.find(ref), place.runs, place.now)
+    found = plan(place.home, place.config, place.jobs.find(ref), place.runs, place.now, host_zone())
     if as_json:
         render.show_json(found)
     else:
-        render.show_facts(_facts(found))
+        render.show_facts(facts(found))
         render.warn("Nothing was run.")
 
 
-def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """All of a plan, each with its name."""
     yield "job", f"{found['job']['name']} ({found['job']['id']})" if found["job"]["name"] else found["job"]["id"]
     yield "agent", found["agent"]
     yield "argv", shlex.join(found["argv"])
@@ -41,7 +43,7 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "runs as", f"uid {ids['uid']}, gid {ids['gid']}" if ids else "you"
     yield "cell", found["isolation"]
     yield "limits", "\n".join(_limits(found["limits"]))
-    yield "may spend", _caps(found["caps"])
+    yield "may spend", f"nothing now. {found['over_budget']}" if found["over_budget"] else _caps(found["caps"])
     yield "retries", str(found["retries"])
     yield "secrets", ", ".join(found["secrets"]) or "none"
     if found["login"]:
@@ -59,7 +61,8 @@ def _files(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     shown += [f"{path} (placed, read-only)" for path in found["files"]]
     yield "sees", "\n".join(shown) or "nothing of the host but its system"
     if found["work_dir"]:
-        yield "works in", f"{found['work_dir']} ({found['work_mode']})"
+        where = f"{found['work_dir']} ({found['work_mode']})"
+        yield "works in", where if found["starts_in"] else f"a private directory: it can only read {found['work_dir']}"
 
 
 def _mount(bind: Mapping[str, Any]) -> str:
@@ -76,10 +79,7 @@ def _network(network: Mapping[str, Any]) -> str:
 
 def _caps(caps: Mapping[str, Any]) -> str:
     units = {"turns": "turns", "tokens": "tokens", "cost_usd": "USD"}
-    return (
-        ", ".join(f"{caps[name]:,} {unit}" for name, unit in units.items() if caps[name] is not None)
-        or "no cap of its own"
-    )
+    return ", ".join(f"{caps[name]:,} {unit}" for name, unit in units.items() if caps[name] is not None) or "no cap"
 
 
 def _limits(limits: Mapping[str, Any]) -> Iterator[str]:

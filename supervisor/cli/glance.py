@@ -38,7 +38,7 @@ def deeds(run: CronRun) -> Iterator[tuple[str, str]]:
         return
     tools = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in told.tools.items())
     went_wrong = f"; {told.failures} went wrong" if told.failures else ""
-    yield "tools", f"{told.calls} calls: {tools}{went_wrong}"
+    yield "tools", f"{told.calls} call{'s' * (told.calls != 1)}: {tools}{went_wrong}"
     if told.commands:
         yield "ran", "\n".join(told.commands)
     if told.files:

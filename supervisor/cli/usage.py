@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from supervisor.usage import By, OfBudget
 
 _WAYS: tuple[By, ...] = ("job", "agent", "day")
-_DAYS = re.compile(r"([0-9]{1,4})d")
+_DAYS = re.compile(r"([0-9]{1,4})([dw])")
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,7 @@ def usage(
     ctx: typer.Context,
     by: Annotated[str, typer.Option(metavar="WHAT", help="One row for each job (default), agent or day.")] = "job",
     since: Annotated[
-        str | None, typer.Option(metavar="DAY", help="From this day on: 2026-11-01, or 7d. Default: this month.")
+        str | None, typer.Option(metavar="DAY", help="From this day on: 2026-11-01, 7d or 2w. Default: this month.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -78,9 +78,13 @@ def _day(text: str, today: date) -> date:
 
     days = _DAYS.fullmatch(text)
     try:
-        return today - timedelta(days=int(days[1]) - 1) if days else date.fromisoformat(text)
+        if days is None:
+            return date.fromisoformat(text)
+        return today - timedelta(days=int(days[1]) * (7 if days[2] == "w" else 1) - 1)
     except (ValueError, OverflowError):
-        raise InvalidError(f"The day {text[:40]!r} cannot be read: write it like {today.isoformat()}, or 7d.") from None
+        raise InvalidError(
+            f"The day {text[:40]!r} cannot be read: write it like {today.isoformat()}, 7d or 2w."
+        ) from None
 
 
 def _budgets(place: Place) -> list[OfBudget]:

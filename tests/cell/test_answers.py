@@ -153,8 +153,17 @@ def test_what_is_not_utf_8_is_marked_and_kept(log_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", ['{"a": 1}', 'Here it is:\n```json\n{"a": 1}\n```\nDone.', " [1, 2]\n", "null"])
-def test_json_that_is_json_is_accepted(log_dir: Path, answer: str) -> None:
-    assert execute(request(log_dir, "cat", prompt=answer, output_format="json"))["reason"] == "ok"
+def test_json_that_is_json_is_accepted_and_is_all_of_the_answer(log_dir: Path, answer: str) -> None:
+    result = execute(request(log_dir, "cat", prompt=answer, output_format="json", response_bytes=7))
+    kept = (log_dir / "answer").read_text()
+    assert (result["reason"], result["response"], result["answer_bytes"]) == ("ok", kept[:7], len(kept))
+    assert json.loads(kept) == ({"a": 1} if "a" in answer else json.loads(answer))
+    assert (log_dir / "stdout").read_text() == answer
+
+
+def test_a_text_keeps_its_blocks_and_what_is_said_around_them(log_dir: Path) -> None:
+    said = "Here it is:\n```json\n[1]\n```\nDone."
+    assert execute(request(log_dir, "cat", prompt=said))["response"] == said
 
 
 @pytest.mark.parametrize(

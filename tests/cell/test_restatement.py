@@ -34,11 +34,15 @@ if "Do not do the task again" in prompt:
         open("again", "x")
     except OSError:
         pass
+    if "dies" in prompt:
+        sys.exit("It fell over.")
     said = "Still prose." if "hopeless" in prompt else json.dumps({"name": "x"})
 else:
     print(json.dumps({"type": "tool", "name": "Deploy"}))
     print("done", file=open("deployed", "a"))
     said = "It is x, in prose. " + prompt.splitlines()[0]
+    if "fenced" in prompt:
+        said = "It is:\\n```json\\n" + json.dumps({"name": "x"}) + "\\n```\\nAnything else?"
 print(json.dumps({"said": said, "done": True, "tokens": 10}))
 """
 SCHEMA = json.dumps({"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}})
@@ -82,3 +86,23 @@ def test_one_that_cannot_be_put_right_is_given_up(home: House, open_dir: Path) -
     assert (ended["status"], ended["reason"], ended["attempt"]) == ("failed", "invalid_output", 2), ended
     assert str(ended["error"]).endswith("It had been asked once to put its answer right.")
     assert (open_dir / "deployed").read_text() == "done\n"
+
+
+def test_one_that_dies_over_it_is_asked_no_more_and_both_failures_are_told(home: House, open_dir: Path) -> None:
+    ended = run(home, open_dir, "dies")
+    assert (ended["status"], ended["reason"], ended["attempt"]) == ("failed", "invalid_output", 2), ended
+    assert str(ended["error"]).startswith("The answer is not JSON: ")
+    assert (
+        "put its answer right, and that failed (agent_error). The agent ended with exit code 1. It fell over."
+        in str(ended["error"])
+    )
+    assert ended["response"] == "It is x, in prose. dies"
+    assert (open_dir / "deployed").read_text() == "done\n"
+
+
+def test_what_is_printed_of_a_run_that_is_waited_for_is_the_json_alone(home: House, open_dir: Path) -> None:
+    ended = run(home, open_dir, "fenced")
+    assert (ended["status"], ended["attempt"]) == ("completed", 1), ended
+    printed = home.cronward("run", str(ended["job_id"]), "--wait")
+    assert json.loads(printed.stdout) == {"name": "x"}, printed
+    assert "Anything else?" in home.cronward("logs", str(ended["id"]), "--raw").stdout

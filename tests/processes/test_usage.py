@@ -57,6 +57,7 @@ def test_usage_is_added_up_by_job_agent_or_day_also_of_what_was_removed(cronward
     assert {row["agent"]: row["runs"] for row in by_agent["rows"]} == {"claude": 3, "codex": 1}
     by_day = cronward.json("usage", "--by", "day", "--since", "1d")
     assert [(row["day"], row["runs"]) for row in by_day["rows"]] == [(TODAY.isoformat(), 3)]
+    assert cronward.json("usage", "--since", "9w") == cronward.json("usage", "--since", "63d")
     text = cronward("usage", "--since", "1d")
     assert "in all" in text.out
     assert "1 of these runs did not say all that they used" in text.err

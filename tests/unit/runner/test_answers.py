@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner import answers
-from runner.answers import AnswerError, check, fenced, parse
+from runner.answers import AnswerError, check, fenced, json_text, parse
 from shared.reasons import Reason
 
 values = st.recursive(
@@ -27,7 +27,9 @@ values = st.recursive(
 
 @given(values, st.sampled_from(["{}", " \n{}\n", "Sure:\n```json\n{}\n```\nAnything else?", "```\n{}\n```"]))
 def test_a_value_is_found_bare_or_in_its_one_block(value: Any, around: str) -> None:
-    assert parse(around.replace("{}", json.dumps(value))) == value
+    text = around.replace("{}", json.dumps(value))
+    assert parse(text) == value
+    assert json.loads(json_text(text.encode())) == value
 
 
 @given(st.text())
@@ -60,6 +62,20 @@ def test_what_is_not_json_is_refused(text: str) -> None:
         parse(text)
     assert refused.value.reason is Reason.INVALID_OUTPUT
     assert len(str(refused.value)) < 300
+
+
+def test_what_cannot_be_read_is_said_in_words_of_our_own() -> None:
+    for text, words in (
+        ("```\n1\n```\nor\n```\n1\n```", "2 fenced blocks"),
+        ("1" * 5000, "a number of thousands of digits"),
+        ("```\n[" + "1" * 5000 + "]\n```", "a number of thousands of digits"),
+        ("[NaN]", "NaN is no JSON number"),
+        ("[1", "Expecting"),
+    ):
+        with pytest.raises(AnswerError) as refused:
+            parse(text)
+        assert words in str(refused.value), text[:20]
+        assert "sys." not in str(refused.value)
 
 
 def test_beginnings_of_blocks_without_an_end_cost_no_more_than_other_lines() -> None:

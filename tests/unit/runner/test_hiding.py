@@ -70,22 +70,28 @@ def test_an_escaped_secret_in_json_is_found_after_parsing(tmp_path: Path, files:
     assert json.loads(found.response) == {"it": "[secret TOKEN]"}
 
 
-def test_json_without_a_secret_is_kept_as_it_was_written(tmp_path: Path, files: Logs) -> None:
-    said = 'Here:\n```json\n{"a":   1}\n```\n'
-    assert judged(asked(tmp_path, output_format="json"), files, said)[1] == said
+def test_json_without_a_secret_is_kept_as_it_was_written_without_what_stands_around_it(
+    tmp_path: Path, files: Logs
+) -> None:
+    found, answer = judged(asked(tmp_path, output_format="json"), files, 'Here:\n```json\n{"a":   1}\n```\n')
+    assert (answer, found.response, found.answer_bytes) == ('{"a":   1}\n', answer, len(answer))
 
 
-def test_a_secret_beside_the_json_is_masked_there_and_one_spread_over_it_takes_all_of_it(tmp_path: Path) -> None:
+def test_a_secret_beside_the_json_is_not_kept_and_one_spread_over_it_takes_all_of_it(tmp_path: Path) -> None:
     for said, kept in (
-        (f"{TOKEN}:\n```\n[1]\n```\n", "[secret TOKEN]:\n```\n[1]\n```\n"),
+        (f"{TOKEN}:\n```\n[1]\n```\n", "[1]\n"),
+        (f'{{"a": "{TOKEN}", "a": 1}}', '{"a": "[secret TOKEN]", "a": 1}'),
+        ('```\n{"k":[12,34]}\n```', '"[secret SPREAD]"\n'),
         ('{"k":[12,34]}', '"[secret SPREAD]"\n'),
+        ('["x-123456","y-123456"]', '"[secret ODD]"\n'),  # with a mark in it, it would be another JSON
         ('{"k": [12, 34]}', '{"k": [12, 34]}'),  # another writing of it is not found
     ):
         folder = tmp_path / str(len(said))
         folder.mkdir()
         spread = Secret(name="SPREAD", value='{"k":[12,34]}')
         request = asked(folder, output_format="json")
-        request = replace(request, secrets=(*request.secrets, spread))
+        odd = Secret(name="ODD", value='x-123456","y-123456')
+        request = replace(request, secrets=(*request.secrets, spread, odd))
         assert judged(request, logs.open_logs(str(folder)), said)[1] == kept
 
 

@@ -261,7 +261,8 @@ def test_the_object_that_an_agent_gives_for_a_schema_is_its_answer_and_is_checke
     assert (missing.verdict.reason, missing.answer) == (Reason.INVALID_OUTPUT, '{"name": "x"}')
     assert "no object" in missing.verdict.error
     text = run(tmp_path, CODEX, codex({**SAYS, "text": 'So:\n```json\n{"name": "y"}\n```'}), **wanted)
-    assert text.verdict.reason is Reason.OK
+    assert (text.verdict.reason, text.answer, text.verdict.response) == (Reason.OK, '{"name": "y"}\n', text.answer)
+    assert "So:" in json.dumps(text.transcript)
     assert run(tmp_path, CODEX, codex(SAYS), **wanted).verdict.reason is Reason.INVALID_OUTPUT
 
 

@@ -30,6 +30,9 @@ TAKEN: list[dict[str, Any]] = [
     {"$defs": {"a": {"$anchor": "here"}}, "$ref": "#here"},
     {"properties": {"child": {"$ref": "#"}}},  # a tree, which ends with the answer
     {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"type": "null"}}, "items": {"$ref": "#/$defs/a"}},
+    {"anyOf": [{"type": "null"}, {"items": {"$ref": "#"}}, {"additionalProperties": {"$ref": "#"}}]},
+    {"$dynamicAnchor": "node", "allOf": [{"properties": {"next": {"$dynamicRef": "#node"}}}]},
+    {"$defs": {"a": {"type": "string"}}, "allOf": [{"$ref": "#/$defs/a"}, {"not": {"$ref": "#/$defs/a"}}]},
     {"properties": {"$ref": {"type": "string"}, "pattern": {"type": "string"}}},  # names, not keywords
     {"pattern": "^[a-z]+$", "patternProperties": {"^x-": {}}},
     nested(MAX_DEPTH // 2 - 1),
@@ -60,6 +63,8 @@ REFUSED = {
     '{"$ref": "#"}': "leads back to itself",
     '{"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}': "leads back to itself",
     '{"$ref": 5}': "is wrong at",
+    '{"required": ["a"], "items": {"$ref": "#/required"}}': "is no schema",
+    '{"other": {"items": {"$ref": "#/missing"}}, "$ref": "#/other"}': "which is not in it",
     '{"$schema": 5}': "has to be a text",
     '{"$schema": []}': "has to be a text",
     '{"$schema": "http://[bad"}': "URI",
@@ -83,6 +88,31 @@ def test_what_could_not_judge_an_answer_is_refused_in_a_sentence(text: str) -> N
     assert REFUSED[text] in said
     assert said.endswith(".")
     assert len(said) < 500
+
+
+def test_one_that_comes_back_without_going_into_the_answer_is_refused_by_whichever_way_it_comes() -> None:
+    back: dict[str, Any] = {"$ref": "#/$defs/a"}
+    for way in (
+        *({name: [True, back]} for name in ("allOf", "anyOf", "oneOf")),
+        *({name: back} for name in ("not", "if", "then", "else")),
+        {"dependentSchemas": {"x": back}},
+        {"$dynamicRef": "#a"},
+        {"allOf": [{"if": {"not": {"oneOf": [{"$ref": "#/$defs/b"}]}}}]},
+    ):
+        ends = {"$defs": {"a": {"$dynamicAnchor": "a", "anyOf": [{"$ref": "#/$defs/b"}]}, "b": way}}
+        for schema in (ends, {**ends, "$ref": "#/$defs/a"}, {"properties": {"x": {"$ref": "#/$defs/b"}}, **ends}):
+            with pytest.raises(InvalidError, match="leads back to itself"):
+                check_schema(json.dumps(schema))
+        inside = {"$defs": {**ends["$defs"], "b": {"items": way, "properties": {"x": way}}}, "$ref": "#/$defs/a"}
+        check_schema(json.dumps(inside))
+
+
+def test_a_long_row_of_references_is_followed_to_its_end() -> None:
+    count = 1500
+    row: dict[str, Any] = {f"d{each}": {"$ref": f"#/$defs/d{each + 1}"} for each in range(count)}
+    check_schema(json.dumps({"$defs": {**row, f"d{count}": {"type": "null"}}}))
+    with pytest.raises(InvalidError, match="leads back to itself"):
+        check_schema(json.dumps({"$defs": {**row, f"d{count}": {"not": {"$ref": "#/$defs/d0"}}}}))
 
 
 KEYWORDS = st.sampled_from(

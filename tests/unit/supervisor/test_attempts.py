@@ -95,6 +95,31 @@ def test_an_answer_that_is_no_valid_output_is_put_right_once_at_once_and_is_no_r
     assert after(restated, make_job(agent="claude", output_format="json"), limited, 1800.0) == Retry(1.0)
 
 
+def test_a_run_whose_answer_could_not_be_put_right_says_what_was_wrong_with_it_and_what_came_between() -> None:
+    job = make_job(agent="claude", output_format="json", retries=3, repeatable=True)
+    wrong = make_result(Reason.INVALID_OUTPUT, error="No JSON.", response="prose", answer_bytes=5)
+    asked = with_result(RUNNING, wrong).noted(repair_of=1, attempt=2)
+    passing = (Reason.RATE_LIMITED, Reason.PROVIDER_ERROR)
+    for reason in [
+        each for each in Reason if final_status(each) is Status.FAILED and each is not Reason.INVALID_OUTPUT
+    ]:
+        result = make_result(reason, error="Words.")
+        run = with_result(asked, result)
+        assert (run.response, run.answer_bytes) == ("prose", 5), reason
+        if reason in passing:
+            assert after(run, job, result, 1800.0) == Retry(1.0), reason
+            run = run.noted(retry_count=3)
+        end = after(run, job, result, 1800.0)
+        assert isinstance(end, End), reason
+        assert end.reason is (reason if reason.owner_acts else Reason.INVALID_OUTPUT)
+        told = f"No JSON. It was asked to put its answer right, and that failed ({reason.value}). Words."
+        assert end.error.startswith(told)
+    right = make_result(response="[1]", answer_bytes=3)
+    run = with_result(asked, right)
+    assert (run.response, run.answer_bytes) == ("[1]", 3)
+    assert after(run, job, right, 1800.0) == End(Status.COMPLETED, Reason.OK, "")
+
+
 def test_where_nothing_can_be_put_right_it_is_a_failure_as_any_other() -> None:
     wrong = make_result(Reason.INVALID_OUTPUT, answer_bytes=5)
     claude = {"agent": "claude", "output_format": "json"}

@@ -131,6 +131,33 @@ def test_only_figures_that_can_be_meant_are_believed() -> None:
         assert run.noted(**charge.told(run, result)).charged_tokens == counted, result.reason
 
 
+def test_why_no_attempt_follows_is_one_plain_sentence() -> None:
+    for caps, spending, words in (
+        (Caps(cost_usd=0.25), ONE, "all the money that it may use is used."),
+        (Caps(tokens=120), ONE, "all the tokens that it may use are used."),
+        (Caps(turns=2), ONE, "all the turns that it may use are used."),
+        (Caps(tokens=120), None, "it may be all the tokens it had."),
+    ):
+        run = make_run(status=Status.RUNNING, caps=caps)
+        run = run.noted(**charge.claimed(run))
+        run = run.noted(**charge.told(run, make_result(usage=USED, spending=spending)))
+        assert (charge.used_up(run) or "").endswith(words), caps
+    assert charge.used_up(make_run(status=Status.RUNNING, caps=Caps(tokens=121), spending=ONE)) is None
+
+
+def test_what_was_ended_after_it_had_said_a_part_is_charged_that_part_and_what_it_never_said_whole() -> None:
+    run = make_run(status=Status.RUNNING, caps=Caps(tokens=1000, cost_usd=0.5))
+    run = run.noted(**charge.claimed(run))
+    for reason in (Reason.TIMEOUT_WALL, Reason.CANCELED_BY_USER, Reason.OUT_OF_MEMORY, Reason.KILLED_BY_SIGNAL):
+        for said, counts in (
+            (Spending(input_tokens=30, cost_usd=0.1), (30, 0.1)),
+            (Spending(input_tokens=30), (30, 0.5)),  # as claude, which says what it costs at its end
+            (Spending(turns=3), (1000, 0.5)),
+        ):
+            ended = run.noted(**charge.told(run, make_result(reason, usage=USED, spending=said)))
+            assert (ended.charged_tokens, ended.charged_usd) == counts, (reason, said)
+
+
 def test_what_is_said_of_an_attempt_is_added_and_what_the_agent_is_is_kept() -> None:
     run = make_run(status=Status.RUNNING)
     first = make_result(usage=USED, spending=ONE, model="m" * 999, agent_version="1.0", conversation="c")

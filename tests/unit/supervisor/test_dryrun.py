@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runner import cell
-from shared.messages import Cell, Secret
+from shared.messages import Caps, Cell, Secret
+from supervisor.cli.dryrun import facts
 from supervisor.config import Config
 from supervisor.dryrun import environment, plan
 from supervisor.errors import InvalidError
@@ -21,6 +23,7 @@ from tests.command import snapshot
 from tests.driver import request
 from tests.fakes import NOON, make_job
 from tests.fakes import make_run as a_run
+from tests.madeup import ADAPTER, NAME, adapters, programs
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def planned(home: Home, job: CronJob, **config: Any) -> Any:
-    return json.loads(json.dumps(plan(home, Config(**config), job, RunsStore(home), NOON)))
+    return json.loads(json.dumps(plan(home, Config(**config), job, RunsStore(home), NOON, UTC)))
 
 
 def job_of(**fields: Any) -> CronJob:
@@ -70,10 +73,43 @@ def test_it_says_all_that_a_run_would_be_made_of(home: Home, tmp_path: Path) -> 
     assert "nobody sees" not in json.dumps(found)
 
 
-def test_what_it_may_spend_stands_in_it(home: Home) -> None:
+def test_what_a_run_could_spend_now_stands_in_it(home: Home, tmp_path: Path) -> None:
     assert planned(home, job_of())["caps"] == {"tokens": None, "cost_usd": None, "turns": None}
-    found = planned(home, job_of(max_tokens=1000, max_turns=3))["caps"]
-    assert (found["tokens"], found["turns"]) == (1000, 3)
+    bird = {"agent": NAME, "command": "", "search_path": str(programs(tmp_path / "bin"))}
+    config = {"agents_dir": str(adapters(tmp_path / "agents", ADAPTER))}
+    job = job_of(**bird, max_tokens=1000)
+    assert planned(home, job, **config)["caps"] == {"tokens": 1000, "cost_usd": None, "turns": None}
+    used = {"counts_on": NOON.date(), "agent": NAME, "started_at": NOON}
+    RunsStore(home).record(a_run(id="run-0", status="completed", charged_usd=0.75, **used))
+    config["budget"] = {"day": {"cost_usd": 2.0}}
+    assert planned(home, job, **config)["caps"] == {"tokens": 1000, "cost_usd": 1.25, "turns": None}
+    RunsStore(home).record(a_run(id="run-1", status="running", caps=Caps(cost_usd=1.0), charged_usd=1.0, **used))
+    found = planned(home, job_of(**bird, max_cost=0.2, per_day={"tokens": 5000}), **config)
+    assert (found["caps"]["tokens"], found["caps"]["cost_usd"], found["over_budget"]) == (5000, 0.2, "")
+    waits = planned(home, job_of(**bird, max_cost=0.5), **config)
+    assert waits["over_budget"].startswith("It would have to wait: 1.75 USD of 2.00 USD"), waits
+    assert waits["caps"]["cost_usd"] == 0.5
+    config["budget"] = {"day": {"cost_usd": 0.75}}
+    over = planned(home, job, **config)["over_budget"]
+    assert over.startswith("All jobs together have used 0.75 USD of 0.75 USD today; it resumes at")
+
+
+def test_where_it_would_start_is_said_and_what_stands_in_its_way(home: Home, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    work.chmod(0o555)
+    for mode, writable, starts_in, words in (
+        ("inplace", False, "", f"a private directory: it can only read {work}"),
+        ("read", False, str(work), f"{work} (read)"),
+        ("inplace", True, str(work), f"{work} (inplace)"),
+    ):
+        work.chmod(0o777 if writable else 0o555)
+        found = planned(home, job_of(work_dir=str(work), work_mode=mode))
+        assert (found["starts_in"], dict(facts(found))["works in"]) == (starts_in, words), mode
+        assert found["mounts"][0]["writable"] is writable
+    assert dict(facts(planned(home, job_of(max_turns=3))))["may spend"] == "3 turns"
+    over = {**planned(home, job_of()), "over_budget": "All is used."}
+    assert dict(facts(over))["may spend"] == "nothing now. All is used."
 
 
 def test_nothing_is_written(home: Home) -> None:

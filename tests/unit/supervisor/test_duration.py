@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.duration import DurationError, format_duration, parse_duration, parse_go_duration
+from supervisor.duration import DurationError, format_duration, in_go_units, parse_duration, parse_go_duration
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,8 @@ from supervisor.duration import DurationError, format_duration, parse_duration, 
         ("250\u03bcs", 0.00025),
         ("1d", 86400),
         ("1d12h", 129600),
+        ("2w", 14 * 86400),
+        ("1w1d", 8 * 86400),
         ("0", 0),
         ("1m1m", 120),
     ],
@@ -42,7 +44,7 @@ def test_durations_are_read_as_go_reads_them_and_days_too(text: str, seconds: fl
         ("m", "no number before 'm'"),
         (".m", "no number before"),
         ("5 m", "unknown unit ' m'"),
-        ("5x", "unknown unit 'x': use ns, us, ms, s, m, h, d"),
+        ("5x", "unknown unit 'x': use ns, us, ms, s, m, h, d, w"),
         ("1H", "unknown unit"),
         ("-5m", "has a sign"),
         ("+5m", "has a sign"),
@@ -66,6 +68,12 @@ def test_gos_own_grammar_has_signs_and_no_days() -> None:
         parse_go_duration("1d")
 
 
+def test_days_and_weeks_are_hours_to_go() -> None:
+    for text, written in (("1d", "24h"), ("1w", "168h"), ("1d30m", "24h30m"), ("90m", "90m"), ("1.50h", "1.50h")):
+        assert in_go_units(text) == written
+        assert parse_go_duration(written) == parse_duration(text)
+
+
 def test_durations_are_written_with_hours_as_the_largest_unit() -> None:
     written = [
         format_duration(timedelta(**parts))
@@ -83,7 +91,7 @@ def test_what_is_written_reads_back_the_same(duration: timedelta) -> None:
 ANY = "".join(map(chr, range(0x250))) + "\u0665\u00b2\u2028\ud800\U0001f600"
 
 
-@given(st.text(ANY, max_size=70) | st.text("0123456789.-+hmsund\u00b5 ", max_size=70))
+@given(st.text(ANY, max_size=70) | st.text("0123456789.-+hmsundw\u00b5 ", max_size=70))
 def test_any_text_is_read_or_refused_with_a_sentence(text: str) -> None:
     try:
         duration = parse_duration(text)

@@ -12,7 +12,7 @@ import pytest
 
 from shared.messages import ExecuteRequest, Layer, Progress, Ready, Started
 from shared.reasons import Reason
-from supervisor.errors import StoreError
+from supervisor.errors import InvalidError, StoreError
 from supervisor.launcher import Gone, Spoke
 from supervisor.liveruns import KILL_MARGIN, SAVE_AGAIN, LiveRun, LiveRuns
 from supervisor.lock import HomeLock
@@ -31,6 +31,7 @@ class Bench:
     clock: FakeClock = field(default_factory=FakeClock)
     told: list[CronRun] = field(default_factory=list)
     left: list[float] = field(default_factory=list)
+    refused: str = ""
 
     def __post_init__(self) -> None:
         def told_end(_job: CronJob, run: CronRun) -> None:
@@ -40,6 +41,8 @@ class Bench:
 
     def _prepare(self, job: CronJob, run: CronRun, seconds_left: float) -> ExecuteRequest:
         self.left.append(seconds_left)
+        if self.refused:
+            raise InvalidError(self.refused)
         return make_request(run.id, run.attempt, Path("/nowhere"), job_id=job.id)
 
     def start(self, number: int = 1, **fields: object) -> LiveRun:
@@ -196,6 +199,21 @@ def test_a_wrong_answer_is_put_right_by_another_attempt_that_is_claimed_like_any
     assert (again.attempt, again.retry_count, again.repair_of) == (3, 1, 1)
     bench.over(live)
     assert bench.told[-1].status is Status.COMPLETED
+
+
+def test_an_answer_that_nothing_was_left_to_put_right_is_why_its_run_failed(bench: Bench) -> None:
+    for number, (refused, later, reason) in enumerate(
+        (("", 60.0, Reason.INVALID_OUTPUT), ("Its key is gone.", 0.0, Reason.BAD_DEFINITION)), 1
+    ):
+        bench.refused = ""
+        live = bench.start(number, agent="claude", output_format="json")
+        bench.over(live, Reason.INVALID_OUTPUT, answer_bytes=5)
+        bench.refused = refused
+        bench.enforce(later)
+        end = bench.told[-1]
+        assert (end.id, end.reason, end.attempt) == (f"run-{number}", reason, 1)
+        assert end.error.startswith("No. It was asked to put its answer right, and that failed")
+        assert refused in end.error
 
 
 def test_what_cannot_be_stored_is_not_put_right(bench: Bench) -> None:

@@ -166,3 +166,18 @@ def test_a_herd_of_late_jobs_never_has_more_than_the_cap_running(line: Timeline)
         line.end(number=number)
     assert most == line.config.max_concurrent == 4
     assert {tuple(line.ends(f"job-{number}")) for number in range(HERD)} == {("completed",)}
+
+
+def test_a_restart_knows_it_of_one_that_met_it_when_it_was_to_put_its_answer_right(line: Timeline) -> None:
+    line.add(**{**EACH_HOUR, "grace_secs": 600, "output_format": "json"})
+    line.until(NOON + timedelta(minutes=2))
+    line.end(Reason.INVALID_OUTPUT, answer_bytes=5)
+    line.until(NOON + timedelta(minutes=3))
+    line.end(QUOTA, retry_after_seconds=2 * HOUR)
+    assert line.ends() == ["failed invalid_output"]
+    assert "that failed (quota_wait)" in line.stored()[0].error
+    line.sleep(60)
+    line.open()
+    line.add("beside", **{**EACH_HOUR, "cron_expr": "5 12 * * *"})
+    line.until(NOON + timedelta(minutes=6))
+    assert line.ends("beside") == ["queued"]

@@ -14,4 +14,6 @@ def test_what_an_agent_did_is_told_in_a_few_lines_and_nothing_where_it_did_nothi
         "ran": "ls\nmake",
         "changed": "a.py",
     }
+    once = make_run(deeds=Deeds(tools={"Bash": 1}, calls=1))
+    assert dict(deeds(once)) == {"tools": "1 call: Bash"}
     assert [*deeds(make_run(deeds=Deeds())), *deeds(make_run())] == []

@@ -135,6 +135,7 @@ def test_no_text_makes_the_reader_of_instants_fail_otherwise(text: str, zone: st
 def test_a_job_is_due_in_exactly_one_way() -> None:
     assert timing("0 7 * * *", None, None, "UTC", NOON) == {"cron_expr": "0 7 * * *", "timezone": "UTC"}
     assert timing(None, "90m", None, None, NOON) == {"cron_expr": "@every 90m"}
+    assert timing(None, "1d", None, None, NOON) == {"cron_expr": "@every 24h"}  # as the original's schedules have it
     assert timing(None, None, "+1h", None, NOON) == {"at": "2026-11-24T13:00:00+00:00"}
     for cron, every, at in ((None, None, None), ("* * * * *", "1h", None), (None, "1h", "+1h"), ("", None, "")):
         with pytest.raises(InvalidError, match="exactly one"):
