@@ -15,6 +15,7 @@ from supervisor.cli import (
     pausing,
     pruning,
     reasons,
+    recap,
     runs,
     secrets,
     sessions,
@@ -52,10 +53,10 @@ def _choose(
     # --version is answered before any of this is imported; it stands here to be seen in the help.
     ctx.obj = Place(home, config)
     if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+        recap.alone(ctx)
 
 
-for _module in (jobs, pausing, upcoming, reasons, runs, usage, pruning, logins, keeping):
+for _module in (recap, jobs, pausing, upcoming, reasons, runs, usage, pruning, logins, keeping):
     _module.register(app)
 app.add_typer(agents.app, name="agents")
 app.add_typer(secrets.app, name="secret")

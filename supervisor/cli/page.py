@@ -20,7 +20,7 @@ from supervisor.shown import with_runs
 from supervisor.status import Status
 from supervisor.summary import Summary
 
-_STYLES: dict[Status, Style] = {
+STYLES: dict[Status, Style] = {
     Status.COMPLETED: "green",
     Status.FAILED: "red",
     Status.UNKNOWN: "red",
@@ -148,7 +148,7 @@ def standing(run: CronRun) -> Cell:
     """Status and reason in one phrase."""
     told = run.reason is None or run.status is Status.COMPLETED
     text = run.status.value if told or run.reason is None else f"{run.status.value}: {run.reason.value}"
-    return Cell(text, _STYLES[run.status])
+    return Cell(text, STYLES[run.status])
 
 
 def when(job: CronJob) -> str:
@@ -185,7 +185,7 @@ def _last(place: Place, job: CronJob, now: datetime) -> Cell:
         return Cell("damaged", "red")
     if found.last_status is None:
         return Cell("-")
-    return Cell(f"{_end(found)} {relative(_ended(found), now)}", _STYLES[found.last_status])
+    return Cell(f"{_end(found)} {relative(_ended(found), now)}", STYLES[found.last_status])
 
 
 def _end(found: Summary) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _GAP = 2
+_LEAST_WIDE, _PIPED = 40, 1 << 20
 
 Style = Literal["", "green", "red", "yellow", "cyan", "dim", "bold"]
 
@@ -44,6 +46,11 @@ class Column:
 def on_terminal() -> bool:
     """Whether a person looks at standard output."""
     return sys.stdout.isatty()
+
+
+def columns() -> int:
+    """How wide lines may be: as the terminal is; in a pipe they are never cut."""
+    return max(_LEAST_WIDE, shutil.get_terminal_size().columns) if on_terminal() else _PIPED
 
 
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]]) -> None:
