@@ -19,6 +19,7 @@ from supervisor.cli import (
     runs,
     secrets,
     sessions,
+    timeline,
     upcoming,
     usage,
 )
@@ -56,7 +57,7 @@ def _choose(
         recap.alone(ctx)
 
 
-for _module in (recap, jobs, pausing, upcoming, reasons, runs, usage, pruning, logins, keeping):
+for _module in (recap, jobs, pausing, upcoming, reasons, runs, timeline, usage, pruning, logins, keeping):
     _module.register(app)
 app.add_typer(agents.app, name="agents")
 app.add_typer(secrets.app, name="secret")

@@ -10,6 +10,7 @@ from supervisor.errors import InvalidError
 from supervisor.zone import find_zone
 
 MAX_CHARS = 64
+_FIRST_YEAR = 1971
 _DAYS = re.compile(r"([0-9]{1,4})d")
 
 
@@ -45,6 +46,8 @@ def parse_since(text: str, now: datetime) -> datetime:
         found = parse_instant(text, None, now)
     except OverflowError as error:
         raise InvalidError(f"The time {text[:20]!r} lies before the year 1: use a shorter one.") from error
+    if found.year < _FIRST_YEAR:
+        raise InvalidError(f"The time {text!r} lies before {_FIRST_YEAR}: give one since then, like 8h or 7d.")
     if found > now:
         raise InvalidError(f"The time {text!r} is yet to come: give one that is past, like 8h or 7d.")
     return found
