@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.cells import cell_len, set_cell_size
+
+# What joins emoji to one, chooses their look or their skin: terminals disagree on how wide the whole is.
+_JOINS = re.compile("[\u200c\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
+_FLAG_LETTERS = {0x1F1E6 + number: chr(ord("A") + number) for number in range(26)}
+
+
+def even(text: str) -> str:
+    """As wide on every terminal: emoji that are made of several stand side by side, flags are their letters."""
+    return text if text.isascii() else _JOINS.sub("", text).translate(_FLAG_LETTERS)
 
 
 def width(text: str) -> int:
@@ -19,6 +30,25 @@ def padded(text: str, wide: int, *, right: bool = False) -> str:
     """With blanks up to this width."""
     blanks = " " * (wide - cell_len(text))
     return blanks + text if right else text + blanks
+
+
+def folded(line: str, wide: int) -> list[str]:
+    """A line in lines of at most this width, broken at blanks where that can be; only such blanks are left out."""
+    found = []
+    while cell_len(line) > wide:
+        fits = set_cell_size(line, wide).rstrip() if wide > 0 else line
+        at = _common(line, fits)
+        blank = line.rfind(" ", 1, at + 1)
+        cut = blank if blank > 0 and line[:blank].strip() else at
+        found.append(line[:cut])
+        line = line[cut:].removeprefix(" ")
+    return [*found, line]
+
+
+def _common(line: str, start: str) -> int:
+    """How many characters they begin with alike; at least one, so that folding comes to an end."""
+    pairs = zip(line, start, strict=False)
+    return max(1, next((at for at, (left, right) in enumerate(pairs) if left != right), min(len(line), len(start))))
 
 
 def wrapped(text: str, wide: int, lines: int) -> list[str]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from supervisor.cli import offered, render
-from supervisor.cli.cells import clipped, padded, wrapped
+from supervisor.cli.cells import clipped, even, padded, wrapped
 from supervisor.cli.escape import escape
 from supervisor.cli.page import STYLES, warn_of_damage
 from supervisor.cli.place import Place
@@ -87,14 +87,14 @@ def _section(title: str, lines: Sequence[str]) -> None:
 def _row(label: str, count: int | str, text: str, style: Style) -> str:
     """A label in its colour, a number, and as much of a text as fits."""
     start = _INDENT + _LABEL + _COUNT + 2
-    rest = clipped(escape(text), render.columns() - start)
+    rest = clipped(_shown(text), render.columns() - start)
     number = padded(f"{count:,}" if isinstance(count, int) else count, _COUNT, right=True)
     return f"{' ' * _INDENT}{styled(padded(label, _LABEL), style)}{number}  {rest}".rstrip()
 
 
 def _ends(found: Recap) -> Iterator[str]:
     if not found.ends:
-        yield _row("nothing", "", "ended" if found.jobs else "ended, and there are no jobs", "dim")
+        yield _line("No run has ended." if found.jobs else "No run has ended, and there are no jobs.")
     label = ""
     for each in found.ends:
         title = "missed" if each.reason is not None and each.reason.value == "missed" else each.status.value
@@ -158,7 +158,7 @@ def _what(change: Change) -> str:
 
 def _needs(place: Place, found: Recap) -> Iterator[str]:
     for need in found.needs[:_NEEDS]:
-        text = escape(f"{need.job} {need.words}".strip())
+        text = _shown(f"{need.job} {need.words}".strip())
         for number, line in enumerate(_wrapped(text)):
             mark = styled("!", "red" if need.pressing else "yellow") if number == 0 else " "
             yield f"{mark} {line}"
@@ -185,7 +185,11 @@ def _times(due: Iterable[Due], now: datetime) -> Iterator[str]:
 
 
 def _line(text: str) -> str:
-    return " " * _INDENT + clipped(escape(text), render.columns() - _INDENT)
+    return " " * _INDENT + clipped(_shown(text), render.columns() - _INDENT)
+
+
+def _shown(text: str) -> str:
+    return even(escape(text)) if render.on_terminal() else escape(text)
 
 
 def _count(number: int, noun: str) -> str:

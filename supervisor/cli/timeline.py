@@ -83,7 +83,7 @@ def _job_id(place: Place, reference: str) -> str:
 
 
 def _draw(place: Place, runs: Sequence[CronRun], since: datetime, now: datetime) -> None:
-    from supervisor.cli.cells import clipped, padded, width
+    from supervisor.cli.cells import clipped, even, padded, width
     from supervisor.cli.escape import escape
     from supervisor.cli.gantt import Span, axis, lanes
 
@@ -91,7 +91,7 @@ def _draw(place: Place, runs: Sequence[CronRun], since: datetime, now: datetime)
     for run in runs:
         rows.setdefault(run.job_id, []).append(run)
     wide = shutil.get_terminal_size().columns
-    names = {job_id: clipped(escape(_name(of)), _LABEL_MOST) for job_id, of in rows.items()}
+    names = {job_id: clipped(even(escape(_name(of))), _LABEL_MOST) for job_id, of in rows.items()}
     label = min(max(map(width, names.values())), max(8, wide // 3))
     span = Span(since, now, max(_LEAST_CHART, wide - label - _GAP))
     margin = " " * (label + _GAP)

@@ -21,6 +21,12 @@ def relative(at: datetime, now: datetime) -> str:
     return f"in {amount}" if seconds > 0 else f"{amount} ago"
 
 
+def roughly(at: datetime, now: datetime) -> str:
+    """The same of the past in one unit, where there is little room: "2 h ago"."""
+    passed = (now - at).total_seconds()
+    return f"{span(passed // _HOUR * _HOUR)} ago" if at != NEVER and passed >= _HOUR else relative(at, now)
+
+
 def span(seconds: float) -> str:
     """A length of time, as roughly as people say it: "42 s", "25 min", "2 h 30 min", "14 h", "12 d"."""
     whole = round(seconds)
