@@ -34,21 +34,26 @@ def padded(text: str, wide: int, *, right: bool = False) -> str:
 
 def folded(line: str, wide: int) -> list[str]:
     """A line in lines of at most this width, broken at blanks where that can be; only such blanks are left out."""
-    found = []
-    while cell_len(line) > wide:
-        fits = set_cell_size(line, wide).rstrip() if wide > 0 else line
-        at = _common(line, fits)
-        blank = line.rfind(" ", 1, at + 1)
-        cut = blank if blank > 0 and line[:blank].strip() else at
-        found.append(line[:cut])
-        line = line[cut:].removeprefix(" ")
-    return [*found, line]
+    found, start = [], 0
+    while True:
+        # Never all of what is left: a prompt may be one line of 256 KiB.
+        ahead = line[start : start + 4 * wide]
+        fits = _fitting(ahead, wide)
+        if start + fits >= len(line):
+            return [*found, ahead]
+        blank = line.rfind(" ", start + 1, start + fits + 1)
+        cut = blank if line[start : max(blank, start)].strip() else start + fits
+        found.append(line[start:cut])
+        start = cut + (line[cut] == " ")
 
 
-def _common(line: str, start: str) -> int:
-    """How many characters they begin with alike; at least one, so that folding comes to an end."""
-    pairs = zip(line, start, strict=False)
-    return max(1, next((at for at, (left, right) in enumerate(pairs) if left != right), min(len(line), len(start))))
+def _fitting(text: str, wide: int) -> int:
+    """How many of its characters fit; at least one, so that folding comes to an end."""
+    if cell_len(text) <= wide:
+        return max(1, len(text))
+    start = set_cell_size(text, wide).rstrip()
+    pairs = zip(text, start, strict=False)
+    return max(1, next((at for at, (left, right) in enumerate(pairs) if left != right), len(start)))
 
 
 def wrapped(text: str, wide: int, lines: int) -> list[str]:

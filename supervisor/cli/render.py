@@ -149,7 +149,8 @@ def styled(text: str, style: Style) -> str:
     if not style or not coloured():
         return text
     if style in ("dim", "bold"):
-        return typer.style(text, dim=style == "dim", bold=style == "bold")
+        # None, not False: that would write the code that ends both.
+        return typer.style(text, dim=True if style == "dim" else None, bold=True if style == "bold" else None)
     return typer.style(text, fg=style)
 
 

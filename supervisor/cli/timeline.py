@@ -28,7 +28,7 @@ MARKS = {
     "queued": "~",
 }
 WAIT = "."
-_LABEL_MOST, _LEAST_CHART, _GAP = 24, 20, 2
+_LABEL_LEAST, _LABEL_MOST, _LEAST_CHART, _GAP = 8, 24, 20, 2
 
 
 def register(app: typer.Typer) -> None:
@@ -91,8 +91,10 @@ def _draw(place: Place, runs: Sequence[CronRun], since: datetime, now: datetime)
     for run in runs:
         rows.setdefault(run.job_id, []).append(run)
     wide = shutil.get_terminal_size().columns
-    names = {job_id: clipped(even(escape(_name(of))), _LABEL_MOST) for job_id, of in rows.items()}
-    label = min(max(map(width, names.values())), max(8, wide // 3))
+    names = {job_id: even(escape(_name(of))) for job_id, of in rows.items()}
+    label = max(map(width, names.values()))
+    if render.on_terminal():
+        label = min(label, _LABEL_MOST, max(_LABEL_LEAST, wide // 3))
     span = Span(since, now, max(_LEAST_CHART, wide - label - _GAP))
     margin = " " * (label + _GAP)
     render.show_lines(f"{margin}{line}".rstrip() for line in axis(span))
