@@ -49,9 +49,13 @@ def _choose(
         str | None,
         typer.Option(envvar="CRONWARD_CONFIG", metavar="FILE", help="The config file.", show_default=False),
     ] = None,
-    _version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
-    # --version is answered before any of this is imported; it stands here to be seen in the help.
+    if version:  # alone it is answered before any of this is imported
+        from supervisor import __version__
+
+        typer.echo(f"cronward {__version__}")
+        raise typer.Exit
     ctx.obj = Place(home, config)
     if ctx.invoked_subcommand is None:
         recap.alone(ctx)

@@ -34,7 +34,8 @@ def padded(text: str, wide: int, *, right: bool = False) -> str:
 
 def folded(line: str, wide: int) -> list[str]:
     """A line in lines of at most this width, broken at blanks where that can be; only such blanks are left out."""
-    found, start = [], 0
+    found: list[str] = []
+    start = 0
     while True:
         # Never all of what is left: a prompt may be one line of 256 KiB.
         ahead = line[start : start + 4 * wide]
