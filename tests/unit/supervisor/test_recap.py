@@ -93,6 +93,7 @@ def needs(of: CronJob, *runs: CronRun, **facts: Any) -> list[tuple[str, str]]:
 def test_each_failure_names_the_command_that_repairs_it() -> None:
     table: list[tuple[dict[str, Any], Reason, str]] = [
         ({"agent": "claude", "login": True}, Reason.AUTH_FAILED, "cronward login claude"),
+        ({"agent": "claude", "login": True, "secrets": ("KEY",)}, Reason.AUTH_FAILED, "cronward login claude"),
         ({"agent": "claude", "secrets": ("KEY=ANTHROPIC_API_KEY",)}, Reason.AUTH_FAILED, "cronward secret set KEY"),
         ({"agent": "command", "command": "x"}, Reason.AUTH_FAILED, "cronward logs run-1"),
         ({}, Reason.NETWORK_DENIED, "cronward logs --network run-1"),

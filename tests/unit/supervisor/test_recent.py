@@ -134,6 +134,9 @@ def test_the_newest_of_all_jobs_are_the_same_by_both_ways(folder: Path) -> None:
         at = NOON - number * timedelta(minutes=11)
         facts = {"scheduled_at": at, "started_at": at, "finished_at": at, "job_id": f"job{number % 3}"}
         store.record(run_of(number, Status.FAILED if number % 4 else Status.COMPLETED, **facts))
+    long = {"scheduled_at": NOON - timedelta(days=3), "started_at": NOON - timedelta(days=3), "job_id": "long"}
+    for number in range(50, 60):  # these ended just now, and are not new
+        store.record(run_of(number, finished_at=NOON, **long))
     for last in (1, 3, 6, 20, 40, 99):
         for status in (None, Status.FAILED):
             assert ids(store.newest(last, NOON, status)) == ids(store.all_runs(last, status)), (last, status)
