@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from shared.messages import Layer
-from supervisor.cli import capped, leftovers, offered, policies, spending, verdicts
+from supervisor.cli import capped, latest, leftovers, offered, policies, spending, verdicts
 from supervisor.cli.escape import shortened
 from supervisor.cli.place import Place
 from supervisor.cli.render import Cell, Column, Style, columns, on_terminal, say, show_facts, show_table, warn
@@ -68,19 +68,29 @@ def warn_of_damage(place: Place) -> None:
 
 
 def show_jobs(place: Place, jobs: Sequence[CronJob]) -> None:
-    """All jobs as a table; more about each where the terminal is wide."""
-    shown = (
+    """All jobs as a table; more about each where the terminal is wide. How often each ran is not told on a terminal:
+    for that every history would have to be read whole."""
+    if on_terminal():
+        now = place.now
+        last = latest.summaries(place, now)
+        rows = [_job_row(latest.with_next(place, job, now), last.get(job.id, Summary()), now, False) for job in jobs]
+        show_table(_job_columns(), rows)
+    else:
+        found = ((current(place, job), summary_of(place, job)) for job in jobs)
+        show_table(_job_columns(), [_job_row(job, summary, place.now, True) for job, summary in found])
+
+
+def _job_columns() -> list[Column]:
+    found = [
         Column("ID", needs=70),
         Column("NAME", shrinks=True),
         Column("SCHEDULE", shrinks=True),
         Column("NEXT", shrinks=True, least=13),
         Column("LAST", shrinks=True, least=24),
-        Column("RUNS", right=True, needs=90),
         Column("AGENT", needs=110),
         Column("PROMPT", shrinks=True, needs=110),
-    )
-    whole = not on_terminal()
-    show_table(shown, [_job_row(place, job, whole) for job in jobs])
+    ]
+    return found if on_terminal() else [*found[:5], Column("RUNS", right=True), *found[5:]]
 
 
 def show_job(place: Place, job: CronJob) -> None:
@@ -174,8 +184,7 @@ def _layer(layer: Layer) -> str:
     return f"{name}: {layer.detail}" if layer.detail else name
 
 
-def _job_row(place: Place, job: CronJob, whole: bool) -> list[Cell | str]:
-    now = place.now
+def _job_row(job: CronJob, last: Summary | None, now: datetime, whole: bool) -> list[Cell | str]:
     paused = _paused(job) if whole else shortened(_paused(job), _REASON_CHARS if columns() >= _WIDE else _REASON_LEAST)
     due = Cell(relative(job.next_run, now)) if job.enabled else Cell(paused, "yellow")
     return [
@@ -183,15 +192,14 @@ def _job_row(place: Place, job: CronJob, whole: bool) -> list[Cell | str]:
         job.name or ("-" if whole else Cell(job.id[:8], "dim")),
         when(job),
         due,
-        _last(place, job, now, whole),
-        str(job.run_count),
+        _last(last, now, whole),
+        *([str(job.run_count)] if whole else []),
         job.agent,
         shortened(job.prompt, _PROMPT_CHARS),
     ]
 
 
-def _last(place: Place, job: CronJob, now: datetime, whole: bool) -> Cell:
-    found = summary_of(place, job)
+def _last(found: Summary | None, now: datetime, whole: bool) -> Cell:
     if found is None:
         return Cell("damaged", "red")
     if found.last_status is None:

@@ -62,7 +62,7 @@ def filled(cronward: Command) -> Command:
                 agent="claude",
             )
         )
-    for hours in (2, 5, 30):
+    for hours in (30, 5, 2):
         runs.record(ended("good", hours, branch=Branch(original="/w", base="f00d", name=f"b-{hours}", commits=1)))
     runs.record(ended("claude", 3, Status.FAILED, error=f"401 {EVIL}"))
     runs.record(ended(EVIL, 4, id="run-evil", job_id=f"job-{len(EVIL)}", error=EVIL))
@@ -185,3 +185,22 @@ def test_runs_are_drawn_where_they_were_with_their_attempts_and_waits(cronward: 
     assert [attempt["attempt"] for attempt in first_run["attempts"]] == [1, 2]
     assert cronward.json("timeline", "job-tri", "--since", "6h")["runs"] != []
     assert cronward("timeline", "nobody").code == 3
+
+
+def test_a_list_on_a_terminal_marks_how_each_last_run_ended(filled: Command) -> None:
+    RunsStore(filled.home).record(ended("good", 1, Status.SKIPPED, reason=Reason.OVERLAP))
+    CronStore(filled.home).add(make_job(id="job-torn", name="torn", max_runs=1))
+    (filled.home / "runs" / "job-torn.jsonl").write_text("{")
+    CronStore(filled.home).add(make_job(id="job-over", name="over", max_runs=1))
+    RunsStore(filled.home).record(ended("over", 2, id="run-over", job_id="job-over"))
+    rows = COLOUR.sub("", on_terminal(filled.home, "list", columns=100)).splitlines()
+    table = {
+        "good": r"in .* \u2713 1 h ago",
+        "claude": r"in .* \u2717 auth_failed 2 h ago",
+        "torn": r"- +damaged",
+        "over": r"- +\u2713 1 h ago",
+    }
+    for name, wanted in table.items():
+        row = next(row for row in rows if f" {name} " in row)
+        assert re.search(wanted, row), row
+    assert any("Damaged history: " in row for row in rows)
