@@ -14,7 +14,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from supervisor.errors import InvalidError
-from supervisor.history import History, Mark
+from supervisor.history import History, Mark, check_header
 from supervisor.models import CronRun
 from supervisor.recent import Recent, read_recent
 from supervisor.sentences import shown
@@ -81,15 +81,19 @@ class Histories:
             return [_record(file.fileno(), mark) for mark in marks]
 
     def recent(self, job_id: str, since: datetime) -> Recent:
-        """What became of the job since then, at the cost of that. Raises DamagedError, StoreError."""
+        """What became of the job since then, at the cost of that. Raises as `get` does."""
         file = self._open(job_id)
         if file is None:
             return Recent(job_id)
+        path = self.path(job_id)
         with file:
             try:
+                check_header(path, file)
                 return read_recent(file, job_id, since, self.keep)
+            except DamagedError as error:
+                raise self._hopeless(job_id, error) from None
             except OSError as error:
-                raise failure("read", self.path(job_id), error) from None
+                raise failure("read", path, error) from None
 
     def compacted(self, job_id: str, history: History) -> bytes:
         """What the file of this job would be without what nobody will ask for."""

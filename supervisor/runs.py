@@ -122,8 +122,8 @@ class RunsStore:
         for job_id in self.job_ids():
             try:
                 yield self._histories.recent(job_id, since)
-            except DamagedError as error:
-                logger.warning("%s", error)
+            except StoreError as error:
+                self._histories.damaged.setdefault(job_id, Damage(self._histories.path(job_id), str(error), stays=True))
 
     def newest(self, last: int, now: datetime, status: Status | None = None) -> list[CronRun]:
         """As `all_runs`, without reading histories whole where what began lately is enough."""

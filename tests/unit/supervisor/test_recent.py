@@ -140,3 +140,14 @@ def test_the_newest_of_all_jobs_are_the_same_by_both_ways(folder: Path) -> None:
     for last in (1, 3, 6, 20, 40, 99):
         for status in (None, Status.FAILED):
             assert ids(store.newest(last, NOON, status)) == ids(store.all_runs(last, status)), (last, status)
+
+
+def test_a_history_that_cannot_be_read_is_told_and_hides_no_other(folder: Path) -> None:
+    store = RunsStore(folder)
+    store.record(ended(1))
+    for name, text in (("torn", "{"), ("empty", ""), ("newer", '{"version": 99}\n')):
+        (store.home.runs / f"{name}.jsonl").write_text(text)
+    (store.home.runs / "header.jsonl").write_bytes(b"?\n" + encoded(ended(2, job_id="header").record()))
+    reader = RunsStore(folder)
+    assert sorted(run.id for each in reader.recent(NOON) for run in each.runs) == ["run-0001", "run-0002"]
+    assert {damage.path.stem for damage in reader.damaged} == {"torn", "empty", "newer"}
