@@ -27,7 +27,7 @@ from supervisor.cli.place import Place
 
 app = typer.Typer(
     name="cronward",
-    help="Runs AI agents on a schedule, each run in a cell of its own.",
+    help="Runs AI agents on a schedule, each run in a cell of its own. Alone it shows what happened since you looked.",
     epilog="--home and --config may also stand after the command. "
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no supervisor, 5 refused.",
     invoke_without_command=True,
