@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from shared.reasons import Reason
+from supervisor import failing
 from supervisor.clock import Moment
 from supervisor.errors import StoreError
 from supervisor.models import CronJob
@@ -83,7 +84,7 @@ def pause_failing(core: Scheduler, now: Moment) -> None:
             job = core.jobs.get(job_id)
             limit = 0 if job is None else core.config.failures_allowed(job.disable_after)
             if job is not None and job.enabled and limit and _has_failed(core, job, limit):
-                reason = f"{limit} run{'s' * (limit != 1)} in a row failed."
+                reason = failing.pause_reason(limit)
                 pause(core, job, now, reason)
                 core.logger.error("Job %s is paused: %s Resume it when the cause is gone.", job.label, reason)
         except StoreError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,16 @@ from supervisor.host import Host
 from supervisor.models import CronJob, CronRun, Trigger
 from supervisor.occurrences import Owed
 from supervisor.status import Status
+
+_MISSED = re.compile(r"([0-9]+) occurrences were missed,")
+
+
+def missed_by(run: CronRun) -> int:
+    """How many occurrences this record stands for that were missed; 0 where it is of something else."""
+    if run.reason is not Reason.MISSED:
+        return 0
+    many = _MISSED.match(run.error)
+    return int(many[1]) if many else 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -13,8 +14,9 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from supervisor.errors import InvalidError
-from supervisor.history import History, Mark
+from supervisor.history import History, Mark, check_header
 from supervisor.models import CronRun
+from supervisor.recent import Recent, read_recent
 from supervisor.sentences import shown
 from supervisor.store import IDENTIFIER, Damage, DamagedError, UnreadableError, failure, file_of, open_regular
 
@@ -77,6 +79,21 @@ class Histories:
             # One descriptor for the places and for what lies there: a compaction in between makes another file.
             marks = islice(pick(self._read(job_id, file)), None if last is None else max(0, last))
             return [_record(file.fileno(), mark) for mark in marks]
+
+    def recent(self, job_id: str, since: datetime) -> Recent:
+        """What became of the job since then, at the cost of that. Raises as `get` does."""
+        file = self._open(job_id)
+        if file is None:
+            return Recent(job_id)
+        path = self.path(job_id)
+        with file:
+            try:
+                check_header(path, file)
+                return read_recent(file, job_id, since, self.keep)
+            except DamagedError as error:
+                raise self._hopeless(job_id, error) from None
+            except OSError as error:
+                raise failure("read", path, error) from None
 
     def compacted(self, job_id: str, history: History) -> bytes:
         """What the file of this job would be without what nobody will ask for."""

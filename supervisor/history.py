@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -208,6 +209,15 @@ def _lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
                 return  # torn: never acknowledged to anybody
             line, length = more[-1:], length + len(more)
         yield line[:-1], length
+
+
+def check_header(path: Path, file: BinaryIO) -> None:
+    """Raises NewerError for a file of a later version, DamagedError where nothing of it can be used."""
+    line = next(_lines(file), None)
+    if line is None:
+        raise DamagedError(f"{path} has no complete line.")
+    with suppress(DamagedError):  # a damaged header is a problem, and the lines below it are good
+        versioned(line[0], path, FORMAT_VERSION)
 
 
 def _complaint(number: int, error: ValidationError | DamagedError) -> str:

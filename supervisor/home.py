@@ -98,6 +98,11 @@ class Home:
         return self.root / "uids.json"
 
     @property
+    def looked(self) -> Path:
+        """When its owner last looked at what happened."""
+        return self.root / "looked.json"
+
+    @property
     def socket(self) -> Path:
         """The control socket: in the home, or where its path is too long for one, in the runtime directory."""
         inside = self.root / "control.sock"

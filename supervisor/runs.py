@@ -10,7 +10,7 @@ import heapq
 import json
 import logging
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -23,6 +23,7 @@ from supervisor.history import LINE_BYTES, History, Mark, began, encoded, first_
 from supervisor.home import Home
 from supervisor.lock import HomeLock
 from supervisor.models import CronRun
+from supervisor.recent import Recent
 from supervisor.sentences import shown
 from supervisor.spendings import Spendings, Totals
 from supervisor.status import Status, TransitionError
@@ -115,6 +116,23 @@ class RunsStore:
         """The kept runs of all jobs, newest first: at most `last` of those with this status."""
         runs = self._of_all_jobs(lambda history: history.newest(status), last)
         return sorted(runs, key=began, reverse=True) if last is None else heapq.nlargest(last, runs, key=began)
+
+    def recent(self, since: datetime) -> Iterator[Recent]:
+        """What became of each job since then, removed ones included; what cannot be read stands in `damaged`."""
+        for job_id in self.job_ids():
+            try:
+                yield self._histories.recent(job_id, since)
+            except StoreError as error:
+                self._histories.damaged.setdefault(job_id, Damage(self._histories.path(job_id), str(error), stays=True))
+
+    def newest(self, last: int, now: datetime, status: Status | None = None) -> list[CronRun]:
+        """As `all_runs`, without reading histories whole where what began lately is enough."""
+        for since in (now - timedelta(hours=1), now - timedelta(days=1)):
+            begun = (run for each in self.recent(since) for run in each.runs if began(run) >= since)
+            found = [run for run in begun if status in (None, run.status)]
+            if len(found) >= last:
+                return heapq.nlargest(last, found, key=began)
+        return self.all_runs(last, status)
 
     def unfinished(self) -> list[CronRun]:
         """The runs of all jobs that have not ended: what a start has to settle."""

@@ -15,9 +15,11 @@ from supervisor.cli import (
     pausing,
     pruning,
     reasons,
+    recap,
     runs,
     secrets,
     sessions,
+    timeline,
     upcoming,
     usage,
 )
@@ -25,7 +27,7 @@ from supervisor.cli.place import Place
 
 app = typer.Typer(
     name="cronward",
-    help="Runs AI agents on a schedule, each run in a cell of its own.",
+    help="Runs AI agents on a schedule, each run in a cell of its own. Alone it shows what happened since you looked.",
     epilog="--home and --config may also stand after the command. "
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 no supervisor, 5 refused.",
     invoke_without_command=True,
@@ -47,15 +49,19 @@ def _choose(
         str | None,
         typer.Option(envvar="CRONWARD_CONFIG", metavar="FILE", help="The config file.", show_default=False),
     ] = None,
-    _version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
-    # --version is answered before any of this is imported; it stands here to be seen in the help.
+    if version:  # alone it is answered before any of this is imported
+        from supervisor import __version__
+
+        typer.echo(f"cronward {__version__}")
+        raise typer.Exit
     ctx.obj = Place(home, config)
     if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+        recap.alone(ctx)
 
 
-for _module in (jobs, pausing, upcoming, reasons, runs, usage, pruning, logins, keeping):
+for _module in (recap, jobs, pausing, upcoming, reasons, runs, timeline, usage, pruning, logins, keeping):
     _module.register(app)
 app.add_typer(agents.app, name="agents")
 app.add_typer(secrets.app, name="secret")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from supervisor.duration import DurationError, parse_duration
 from supervisor.errors import InvalidError
 from supervisor.zone import find_zone
 
 MAX_CHARS = 64
+_FIRST_YEAR = 1971
+_DAYS = re.compile(r"([0-9]{1,4})d")
 
 
 def parse_instant(text: str, zone: str | None, now: datetime) -> datetime:
@@ -32,6 +35,22 @@ def parse_instant(text: str, zone: str | None, now: datetime) -> datetime:
     except (OverflowError, ValueError, OSError) as error:
         raise InvalidError(f"The time {text!r} is out of range: use a year from 2 to 9998.") from error
     return placed
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """An instant of the past: "8h" or "7d" ago, or as `parse_instant` reads it. Raises InvalidError."""
+    days = _DAYS.fullmatch(text)
+    try:
+        found = now - (timedelta(days=int(days[1])) if days else parse_duration(text))
+    except DurationError:
+        found = parse_instant(text, None, now)
+    except OverflowError as error:
+        raise InvalidError(f"The time {text[:20]!r} lies before the year 1: use a shorter one.") from error
+    if found.year < _FIRST_YEAR:
+        raise InvalidError(f"The time {text!r} lies before {_FIRST_YEAR}: give one since then, like 8h or 7d.")
+    if found > now:
+        raise InvalidError(f"The time {text!r} is yet to come: give one that is past, like 8h or 7d.")
+    return found
 
 
 def _from_now(text: str, now: datetime) -> datetime:

@@ -101,14 +101,14 @@ def list_jobs(ctx: typer.Context, as_json: AsJson = False) -> None:
     from supervisor.cli import page
 
     place = place_of(ctx)
-    found = [page.current(place, job) for job in place.jobs.list()]
-    page.warn_of_damage(place)
+    found = place.jobs.list()
     if as_json:
-        render.show_records(found)
+        render.show_records([page.current(place, job) for job in found])
     elif not found:
         render.say("There are no jobs. Add one with: cronward add --every 1h --prompt TEXT")
     else:
         page.show_jobs(place, found)
+    page.warn_of_damage(place)
 
 
 def show(ctx: typer.Context, job: JobRef, as_json: AsJson = False) -> None:

@@ -15,11 +15,16 @@ def words(branch: Branch) -> str:
     return "\n".join(_lines(branch))
 
 
+def command(branch: Branch) -> str:
+    """What shows the commits."""
+    span = f"{branch.base[:_HASH_CHARS]}..{branch.name}"
+    return shlex.join(["git", "-C", branch.original, "log", "--stat", span])
+
+
 def _lines(branch: Branch) -> Iterator[str]:
     if branch.name:
         yield f"{branch.name}, {_count(branch.commits, 'commit')}"
-        span = f"{branch.base[:_HASH_CHARS]}..{branch.name}"
-        yield shlex.join(["git", "-C", branch.original, "log", "--stat", span])
+        yield command(branch)
     else:
         yield f"none was made: {branch.problem}" if branch.problem else "none was made: nothing was committed"
     if branch.rewritten:

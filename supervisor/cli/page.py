@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from shared.messages import Layer
-from supervisor.cli import capped, leftovers, offered, policies, spending, verdicts
+from supervisor.cli import capped, latest, leftovers, offered, policies, spending, verdicts
 from supervisor.cli.escape import shortened
 from supervisor.cli.place import Place
-from supervisor.cli.render import Cell, Column, Style, on_terminal, say, show_facts, show_table, warn
-from supervisor.cli.times import lasted, relative, size, span, stamp
+from supervisor.cli.render import Cell, Column, Style, columns, on_terminal, say, show_facts, show_table, warn
+from supervisor.cli.times import lasted, relative, roughly, size, span, stamp
 from supervisor.describe import describe
 from supervisor.duration import format_duration
 from supervisor.errors import CronwardError, StoreError
@@ -20,7 +20,7 @@ from supervisor.shown import with_runs
 from supervisor.status import Status
 from supervisor.summary import Summary
 
-_STYLES: dict[Status, Style] = {
+STYLES: dict[Status, Style] = {
     Status.COMPLETED: "green",
     Status.FAILED: "red",
     Status.UNKNOWN: "red",
@@ -30,8 +30,19 @@ _STYLES: dict[Status, Style] = {
     Status.STOPPING: "cyan",
     Status.QUEUED: "cyan",
 }
+MARKS: dict[Status, str] = {
+    Status.COMPLETED: "\u2713",
+    Status.FAILED: "\u2717",
+    Status.UNKNOWN: "?",
+    Status.CANCELED: "/",
+    Status.SKIPPED: "o",
+    Status.RUNNING: ">",
+    Status.STOPPING: ">",
+    Status.QUEUED: "~",
+}
+"""Of a status, where there is little room."""
 _PROMPT_CHARS = 60
-_REASON_CHARS = 30
+_REASON_CHARS, _REASON_LEAST, _WIDE = 30, 16, 110
 _SHOWN_RUNS = 5
 
 
@@ -57,19 +68,29 @@ def warn_of_damage(place: Place) -> None:
 
 
 def show_jobs(place: Place, jobs: Sequence[CronJob]) -> None:
-    """All jobs as a table; more about each where the terminal is wide."""
-    columns = (
-        Column("ID"),
+    """All jobs as a table; more about each where the terminal is wide. How often each ran is not told on a terminal:
+    for that every history would have to be read whole."""
+    if on_terminal():
+        now = place.now
+        last = latest.summaries(place, now)
+        rows = [_job_row(latest.with_next(place, job, now), last.get(job.id, Summary()), now, False) for job in jobs]
+        show_table(_job_columns(), rows)
+    else:
+        found = ((current(place, job), summary_of(place, job)) for job in jobs)
+        show_table(_job_columns(), [_job_row(job, summary, place.now, True) for job, summary in found])
+
+
+def _job_columns() -> list[Column]:
+    found = [
+        Column("ID", needs=70),
         Column("NAME", shrinks=True),
         Column("SCHEDULE", shrinks=True),
-        Column("NEXT", shrinks=True, least=12),
-        Column("LAST", shrinks=True, least=20),
-        Column("RUNS", right=True, needs=90),
+        Column("NEXT", shrinks=True, least=13),
+        Column("LAST", shrinks=True, least=24),
         Column("AGENT", needs=110),
         Column("PROMPT", shrinks=True, needs=110),
-    )
-    whole = not on_terminal()
-    show_table(columns, [_job_row(place, job, whole) for job in jobs])
+    ]
+    return found if on_terminal() else [*found[:5], Column("RUNS", right=True), *found[5:]]
 
 
 def show_job(place: Place, job: CronJob) -> None:
@@ -86,17 +107,17 @@ def show_job(place: Place, job: CronJob) -> None:
 
 def show_runs(place: Place, runs: Sequence[CronRun]) -> None:
     """Runs as a table, in the order given."""
-    columns = (
+    shown = (
         Column("RUN"),
         Column("JOB", shrinks=True),
-        Column("STATUS"),
+        Column("STATUS", shrinks=True, least=20),
         Column("DUE"),
-        Column("TOOK", right=True),
+        Column("TOOK", right=True, needs=70),
         Column("TRIES", right=True, needs=100),
         Column("ANSWER OR ERROR", shrinks=True, needs=90),
     )
     whole, why = not on_terminal(), _waiting_for(place, runs)
-    show_table(columns, [_run_row(place, run, whole, why.get(run.id, "")) for run in runs])
+    show_table(shown, [_run_row(place, run, whole, why.get(run.id, "")) for run in runs])
 
 
 def _waiting_for(place: Place, runs: Sequence[CronRun]) -> dict[str, str]:
@@ -148,7 +169,7 @@ def standing(run: CronRun) -> Cell:
     """Status and reason in one phrase."""
     told = run.reason is None or run.status is Status.COMPLETED
     text = run.status.value if told or run.reason is None else f"{run.status.value}: {run.reason.value}"
-    return Cell(text, _STYLES[run.status])
+    return Cell(text, STYLES[run.status])
 
 
 def when(job: CronJob) -> str:
@@ -163,29 +184,30 @@ def _layer(layer: Layer) -> str:
     return f"{name}: {layer.detail}" if layer.detail else name
 
 
-def _job_row(place: Place, job: CronJob, whole: bool) -> list[Cell | str]:
-    now = place.now
-    paused = _paused(job) if whole else shortened(_paused(job), _REASON_CHARS)
+def _job_row(job: CronJob, last: Summary | None, now: datetime, whole: bool) -> list[Cell | str]:
+    paused = _paused(job) if whole else shortened(_paused(job), _REASON_CHARS if columns() >= _WIDE else _REASON_LEAST)
     due = Cell(relative(job.next_run, now)) if job.enabled else Cell(paused, "yellow")
     return [
         job.id if whole else job.id[:8],
-        job.name or "-",
+        job.name or ("-" if whole else Cell(job.id[:8], "dim")),
         when(job),
         due,
-        _last(place, job, now),
-        str(job.run_count),
+        _last(last, now, whole),
+        *([str(job.run_count)] if whole else []),
         job.agent,
         shortened(job.prompt, _PROMPT_CHARS),
     ]
 
 
-def _last(place: Place, job: CronJob, now: datetime) -> Cell:
-    found = summary_of(place, job)
+def _last(found: Summary | None, now: datetime, whole: bool) -> Cell:
     if found is None:
         return Cell("damaged", "red")
     if found.last_status is None:
         return Cell("-")
-    return Cell(f"{_end(found)} {relative(_ended(found), now)}", _STYLES[found.last_status])
+    if whole:
+        return Cell(f"{_end(found)} {relative(_ended(found), now)}", STYLES[found.last_status])
+    why = "" if found.last_status is Status.COMPLETED else f" {_end(found)}"
+    return Cell(f"{MARKS[found.last_status]}{why} {roughly(_ended(found), now)}", STYLES[found.last_status])
 
 
 def _end(found: Summary) -> str:
@@ -205,7 +227,7 @@ def _run_row(place: Place, run: CronRun, whole: bool, why: str) -> list[Cell | s
         run.id if whole else run.id[:8],
         run.job_name or run.job_id,
         standing(run),
-        stamp(run.scheduled_at) if whole else relative(run.scheduled_at, place.now),
+        stamp(run.scheduled_at) if whole else roughly(run.scheduled_at, place.now),
         lasted(run.duration) if ended and run.duration else "-",
         str(run.attempt),
         shortened(why or run.error or run.response, 200 if whole else _PROMPT_CHARS),

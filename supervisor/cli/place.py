@@ -25,14 +25,14 @@ class Place:
     """One home and one config. What costs an import or a read happens when it is first asked for."""
 
     def __init__(self, home: str | None = None, config: str | None = None) -> None:
-        self._home_option = home
+        self.home_option = home
         self.config_path = Path(config) if config is not None else None
 
     @cached_property
     def home(self) -> Home:
         from supervisor.home import Home
 
-        return Home.resolve(self._home_option, os.environ)
+        return Home.resolve(self.home_option, os.environ)
 
     @cached_property
     def config(self) -> Config:

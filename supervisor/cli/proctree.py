@@ -52,7 +52,7 @@ def show(found: Sequence[Tree]) -> None:
         render.Column("CPU", right=True),
         render.Column("MEMORY", right=True),
         render.Column("AGE", right=True),
-        render.Column("PROCESS"),
+        render.Column("PROCESS", shrinks=True, least=24),
         render.Column("COMMAND", shrinks=True, needs=100),
     )
     rows: list[Sequence[render.Cell | str]] = []

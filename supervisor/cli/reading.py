@@ -60,16 +60,30 @@ def show_answer(place: Place, run: CronRun) -> None:
 
 def follow(place: Place, run: CronRun) -> None:
     """What the run writes, as it writes it, until it has ended."""
+    from supervisor.cli.progress import Progress
+
     tails: dict[tuple[int, str], Tail | Transcript] = {}
-    for current in changes(place, run):
-        run = current
-        for attempt in attempts(place, run):
-            transcribed = file_of(place, run, attempt, FILE).is_file()
-            for name in (FILE if transcribed else OUTPUT, ERRORS, *TASKS):
-                path, kind = file_of(place, run, attempt, name), Transcript if name == FILE else Tail
-                tail = tails.setdefault((attempt, name), kind(path, _heading(attempt, name)))
-                tail.more(last=run.status.final or attempt < run.attempt)
+    progress = Progress()
+    try:
+        for current in changes(place, run):
+            run = current
+            progress.hide()
+            _show_more(place, run, tails)
+            if all(tail.ended_line for tail in tails.values()):
+                progress.show(run, place.now)
+    finally:
+        progress.hide()
     render.show_facts(_head(run))
+
+
+def _show_more(place: Place, run: CronRun, tails: dict[tuple[int, str], Tail | Transcript]) -> None:
+    """What its attempts have written since the last time."""
+    for attempt in attempts(place, run):
+        transcribed = file_of(place, run, attempt, FILE).is_file()
+        for name in (FILE if transcribed else OUTPUT, ERRORS, *TASKS):
+            path, kind = file_of(place, run, attempt, name), Transcript if name == FILE else Tail
+            tail = tails.setdefault((attempt, name), kind(path, _heading(attempt, name)))
+            tail.more(last=run.status.final or attempt < run.attempt)
 
 
 def wait_for_end(place: Place, run: CronRun) -> CronRun:

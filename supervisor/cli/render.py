@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _GAP = 2
+_LEAST_WIDE, _PIPED = 40, 1 << 20
+_COPIED = frozenset({"branch", "files"})
+"""Facts that people copy: a line break of ours would come along."""
 
 Style = Literal["", "green", "red", "yellow", "cyan", "dim", "bold"]
 
@@ -46,6 +50,11 @@ def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def columns() -> int:
+    """How wide lines may be: as the terminal is; in a pipe they are never cut."""
+    return max(_LEAST_WIDE, shutil.get_terminal_size().columns) if on_terminal() else _PIPED
+
+
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]]) -> None:
     """Fitted to a terminal; in a pipe all columns, whole, aligned by blanks."""
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
@@ -58,8 +67,18 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]]) 
 def plain_lines(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Rows with their columns aligned, two blanks apart, nothing cut."""
     texts = [list(titles), *([escape(text) for text in row] for row in rows)]
-    widths = [max(len(row[place]) for row in texts) for place in range(len(titles))]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in texts]
+    wide, fill = _measures(all(text.isascii() for row in texts for text in row))
+    widths = [max(wide(row[place]) for row in texts) for place in range(len(titles))]
+    return ["  ".join(fill(text, width) for text, width in zip(row, widths, strict=True)).rstrip() for row in texts]
+
+
+def _measures(ascii_only: bool) -> tuple[Callable[[str], int], Callable[[str, int], str]]:
+    """How wide a text is, and how it is filled up; without loading the widths of all other characters for nothing."""
+    if ascii_only:
+        return len, str.ljust
+    from supervisor.cli.cells import padded, width
+
+    return width, padded
 
 
 def show_lines(lines: Iterable[str]) -> None:
@@ -105,9 +124,19 @@ def show_facts(facts: Iterable[tuple[str, Cell | str]]) -> None:
     for name, cell in found:
         first, *more = escape_lines(cell.text).split("\n")
         typer.echo(f"{typer.style(name.ljust(width), dim=True) if coloured() else name.ljust(width)}  ", nl=False)
+        first, *more = [piece for line in (first, *more) for piece in _fold(name, line, width + _GAP)]
         typer.echo(styled(first, cell.style))
         for line in more:
-            typer.echo(f"{'':{width}}  {line}")
+            typer.echo(f"{'':{width}}  {styled(line, cell.style)}")
+
+
+def _fold(name: str, line: str, indent: int) -> list[str]:
+    """A line of a value as it fits beside its name on a terminal."""
+    if not on_terminal() or name in _COPIED:
+        return [line]
+    from supervisor.cli.cells import folded
+
+    return folded(line, columns() - indent)
 
 
 def coloured() -> bool:
@@ -120,7 +149,8 @@ def styled(text: str, style: Style) -> str:
     if not style or not coloured():
         return text
     if style in ("dim", "bold"):
-        return typer.style(text, dim=style == "dim", bold=style == "bold")
+        # None, not False: that would write the code that ends both.
+        return typer.style(text, dim=True if style == "dim" else None, bold=True if style == "bold" else None)
     return typer.style(text, fg=style)
 
 
@@ -140,10 +170,12 @@ def _show_fitted(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> N
     from rich.table import Table
     from rich.text import Text
 
+    from supervisor.cli.cells import even
+
     # Text objects only: Rich reads markup in strings, and stored text is not to be read by it.
     console = Console(highlight=False, markup=False, emoji=False)
     shown = [place for place, column in enumerate(columns) if column.needs <= console.width]
-    texts = [[Text(escape(row[place].text), style=row[place].style) for place in shown] for row in rows]
+    texts = [[Text(even(escape(row[place].text)), style=row[place].style) for place in shown] for row in rows]
     titles = [Text(columns[place].title) for place in shown]
     natural = [max(text.cell_len for text in column) for column in zip(titles, *texts, strict=True)]
     room = console.width - _GAP * (len(shown) - 1)

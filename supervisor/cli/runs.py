@@ -171,7 +171,7 @@ def runs_of(place: Place, job: str | None, last: int | None, status: Status | No
     from supervisor.errors import NotFoundError
 
     if job is None:
-        return place.runs.all_runs(last, status)
+        return place.runs.all_runs(None, status) if last is None else place.runs.newest(last, place.now, status)
     try:
         return place.runs.get_runs(place.jobs.find(job).id, last, status)
     except NotFoundError:

@@ -26,7 +26,7 @@ class Tail:
         self._heading = heading
         self._offset = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._ended_line = True
+        self.ended_line = True
 
     def more(self, *, last: bool) -> bool:
         """Show what is new; whether there was anything, now or before. `last`: no more will come."""
@@ -37,15 +37,15 @@ class Tail:
             self._say(self._decoder.decode(data))
         if last:
             self._say(self._decoder.decode(b"", final=True))
-            if not self._ended_line:
+            if not self.ended_line:
                 typer.echo()
-                self._ended_line = True
+                self.ended_line = True
         return self._offset > 0
 
     def _say(self, text: str) -> None:
         if text:
             typer.echo(escape_lines(text), nl=False)
-            self._ended_line = text.endswith("\n")
+            self.ended_line = text.endswith("\n")
 
 
 def size_of(path: Path) -> int:

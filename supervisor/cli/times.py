@@ -7,6 +7,7 @@ from datetime import datetime
 from supervisor.models import NEVER
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_WEEK = 7
 
 
 def relative(at: datetime, now: datetime) -> str:
@@ -18,6 +19,12 @@ def relative(at: datetime, now: datetime) -> str:
     if amount == "0 s":
         return "now"
     return f"in {amount}" if seconds > 0 else f"{amount} ago"
+
+
+def roughly(at: datetime, now: datetime) -> str:
+    """The same of the past in one unit, where there is little room: "2 h ago"."""
+    passed = (now - at).total_seconds()
+    return f"{span(passed // _HOUR * _HOUR)} ago" if at != NEVER and passed >= _HOUR else relative(at, now)
 
 
 def span(seconds: float) -> str:
@@ -38,6 +45,15 @@ def span(seconds: float) -> str:
 def stamp(at: datetime) -> str:
     """The instant on this host's clock, with its offset; "never" for never."""
     return "never" if at == NEVER else at.astimezone().isoformat(" ", "seconds")
+
+
+def clock(at: datetime, now: datetime) -> str:
+    """The instant on this host's clock as people say it: "07:15" today, "Sun 07:15" this week, else with its date."""
+    here, today = at.astimezone(), now.astimezone()
+    days = abs((today.date() - here.date()).days)
+    if days == 0:
+        return here.strftime("%H:%M")
+    return here.strftime("%a %H:%M" if days < _WEEK else "%Y-%m-%d %H:%M")
 
 
 def lasted(nanoseconds: int) -> str:

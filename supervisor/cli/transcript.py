@@ -56,6 +56,11 @@ class Transcript:
             self._end_line(None)
         return self._offset > 0
 
+    @property
+    def ended_line(self) -> bool:
+        """Whether what was shown so far ended with its line."""
+        return self._open is None
+
     def _show(self, entry: Entry) -> None:
         kind = entry.get("kind")
         if kind == "text":

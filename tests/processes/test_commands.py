@@ -198,7 +198,8 @@ def test_an_answer_is_shown_whole_over_the_edges_of_pieces(cronward: Command) ->
 def test_stored_text_is_never_read_as_markup_nor_by_the_terminal(cronward: Command) -> None:
     CronStore(cronward.home).add(make_job(name=f"n{EVIL}"[:64], prompt=EVIL, created_by=EVIL))
     RunsStore(cronward.home).record(ended(job_name=EVIL, response=EVIL, error=EVIL, log_dir=EVIL))
-    for call in (("list",), ("show", make_job().id), ("runs",), ("cron", "list_crons"), ("logs", make_run().id)):
+    calls = (("list",), ("runs",), ("cron", "list_crons"), ("recap",), ("timeline",))
+    for call in (*calls, ("show", make_job().id), ("logs", make_run().id)):
         out = cronward(*call).out
         assert "\x1b" not in out, call
         assert "\u202e" not in out, call
@@ -248,7 +249,7 @@ def test_the_originals_defaults_are_its_own(cronward: Command) -> None:
 def test_every_command_has_help_with_an_example(cronward: Command) -> None:
     out = cronward().out
     commands = re.findall(r"^  ([a-z][a-z-]+)  ", out[out.index("Commands:") :], re.MULTILINE)
-    assert len(commands) == 29
+    assert len(commands) == 31
     for name in commands:
         said = cronward(name, "--help")
         assert said.code == 0
