@@ -8,6 +8,7 @@ import typer
 
 from supervisor.cli import (
     agents,
+    configuration,
     jobs,
     keeping,
     logins,
@@ -17,6 +18,7 @@ from supervisor.cli import (
     reasons,
     runs,
     secrets,
+    service,
     sessions,
     upcoming,
     usage,
@@ -58,6 +60,8 @@ def _choose(
 for _module in (jobs, pausing, upcoming, reasons, runs, usage, pruning, logins, keeping):
     _module.register(app)
 app.add_typer(agents.app, name="agents")
+app.add_typer(configuration.app, name="config")
 app.add_typer(secrets.app, name="secret")
+app.add_typer(service.app, name="service")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(original.app, name="cron")
