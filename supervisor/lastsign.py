@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from supervisor import occurrences
+from supervisor.errors import InvalidError
 from supervisor.home import Home
 from supervisor.models import CronJob
 
@@ -58,5 +59,8 @@ def due_since(jobs: Iterable[CronJob], since: datetime, now: datetime) -> int:
 
 def _was_due(job: CronJob, since: datetime, now: datetime) -> bool:
     # A job whose life was over by its number of runs counts too: to know it, its history would have to be read.
-    following = occurrences.next_occurrence(job, since)
+    try:
+        following = occurrences.next_occurrence(job, since)
+    except InvalidError:  # changed by hand; a supervisor would not start it either, and says why
+        return False
     return following is not None and following <= now

@@ -45,8 +45,9 @@ def _complaint(name: str, known: list[str]) -> str:
     table = next((table for table in TABLES if name.startswith(PREFIX + table.upper())), None)
     if table is not None:
         return f"{name} sets nothing: [{table}] can be set in the file alone."
-    near = difflib.get_close_matches(name[:80], known, n=1)
-    return f"{name} sets nothing.{f' Did you mean {near[0]}?' if near else ''}"
+    # Without the prefix, by which all would be near.
+    near = difflib.get_close_matches(name.removeprefix(PREFIX)[:80], [each.removeprefix(PREFIX) for each in known], n=1)
+    return f"{name} sets nothing.{f' Did you mean {PREFIX}{near[0]}?' if near else ''}"
 
 
 def _of(model: BaseModel, above: str, said: object, sources: Sources) -> Iterator[Setting]:
