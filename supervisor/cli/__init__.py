@@ -12,6 +12,7 @@ from supervisor.cli import (
     jobs,
     keeping,
     logins,
+    metrics,
     original,
     pausing,
     pruning,
@@ -57,7 +58,7 @@ def _choose(
         typer.echo(ctx.get_help())
 
 
-for _module in (jobs, pausing, upcoming, reasons, runs, usage, pruning, logins, keeping):
+for _module in (jobs, pausing, upcoming, reasons, runs, usage, pruning, metrics, logins, keeping):
     _module.register(app)
 app.add_typer(agents.app, name="agents")
 app.add_typer(configuration.app, name="config")

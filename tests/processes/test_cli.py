@@ -114,6 +114,7 @@ def test_a_running_supervisor_is_seen_edited_and_stopped(home: House) -> None:
     shown = home.cronward("status").stdout
     assert f"keeping time, pid {status['pid']}" in shown
     assert f"\nsince       {status['since'][:4]}" in shown
+    assert "\ncronward_up 1\n" in home.cronward("metrics").stdout
     assert home.cronward("cancel", "99999999").returncode == 3
     assert home.cronward("run", "nobody").returncode == 3
     assert home.cronward("stop").stdout == "Stopped.\n"

@@ -340,3 +340,21 @@ def test_config_shows_where_each_value_came_from_and_checks(
         wrong = cronward("--config", str(file), "config", command)
         assert (wrong.code, "Did you mean `history`" in wrong.err) == (2, True)
     assert not cronward.home.exists()
+
+
+def test_metrics_are_read_from_the_stores_where_nothing_runs(cronward: Command) -> None:
+    job = cronward.json("add", "--every", "1h", "--prompt", "x", "--name", "n")
+    runs = RunsStore(Home(cronward.home))
+    for number, (status, reason) in enumerate(((Status.COMPLETED, Reason.OK), (Status.FAILED, Reason.TIMEOUT_WALL))):
+        runs.record(ended(id=f"run-{number}", job_id=job["id"], status=status, reason=reason))
+    said = cronward("metrics")
+    assert (said.code, said.err) == (0, "")
+    labels = f'job_id="{job["id"]}",job="n"'
+    rows = said.out.splitlines()
+    assert "cronward_up 0" in rows
+    assert f'cronward_runs_ended_total{{{labels},status="failed",reason="timeout_wall"}} 1' in rows
+    assert f"cronward_run_duration_seconds_sum{{{labels}}} 24.0" in rows
+    assert f"cronward_runs_started_total{{{labels}}} 2" in rows
+    families = {family["name"]: family for family in cronward.json("metrics")}
+    assert families["cronward_runs_due_total"]["samples"][0]["value"] == 2
+    assert "cronward_queued" not in families
