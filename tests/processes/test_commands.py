@@ -253,7 +253,10 @@ def test_every_command_has_help_with_an_example(cronward: Command) -> None:
     for name in commands:
         said = cronward(name, "--help")
         assert said.code == 0
-        assert name in ("agents", "cron", "secret", "sessions") or f"Example: cronward {name}" in said.out
+        assert (
+            name in ("agents", "config", "cron", "secret", "service", "sessions")
+            or f"Example: cronward {name}" in said.out
+        )
     for name in ("set", "list", "remove"):
         assert f"Example: cronward secret {name}" in cronward("secret", name, "--help").out
 
