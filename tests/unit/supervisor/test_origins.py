@@ -61,6 +61,7 @@ def test_an_address_is_shown_without_its_path(tmp_path: Path) -> None:
 def test_a_variable_that_sets_nothing_is_named_with_the_nearest_that_does() -> None:
     ours = ("HOME", "CONFIG", "HISTORY", "RUN_ID", "SECRETS")
     assert unknown_variables({f"CRONWARD_{name}": "1" for name in ours} | {"HISTRY": "1"}) == []
+    assert unknown_variables({"CRONWARD_LIMITS": "1"}) != []
     assert unknown_variables({"CRONWARD_HISTRY": "1", "CRONWARD_LIMITS_LIGHT_MEMORY": "1", "CRONWARD_QQQQQ": "1"}) == [
         "CRONWARD_HISTRY sets nothing. Did you mean CRONWARD_HISTORY?",
         "CRONWARD_LIMITS_LIGHT_MEMORY sets nothing: [limits] can be set in the file alone.",
