@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _STOP_MARGIN = 20.0
 _POLL_SECONDS = 0.1
+_HELD = "none answers, though a process holds this home: one that starts, ends, or embeds the scheduler"
 
 
 def register(app: typer.Typer) -> None:
@@ -194,19 +195,21 @@ def fetch_model() -> None:
 
 def _show_asleep(place: Place, as_json: bool) -> None:
     from supervisor import lastsign
+    from supervisor.lock import is_held
 
     jobs = place.jobs.list()
     enabled = sum(job.enabled for job in jobs)
     sign = lastsign.of(place.home)
+    held = is_held(place.home.lock)  # by a program that embeds the scheduler, an edit, or one that starts or ends
     due = 0 if sign is None else lastsign.due_since(jobs, sign.at, place.now)
     if as_json:
         known = {"keeping_time": False, "home": str(place.home.root), "jobs": len(jobs), "enabled": enabled}
         at, orderly = (None, None) if sign is None else (sign.at.isoformat(), sign.orderly)
-        render.show_json(known | {"since": at, "orderly": orderly, "due_since": due})
+        render.show_json(known | {"since": at, "orderly": orderly, "due_since": due, "held": held})
         return
     facts: list[tuple[str, render.Cell | str]] = [
         ("home", str(place.home.root)),
-        ("supervisor", render.Cell("none is running: no job will start", "red")),
+        ("supervisor", render.Cell(_HELD if held else "none is running: no job will start", "red")),
     ]
     if sign is not None:
         facts.append(("since", render.Cell(_gone_since(sign, place.now), "red")))

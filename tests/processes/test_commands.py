@@ -300,7 +300,7 @@ def test_status_says_since_when_nothing_keeps_time_and_what_was_due(cronward: Co
     nothing = cronward("status", "--json")
     assert nothing.code == 4
     known = {"keeping_time": False, "home": str(cronward.home), "jobs": 2, "enabled": 2}
-    assert json.loads(nothing.out) == known | {"since": None, "orderly": None, "due_since": 0}
+    assert json.loads(nothing.out) == known | {"since": None, "orderly": None, "due_since": 0, "held": False}
     home = Home(cronward.home)
     for path in (home.jobs).iterdir():  # as if they had been added a day ago
         path.write_text(
@@ -319,6 +319,8 @@ def test_status_says_since_when_nothing_keeps_time_and_what_was_due(cronward: Co
     said = cronward("status").out
     assert "5 h ago; it was killed, at most a minute later" in said
     assert "due since   1 job\n" in said
+    with HomeLock(home):
+        assert "none answers, though a process holds this home" in cronward("status").out
 
 
 def test_config_shows_where_each_value_came_from_and_checks(
