@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -237,21 +238,45 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
 
     Variables such as `CRONWARD_MAX_CONCURRENT` rule over the file. Raises ConfigError.
     """
+    return read_sources(path, environ).config(environ)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What was written where, before it is one configuration."""
+
+    file: Path
+    there: bool
+    """Whether there is such a file. The usual one may be missing."""
+    written: dict[str, Any]
+    variables: dict[str, Any]
+    """By the names of the settings."""
+
+    def config(self, environ: Mapping[str, str]) -> Config:
+        """All of it, checked whole. Raises ConfigError."""
+        try:
+            found = Config.model_validate({**self.written, **self.variables}, strict=True)
+        except ValidationError as error:
+            raise ConfigError(sentence(error, str(self.file), Config)) from None
+        own = found.agents_dir or str(config_dir(environ) / "agents")
+        return found.model_copy(update={"agents_dir": own})
+
+
+def read_sources(path: Path | None, environ: Mapping[str, str]) -> Sources:
+    """The file that is meant, and the variables. Raises ConfigError where one cannot be read."""
     named = path or (Path(environ["CRONWARD_CONFIG"]) if environ.get("CRONWARD_CONFIG") else None)
     file = named or config_dir(environ) / "config.toml"
     try:
-        settings = _parse(file, _owned_bytes(file))
+        return Sources(file, True, _parse(file, _owned_bytes(file)), _variables(environ))
     except FileNotFoundError:
         if named:
             raise ConfigError(f"There is no configuration file {file}.") from None
-        settings = {}
-    variables = _variables(environ)
-    try:
-        found = Config.model_validate({**settings, **variables}, strict=True)
-    except ValidationError as error:
-        raise ConfigError(sentence(error, str(file), Config)) from None
-    own = found.agents_dir or str(config_dir(environ) / "agents")
-    return found.model_copy(update={"agents_dir": own})
+        return Sources(file, False, {}, _variables(environ))
+
+
+def as_written(model: BaseModel, name: str) -> str:
+    """One setting as it would stand in the file."""
+    return _toml(getattr(model, name), type(model).model_fields[name])
 
 
 def render_example() -> str:

@@ -28,7 +28,7 @@ from supervisor.identity import Identity
 from supervisor.jobs import CronStore, new_id
 from supervisor.launcher import Executor, Gone, News
 from supervisor.lock import HomeLock
-from supervisor.loop import Turns
+from supervisor.loop import Pulse, Turns
 from supervisor.models import CronJob, CronRun
 from supervisor.notify import CronCallback, Notifier
 from supervisor.preparation import make_executor, prepare
@@ -277,7 +277,7 @@ class CronScheduler:
             self._thread = None
 
     @contextlib.asynccontextmanager
-    async def keep_time(self) -> AsyncIterator[asyncio.Future[None]]:
+    async def keep_time(self, pulse: Pulse | None = None) -> AsyncIterator[asyncio.Future[None]]:
         """Keep time on the running loop; the future is done when it was stopped and nothing runs any more.
 
         It fails if a turn does: better no supervisor, which is noticed and started again, than one that is deaf.
@@ -291,7 +291,7 @@ class CronScheduler:
             loop, tell = self._loop, self._tell
             self._core.live.spawn = lambda request, slug: executor.spawn(request, tell, loop, slug)
             self._take_up()
-            self._turns = Turns(self._tick, self.clock, self._loop)
+            self._turns = Turns(self._tick, self.clock, self._loop, pulse)
             self._turns.soon()
             self._reclaim()
             self._pruning.start()

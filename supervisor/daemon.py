@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from supervisor import __version__, cgroup, strays
+from supervisor import __version__, cgroup, lastsign, strays
 from supervisor.cgroup import Cgroup, CgroupError
 from supervisor.config import Config, load_config
 from supervisor.control import Server
@@ -19,11 +20,16 @@ from supervisor.cronscheduler import CronScheduler
 from supervisor.errors import CronwardError, RefusedError
 from supervisor.home import Home
 from supervisor.jobs import CronStore
-from supervisor.lock import remove_info, write_info
+from supervisor.journal import formatter
+from supervisor.lock import write_info
+from supervisor.loop import Pulse
 from supervisor.mounted import file_system_of, is_network
 from supervisor.preparation import make_executor
 from supervisor.runs import RunsStore
+from supervisor.sdnotify import Systemd
 
+STOP_MARGIN = 30.0
+"""Seconds beyond drain and grace in which a supervisor that was told to stop has surely ended."""
 log = logging.getLogger("cronward")
 
 
@@ -34,12 +40,16 @@ def supervise(home: Home, config_path: Path | None, ready: Callable[[], None] = 
     the configuration again. `ready` is called when it keeps time and answers.
     """
     config = load(home, config_path)
-    # Under journald every line has its time and unit already.
-    words = "%(levelname)s %(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=words)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter(os.environ, 2))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    systemd = Systemd.taken_from(os.environ, os.getpid())
+    if systemd.watchdog_seconds is not None:
+        # Its signal then leaves the stacks of all threads in the log: names of functions, and no values.
+        faulthandler.enable()
     os.umask(0o077)
     strays.adopt()
-    asyncio.run(_supervise(home, config, lambda: load(home, config_path), ready))
+    asyncio.run(_supervise(home, config, lambda: load(home, config_path), ready, systemd))
     return 0
 
 
@@ -50,23 +60,37 @@ def load(home: Home, config_path: Path | None) -> Config:
     return config
 
 
-async def _supervise(home: Home, config: Config, load: Callable[[], Config], ready: Callable[[], None]) -> None:
+async def _supervise(
+    home: Home, config: Config, load: Callable[[], Config], ready: Callable[[], None], systemd: Systemd
+) -> None:
     executor = make_executor(home.root, strays.sweep, _claim_cgroup())
     runs = RunsStore(home, keep=config.history)
     scheduler = CronScheduler(CronStore(home), executor, runs=runs, config=config, load=load)
-    async with scheduler.keep_time() as drained:
-        _obey_signals(asyncio.get_running_loop(), scheduler)
+    async with scheduler.keep_time(_pulse(home, systemd)) as drained:
+        _obey_signals(asyncio.get_running_loop(), scheduler, systemd)
         server, path = await _listen(home, scheduler)
         began = scheduler.clock.now().wall
         write_info(home, started_at=began, cronward=__version__, socket=path)
         log.info("keeping time in %s, pid %d", home.root, os.getpid())
         ready()
+        systemd.ready(f"keeping time in {home.root}")
         try:
             await drained
         finally:
             await server.close()
-            remove_info(home)
+            lastsign.leave(home)
     log.info("stopped")
+
+
+def _pulse(home: Home, systemd: Systemd) -> Pulse:
+    """Often enough for systemd, which gets two chances to hear each; seldom enough for a laptop."""
+
+    def beat() -> None:
+        systemd.alive()
+        lastsign.give(home)
+
+    watchdog = systemd.watchdog_seconds
+    return Pulse(lastsign.EACH_SECONDS if watchdog is None else min(lastsign.EACH_SECONDS, watchdog / 3), beat)
 
 
 async def _listen(home: Home, scheduler: CronScheduler) -> tuple[Server, Path]:
@@ -105,11 +129,12 @@ def _claim_cgroup() -> Cgroup | None:
     return found
 
 
-def _obey_signals(loop: asyncio.AbstractEventLoop, scheduler: CronScheduler) -> None:
+def _obey_signals(loop: asyncio.AbstractEventLoop, scheduler: CronScheduler, systemd: Systemd) -> None:
     asked: list[int] = []
 
     def stop(number: int) -> None:
         asked.append(number)
+        systemd.stopping(scheduler.config.drain_seconds + scheduler.config.grace_seconds + STOP_MARGIN)
         log.info("%s: %s", signal.Signals(number).name, "draining" if len(asked) == 1 else "canceling what runs")
         scheduler.stop(now=len(asked) > 1)
 

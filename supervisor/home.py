@@ -48,6 +48,11 @@ class Home:
         return self.root / "supervisor.json"
 
     @property
+    def last_info(self) -> Path:
+        """What `info` said of the supervisor that ended last, in good order."""
+        return self.root / "supervisor.last.json"
+
+    @property
     def jobs(self) -> Path:
         """One file a job: the definition."""
         return self.root / "jobs"

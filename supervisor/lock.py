@@ -7,7 +7,7 @@ import os
 import platform
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,12 +148,6 @@ def write_info(home: Home, *, started_at: datetime, cronward: str, socket: Path)
     )
     write_atomic(home.info, info.model_dump_json(indent=2, ensure_ascii=True).encode() + b"\n")
     return info
-
-
-def remove_info(home: Home) -> None:
-    """Take back what `write_info` said. Only for who holds the home."""
-    with suppress(OSError):
-        home.info.unlink()
 
 
 def read_info(home: Home) -> SupervisorInfo | None:

@@ -4,17 +4,40 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from supervisor.clock import Clock, Moment
 from supervisor.scheduler import Wake
 from supervisor.timerfd import WallTimer
 
 
+@dataclass(slots=True)
+class Pulse:
+    """A sign of life that only a whole turn can give: `beat`, at most every `seconds` and no later than that."""
+
+    seconds: float
+    beat: Callable[[], None]
+    _next: float = 0.0
+
+    def felt(self, mono: float) -> float:
+        """A turn is over. Returns when the next one is wanted, whatever else there is to do."""
+        if mono >= self._next:
+            self._next = mono + self.seconds
+            self.beat()
+        return self._next
+
+
 class Turns:
     """Wakes at instants by the kernel's wall clock timer, at monotonic readings by the loop's own; never polls."""
 
-    def __init__(self, tick: Callable[[Moment], Wake], clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
-        self._tick, self._clock, self._loop = tick, clock, loop
+    def __init__(
+        self,
+        tick: Callable[[Moment], Wake],
+        clock: Clock,
+        loop: asyncio.AbstractEventLoop,
+        pulse: Pulse | None = None,
+    ) -> None:
+        self._tick, self._clock, self._loop, self._pulse = tick, clock, loop, pulse
         self._timer = WallTimer()
         self._later: asyncio.TimerHandle | None = None
         self._soon = self._closed = False
@@ -48,4 +71,7 @@ class Turns:
         self._timer.set(wake.wall)
         if self._later is not None:
             self._later.cancel()
-        self._later = None if wake.mono is None else self._loop.call_later(max(0.0, wake.mono - now.mono), self.soon)
+        # Last of all, so that a turn that fails or hangs, wherever it does, gives no sign of life.
+        monos = [wake.mono, None if self._pulse is None else self._pulse.felt(now.mono)]
+        at = min((mono for mono in monos if mono is not None), default=None)
+        self._later = None if at is None else self._loop.call_later(max(0.0, at - now.mono), self.soon)

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from shared.reasons import Reason
 from supervisor import spendings
+from supervisor.measures import Measures
 from supervisor.models import NEVER, CronRun, Trigger
 from supervisor.status import Status
 
@@ -38,6 +39,7 @@ class Summary(BaseModel):
     last_error: str = ""
     spent: spendings.Spendings = {}
     """What its runs used that are over."""
+    measures: Measures = Measures()
 
     def after(self, run: CronRun, *, counted: bool, ended: bool) -> Self:
         """The summary with one more record. `counted`, `ended`: what the record before of this run said."""
@@ -52,7 +54,14 @@ class Summary(BaseModel):
             facts["failures_in_a_row"] = _streak(self.failures_in_a_row, run.status)
             facts["last_end"] = run.finished_at
             facts |= {"last_status": run.status, "last_reason": run.reason, "last_error": run.error}
+        facts["measures"] = self._measured(run, counted=counted, ended=ended)
         return self.model_copy(update=facts)
+
+    def _measured(self, run: CronRun, *, counted: bool, ended: bool) -> Measures:
+        found = self.measures
+        if counts(run) and not counted and not ended:
+            found = found.with_start(run)
+        return found.with_end(run, ran=counts(run)) if run.status.final and not ended else found
 
 
 def _streak(before: int, status: Status) -> int:

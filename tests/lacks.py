@@ -144,5 +144,6 @@ LACKS: dict[str, Callable[[], str | None]] = {
     "headers": lack_of_headers,
     "node": program("node"),
     "pythons": lack_of_pythons,
+    "systemd-analyze": program("systemd-analyze"),
     "32-bit": lambda: None if VSYSCALL32.exists() else "This kernel has no 32-bit calls beside those of x86_64.",
 }

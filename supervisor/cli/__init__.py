@@ -8,9 +8,11 @@ import typer
 
 from supervisor.cli import (
     agents,
+    configuration,
     jobs,
     keeping,
     logins,
+    metrics,
     original,
     pausing,
     pruning,
@@ -18,6 +20,7 @@ from supervisor.cli import (
     recap,
     runs,
     secrets,
+    service,
     sessions,
     timeline,
     upcoming,
@@ -61,9 +64,11 @@ def _choose(
         recap.alone(ctx)
 
 
-for _module in (recap, jobs, pausing, upcoming, reasons, runs, timeline, usage, pruning, logins, keeping):
+for _module in (recap, jobs, pausing, upcoming, reasons, runs, timeline, usage, pruning, metrics, logins, keeping):
     _module.register(app)
 app.add_typer(agents.app, name="agents")
+app.add_typer(configuration.app, name="config")
 app.add_typer(secrets.app, name="secret")
+app.add_typer(service.app, name="service")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(original.app, name="cron")

@@ -13,10 +13,14 @@ from supervisor.cli.options import AsJson, OneJob
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from supervisor.doctor import Finding
+    from supervisor.lastsign import LastSign
 
 _STOP_MARGIN = 20.0
 _POLL_SECONDS = 0.1
+_HELD = "none answers, though a process holds this home: one that starts, ends, or embeds the scheduler"
 
 
 def register(app: typer.Typer) -> None:
@@ -114,13 +118,17 @@ def stop(
 
 
 def status(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Show what the supervisor is doing. Exit 4 if there is none.
+    """Show what the supervisor is doing, or since when there is none. Exit 0: it keeps time. 4: nothing does.
+
+    For monitoring: 4 also where one is there and does not answer within 10 s, and 1 where the home cannot be read.
 
     \b
     Example: cronward status
     Example: cronward status --json | jq .queue
+    Example: cronward status > /dev/null || echo nothing keeps time
     """
     from supervisor.client import NotRunningError
+    from supervisor.lock import read_info
 
     place = place_of(ctx)
     try:
@@ -128,10 +136,12 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> None:
     except NotRunningError:
         _show_asleep(place, as_json)
         raise
+    info = read_info(place.home)
+    since = None if info is None else info.started_at
     if as_json:
-        render.show_json(found)
+        render.show_json(found | {"since": None if since is None else since.isoformat()})
     else:
-        _show_awake(place, found)
+        _show_awake(place, found, since)
 
 
 def doctor(ctx: typer.Context, job: OneJob = None, as_json: AsJson = False) -> None:
@@ -184,22 +194,37 @@ def fetch_model() -> None:
 
 
 def _show_asleep(place: Place, as_json: bool) -> None:
+    from supervisor import lastsign
+    from supervisor.lock import is_held
+
     jobs = place.jobs.list()
     enabled = sum(job.enabled for job in jobs)
+    sign = lastsign.of(place.home)
+    held = is_held(place.home.lock)  # by a program that embeds the scheduler, an edit, or one that starts or ends
+    due = 0 if sign is None else lastsign.due_since(jobs, sign.at, place.now)
     if as_json:
-        home = str(place.home.root)
-        render.show_json({"keeping_time": False, "home": home, "jobs": len(jobs), "enabled": enabled})
-    else:
-        render.show_facts(
-            [
-                ("home", str(place.home.root)),
-                ("supervisor", render.Cell("none is running: no job will start", "red")),
-                ("jobs", f"{len(jobs)}, {enabled} of them enabled"),
-            ]
-        )
+        known = {"keeping_time": False, "home": str(place.home.root), "jobs": len(jobs), "enabled": enabled}
+        at, orderly = (None, None) if sign is None else (sign.at.isoformat(), sign.orderly)
+        render.show_json(known | {"since": at, "orderly": orderly, "due_since": due, "held": held})
+        return
+    facts: list[tuple[str, render.Cell | str]] = [
+        ("home", str(place.home.root)),
+        ("supervisor", render.Cell(_HELD if held else "none is running: no job will start", "red")),
+    ]
+    if sign is not None:
+        facts.append(("since", render.Cell(_gone_since(sign, place.now), "red")))
+        facts.append(("due since", f"{due} job{'s' * (due != 1)}"))
+    render.show_facts([*facts, ("jobs", f"{len(jobs)}, {enabled} of them enabled")])
 
 
-def _show_awake(place: Place, found: dict[str, Any]) -> None:
+def _gone_since(sign: LastSign, now: datetime) -> str:
+    from supervisor.cli.times import relative, stamp
+
+    how = "it was told to end" if sign.orderly else "it was killed, at most a minute later"
+    return f"{stamp(sign.at)}, {relative(min(sign.at, now), now)}; {how}"
+
+
+def _show_awake(place: Place, found: dict[str, Any], since: datetime | None) -> None:
     from datetime import datetime
 
     from supervisor.cli.times import relative, stamp
@@ -208,6 +233,7 @@ def _show_awake(place: Place, found: dict[str, Any]) -> None:
     facts: list[tuple[str, render.Cell | str]] = [
         ("home", str(found["home"])),
         ("supervisor", render.Cell(f"{stopping.text}, pid {found['pid']}", stopping.style)),
+        *([("since", f"{stamp(since)}, {relative(since, place.now)}")] if since is not None else []),
         ("jobs", f"{found['jobs']}, {found['enabled']} of them enabled"),
         ("running", f"{found['running']} of at most {found['max_concurrent']}"),
     ]

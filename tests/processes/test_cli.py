@@ -113,12 +113,16 @@ def test_a_running_supervisor_is_seen_edited_and_stopped(home: House) -> None:
     assert status["next_due"] == job["next_run"].replace("Z", "+00:00")
     shown = home.cronward("status").stdout
     assert f"keeping time, pid {status['pid']}" in shown
+    assert f"\nsince       {status['since'][:4]}" in shown
+    assert "\ncronward_up 1\n" in home.cronward("metrics").stdout
     assert home.cronward("cancel", "99999999").returncode == 3
     assert home.cronward("run", "nobody").returncode == 3
     assert home.cronward("stop").stdout == "Stopped.\n"
     assert home.process is not None
     assert home.process.wait(10) == 0
-    assert home.cronward("status").returncode == 4
+    asleep = home.cronward("status")
+    assert asleep.returncode == 4
+    assert "now; it was told to end" in asleep.stdout or "ago; it was told to end" in asleep.stdout
     assert home.json("list") == [job]
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from supervisor import lastsign
 from supervisor.errors import RefusedError
 from supervisor.home import Home
-from supervisor.lock import HomeLock, boot_id, read_info, remove_info, start_ticks, write_info
+from supervisor.lock import HomeLock, boot_id, read_info, start_ticks, write_info
 from supervisor.store import write_atomic
 
 STARTED = datetime(2026, 11, 24, 12, 30, 1, tzinfo=UTC)
@@ -170,8 +171,8 @@ def test_a_child_does_not_inherit_the_lock(home: Home) -> None:
 def test_who_has_gone_can_take_back_what_was_said(home: Home) -> None:
     with HomeLock(home):
         write_info(home, started_at=STARTED, cronward="1", socket=home.socket)
-        remove_info(home)
-        remove_info(home)
+        lastsign.leave(home)
+        lastsign.leave(home)
         assert read_info(home) is None
 
 

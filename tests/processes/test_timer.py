@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from supervisor.clock import Moment, SystemClock
-from supervisor.loop import Turns
+from supervisor.loop import Pulse, Turns
 from supervisor.models import NEVER
 from supervisor.scheduler import Wake
 from supervisor.timerfd import WallTimer
@@ -156,3 +156,32 @@ def test_a_turn_that_was_asked_for_before_the_end_does_not_come_after_it() -> No
 
     asyncio.run(run())
     assert ticks.at == []
+
+
+def test_a_pulse_is_felt_at_the_end_of_whole_turns_only_and_wants_one_in_time() -> None:
+    beats: list[float] = []
+
+    async def run(ticks: Ticks, during: float) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, _about: None)
+        clock = SystemClock()
+        turns = Turns(ticks, clock, loop, Pulse(0.1, lambda: beats.append(clock.now().mono)))
+        turns.soon()
+        await asyncio.sleep(during)
+        turns.close()
+
+    def fail(_now: Moment) -> Wake:
+        raise ValueError
+
+    ticks = Ticks()
+    asyncio.run(run(ticks, 0.55))
+    assert 3 <= len(beats) <= 6
+    assert len(ticks.at) == len(beats)  # nothing else was to be done
+    beats.clear()
+    busy = Ticks(*(lambda now: Wake(None, now.mono + 0.001) for _ in range(1000)))
+    asyncio.run(run(busy, 0.25))
+    assert len(busy.at) > 10
+    assert 1 <= len(beats) <= 3
+    beats.clear()
+    asyncio.run(run(Ticks(fail), 0.05))
+    assert beats == []

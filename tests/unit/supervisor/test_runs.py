@@ -184,7 +184,11 @@ def test_what_a_history_comes_to(store: RunsStore) -> None:
         last_status=Status.CANCELED,
         last_reason=Reason.CANCELED_BY_USER,
         last_error="c",
+        measures=store.summary(JOB).measures,
     )
+    measures = store.summary(JOB).measures
+    assert measures.ended == {"agent_error": 1, "timeout_wall": 1, "overlap": 1, "canceled_by_user": 1}
+    assert (measures.started, measures.lateness.count, measures.durations.count) == (3, 2, 3)
     store.record(run_of(5, reason=Reason.OK))
     assert (store.summary(JOB).failures_in_a_row, store.summary(JOB).last_error) == (0, "")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from supervisor import history as history_module
 from supervisor.home import Home
 from supervisor.lock import HomeLock
+from supervisor.measures import Measures, Sum
 from supervisor.models import NEVER, CronRun, Trigger
 from supervisor.runs import RunsStore
 from supervisor.status import ALLOWED, Status
@@ -94,7 +96,27 @@ class Model:
             last_status=last.status if last else None,
             last_reason=last.reason if last else None,
             last_error=last.error if last else "",
+            measures=self.measures(real),
         )
+
+    def measures(self, real: list[CronRun]) -> Measures:
+        starts = {run.id: run for run in reversed(real)}
+        ends = {run.id: run for run in reversed(self.records) if run.status.final}
+        late = [run.started_at - run.scheduled_at for run in starts.values() if run.trigger is not Trigger.MANUAL]
+        long = [run.finished_at - run.started_at for run in ends.values() if run in real]
+        completed = [run.finished_at for run in ends.values() if run.status is Status.COMPLETED]
+        return Measures(
+            started=len(starts),
+            ended=Counter(run.reason.value if run.reason else "" for run in ends.values()),
+            lateness=total(late),
+            durations=total(long),
+            last_success=max(completed, default=NEVER),
+        )
+
+
+def total(lengths: list[timedelta]) -> Sum:
+    seconds = sum(max(0.0, length.total_seconds()) for length in lengths)
+    return Sum(count=len(lengths), seconds=round(seconds, 3))
 
 
 def next_record(model: Model, step: Step, number: int) -> CronRun | None:
