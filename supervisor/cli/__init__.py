@@ -8,6 +8,9 @@ import typer
 
 from supervisor.cli import (
     agents,
+    applying,
+    exporting,
+    importing,
     jobs,
     keeping,
     logins,
@@ -56,6 +59,8 @@ def _choose(
 
 
 for _module in (jobs, pausing, upcoming, reasons, runs, usage, pruning, logins, keeping):
+    _module.register(app)
+for _module in (importing, applying, exporting):
     _module.register(app)
 app.add_typer(agents.app, name="agents")
 app.add_typer(secrets.app, name="secret")
