@@ -139,7 +139,8 @@ def _from_crontab(place: Place, file: str, system: bool) -> _Coming:
         entries.append(Entry(label=label, draft=draft, search_path=line.env.get("PATH") or os.environ.get("PATH", "")))
     warnings = [
         "Each command runs in a cell: it sees the system, neither your home nor any directory that it is not given, "
-        "and reaches no network. It is ended after 30 minutes (--timeout), and skipped while its last run goes on (--overlap).",
+        "and reaches no network. It is ended after 30 minutes (--timeout), and not started while its last run goes on "
+        "(--overlap).",
         "The crontab was left alone, and cron goes on running it. Before you resume a job, take its line out "
         "(crontab -e), or it runs twice.",
     ]

@@ -17,6 +17,8 @@ from supervisor.schedule import parse
 NO_INPUT = "exec </dev/null; "
 """cron gives a command nothing to read, and here it would read its prompt."""
 NAME_CHARS = 48
+_WRAPPERS = frozenset({"exec", "nice", "ionice", "env", "sudo", "nohup", "time", "chronic"})
+_ON_THE_WAY = frozenset({"cd", "test", "[", "[[", "if", "then", ".", "source", "export", "true", ":", "umask", "sleep"})
 _ASIDE = frozenset({"MAILTO", "MAILFROM", "CRON_TZ", "RANDOM_DELAY", "SHELL", "HOME", "LOGNAME", "USER"})
 """Variables that mean something to cron itself, or are the cell's own."""
 _SECRET = re.compile(r"pass(wd|word|phrase)?|token|secret|credential|private|(^|_)key(_|$)", re.IGNORECASE)
@@ -126,11 +128,14 @@ def names_for(lines: Sequence[Line], taken: set[str]) -> list[str]:
 
 
 def _stem(command: str) -> str:
-    words = [word for word in re.split(r"[\s;|&()]+", command) if word and "=" not in word]
-    aside = ("cd", "test", "[", "exec", "nice", "env", "sudo", "/usr/bin/env", "if", "flock")
-    words = [word for word in words if word not in aside] or words or ["job"]
-    stem = re.sub(r"[^A-Za-z0-9._-]", "", words[0].rpartition("/")[2]).lstrip("-._")
-    return (stem or "job")[:NAME_CHARS]
+    """The program that does the work: not the `cd` before it, nor what it is wrapped in."""
+    for part in re.split(r"[;|&()]+", command):
+        words = [word for word in part.split() if "=" not in word and not word.startswith("-")]
+        while words and words[0].rpartition("/")[2] in _WRAPPERS:
+            words = words[1:]
+        if words and words[0] not in _ON_THE_WAY:
+            return re.sub(r"[^A-Za-z0-9._-]", "", words[0].rpartition("/")[2]).lstrip("-._")[:NAME_CHARS] or "job"
+    return "job"
 
 
 def line_of(job: CronJob) -> str:
