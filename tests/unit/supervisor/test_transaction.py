@@ -114,6 +114,14 @@ def test_what_was_renamed_already_is_not_missed(home: Home) -> None:
     assert not transaction.complete(home)
 
 
+def test_one_that_could_not_be_ended_is_ended_before_the_next_begins(home: Home) -> None:
+    contents, removed = wanted(home)
+    with pytest.raises(StoreError, match="follows at the next start"):
+        transaction.change(home, contents, removed, Dying(2, lambda: StoreError("full.")))
+    transaction.change(home, {home.jobs / "next.json": b"next"})
+    assert state(home) == AFTER | {("jobs/next.json", b"next")}
+
+
 def test_what_somebody_else_wrote_there_is_set_aside_and_leads_nowhere(home: Home, tmp_path: Path) -> None:
     (tmp_path / "theirs").write_text("x")
     for text in (

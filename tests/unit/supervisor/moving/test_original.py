@@ -153,8 +153,10 @@ def in_order(record: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
 def test_what_the_original_wrote_is_written_as_it_was(
     jobs: list[dict[str, Any]], runs: list[tuple[dict[str, Any], int]], ending: str
 ) -> None:
-    named = [in_order({**job, "id": f"job-{at}"}, JOB_KEYS) for at, job in enumerate(jobs)]
-    told = [in_order({**run, "id": f"run-{at}", "job_id": f"job-{of}"}, RUN_KEYS) for at, (run, of) in enumerate(runs)]
+    named = [in_order({**job, "id": f"job-{9 - at}"}, JOB_KEYS) for at, job in enumerate(jobs)]
+    told = [
+        in_order({**run, "id": f"run-{at}", "job_id": f"job-{9 - of}"}, RUN_KEYS) for at, (run, of) in enumerate(runs)
+    ]
     first, second = as_go("jobs", named) + ending.encode(), as_go("runs", told) + ending.encode()
     found = left(first, second)
     assert (found.jobs.encode(), found.runs.encode()) == (first, second)
