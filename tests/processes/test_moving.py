@@ -244,8 +244,10 @@ def test_a_running_supervisor_does_the_same(tmp_path: Path) -> None:
         assert "1 removed" in house.cronward("apply", str(file), "--prune").stdout
         many = [{"label": str(at), "draft": {"prompt": "x" * 40_000, "cron_expr": "@daily"}} for at in range(50)]
         assert len(house.client.change_jobs({"jobs": many}).added) == 50  # more than one request may have
-        refused = house.client.change_jobs(Batch(jobs=[{"label": "bad", "draft": {"prompt": ""}}]))
-        assert [each.label for each in refused.refused] == ["bad"]
+        bad = [{"label": "good", "draft": many[0]["draft"]}, {"label": "bad", "draft": {"prompt": ""}}]
+        refused = house.client.change_jobs(Batch(jobs=bad))
+        assert ([each.label for each in refused.refused], refused.stored) == (["bad"], False)
+        assert house.json("status")["jobs"] == 52
     finally:
         house.stop()
 

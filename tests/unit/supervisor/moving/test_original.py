@@ -170,6 +170,7 @@ def test_files_of_nothing_are_written_as_they_were() -> None:
 
 def test_a_text_is_escaped_as_go_does_and_what_was_escaped_otherwise_stays_so() -> None:
     assert go_text('\x01\b\x7f"\\/<é\u2028\ud800') == '"\\u0001\\b\x7f\\"\\\\/\\u003cé\\u2028\\ufffd"'
+    assert go_text("<&>\u2029\n\t\r") == r'"\u003c\u0026\u003e\u2029\n\t\r"'
     data = as_go("jobs", [JOB]).replace(b"Audit", b"Audit \\ufffd \\u0062")
     assert left(data, as_go("runs", [])).jobs.encode() == data
 
