@@ -172,6 +172,7 @@ class CronStore:
         """
         with self._writing() as index:
             remove_leftovers(self.home.jobs)
+            remove_leftovers(self.home.imported)
             moved: list[Damage] = []
             for name, damage in index.damaged.items():
                 if damage.moved_to is None:

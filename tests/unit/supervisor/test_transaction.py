@@ -12,7 +12,9 @@ from supervisor import transaction
 from supervisor.disk import Disk
 from supervisor.errors import StoreError
 from supervisor.home import Home
+from supervisor.jobs import CronStore
 from supervisor.lock import HomeLock
+from supervisor.runs import RunsStore
 from tests.command import snapshot
 
 
@@ -137,6 +139,14 @@ def test_what_somebody_else_wrote_there_is_set_aside_and_leads_nowhere(home: Hom
         assert {name for name, _ in state(home)} >= {"jobs/old.json", "jobs/gone.json"}
         assert (tmp_path / "theirs").exists()
         assert not home.pending.exists()
+
+
+def test_what_a_killed_one_had_staged_is_removed_by_the_next_supervisor(home: Home) -> None:
+    for folder in (home.jobs, home.runs, home.imported):
+        (folder / ".x.json.abc.tmp").write_bytes(b"x")
+    CronStore(home).quarantine()
+    RunsStore(home).quarantine()
+    assert [path.name for path in home.root.rglob("*.tmp")] == []
 
 
 def test_what_cannot_be_staged_changes_nothing(home: Home) -> None:
