@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import TypeAdapter, ValidationError
 
+from supervisor.batch import Batch, Outcome
 from supervisor.errors import (
     CronwardError,
     InvalidError,
@@ -30,7 +31,9 @@ from supervisor.sessiondesk import Records as Sessions
 from supervisor.status import Status
 
 MAX_REQUEST = 1 << 20
+MAX_BATCH = 32 << 20
 MAX_ANSWER = 64 << 20
+BATCH_WITHIN = 600.0
 _UCRED = struct.Struct("3i")
 
 _ERRORS: Mapping[str, type[CronwardError]] = {
@@ -72,6 +75,16 @@ class Client:
         if isinstance(found, dict):  # beside the job it may say which grants are gone, as the job itself does
             found.pop("secrets_dropped", None)
         return self._job(found)
+
+    def change_jobs(self, batch: Batch | dict[str, Any]) -> Outcome:
+        given = batch.model_dump(mode="json", exclude_defaults=True) if isinstance(batch, Batch) else batch
+        # A job costs a file and its sync; the supervisor answers when the last one is on disk.
+        patient = Client(self._home, BATCH_WITHIN)
+        found = patient._ask("POST", "/v1/batch", given, MAX_BATCH)
+        try:
+            return Outcome.model_validate_json(json.dumps(found))
+        except ValidationError as error:
+            raise self._baffled() from error
 
     def pause_job(self, ref: str, reason: str = "", cancel: bool = False) -> CronJob:
         wish = {"reason": reason, "cancel": cancel} if reason or cancel else None
@@ -132,10 +145,11 @@ class Client:
         except ValidationError as error:
             raise self._baffled() from error
 
-    def _ask(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> object:
+    def _ask(self, method: str, target: str, body: Mapping[str, Any] | None = None, most: int = MAX_REQUEST) -> object:
         data = b"" if body is None else json.dumps(body).encode("ascii")
-        if len(data) > MAX_REQUEST:
-            raise InvalidError(f"The request has {len(data)} bytes; a supervisor takes at most {MAX_REQUEST}.")
+        if len(data) > most:
+            told = "" if most == MAX_REQUEST else " Stop it first, then ask again: without one more is taken."
+            raise InvalidError(f"The request has {len(data)} bytes; a supervisor takes at most {most}.{told}")
         status, answer = self._exchange(method, target, data)
         try:
             found: object = json.loads(answer)

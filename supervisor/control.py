@@ -23,6 +23,8 @@ from supervisor.errors import RefusedError
 from supervisor.routes import Answer, Desk, answer, fault
 
 MAX_BODY = 1 << 20
+MAX_BATCH = 32 << 20
+"""Of a body that may hold the jobs and histories of years."""
 MAX_CONNECTIONS = 64
 MAX_HEAD = 16 << 10
 _PIECE = 64 << 10
@@ -110,8 +112,8 @@ class Server:
                     break
         except h11.RemoteProtocolError as error:
             await _last_word(connection, fault(error.error_status_hint, "invalid", f"That was not HTTP: {error}."))
-        except _BodyTooLargeError:
-            await _last_word(connection, fault(413, "invalid", f"The body is larger than {MAX_BODY} bytes."))
+        except _BodyTooLargeError as error:
+            await _last_word(connection, fault(413, "invalid", f"The body is larger than {error} bytes."))
         except (TimeoutError, OSError, h11.LocalProtocolError) as error:
             log.debug("a client was dropped: %s", type(error).__name__)
         finally:
@@ -160,11 +162,11 @@ class _Connection:
                 return None
             if self._http.they_are_waiting_for_100_continue:
                 self._write(h11.InformationalResponse(status_code=100, headers=[]))
-            body = bytearray()
+            body, most = bytearray(), MAX_BATCH if head.target == b"/v1/batch" else MAX_BODY
             while isinstance(data := await self._event(), h11.Data):
                 body += data.data
-                if len(body) > MAX_BODY:
-                    raise _BodyTooLargeError
+                if len(body) > most:
+                    raise _BodyTooLargeError(most)
         return _Request(head.method.decode("ascii"), head.target.decode("ascii"), bytes(body))
 
     async def say(self, said: Answer) -> None:

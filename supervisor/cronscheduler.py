@@ -18,9 +18,10 @@ from typing import Any
 from shared.messages import ExecuteRequest
 from supervisor import edits, pressure
 from supervisor.aftermath import Aftermath
+from supervisor.batch import Batch, Outcome, read_batch
 from supervisor.clock import Clock, Moment, SystemClock
 from supervisor.config import Config
-from supervisor.definition import JobDraft, Setting, check_reason, define, setting_of
+from supervisor.definition import JobDraft, check_reason, define, setting_of
 from supervisor.errors import CronwardError, NotFoundError, RefusedError, UnreachableError
 from supervisor.host import Host
 from supervisor.hostzone import host_zone
@@ -42,6 +43,8 @@ from supervisor.secretdesk import SecretDesk
 from supervisor.sessiondesk import SessionDesk
 from supervisor.shown import with_runs
 from supervisor.status import Status
+from supervisor.timethread import keep_in_thread
+from supervisor.together import carry_out
 
 LOCK_WAIT = 5.0
 """Seconds to wait for a CLI that is in the middle of an edit."""
@@ -107,7 +110,9 @@ class CronScheduler:
         """Check a definition whole, store it and schedule it. Raises InvalidError, RefusedError, StoreError."""
         draft = job if isinstance(job, dict) else job.model_dump(exclude_unset=True, mode="json")
         with self._changing() as now:
-            return self._shown(edits.add(self._core, define(draft, self._setting(), now.wall), now), now)
+            return self._shown(
+                edits.add(self._core, define(draft, setting_of(self.home, self.config), now.wall), now), now
+            )
 
     def get_job(self, job_id: str) -> CronJob | None:
         """The job of this id; None if there is none."""
@@ -130,7 +135,7 @@ class CronScheduler:
         with self._changing() as now:
             job = self.store.find(ref)
             ran, settled = self._core.runs.summary(job.id).run_count, self._core.settled(job, now.wall)
-            revised = revise(job, changes, self._setting(), now.wall, ran, settled)
+            revised = revise(job, changes, setting_of(self.home, self.config), now.wall, ran, settled)
             return self._shown(edits.edit(self._core, revised, now), now)
 
     def pause_job(self, ref: str, reason: str = "", cancel: bool = False) -> CronJob:
@@ -153,6 +158,13 @@ class CronScheduler:
             edits.remove(self._core, job, now)
             self._reclaim()
             return shown_last
+
+    def change_jobs(self, batch: Batch | dict[str, Any]) -> Outcome:
+        """Add, change and remove jobs together: all of it or nothing. Raises InvalidError, StoreError."""
+        with self._changing() as now:
+            done = carry_out(self._core, read_batch(batch), setting_of(self.home, self.config), now)
+            self._reclaim()
+            return done
 
     def set_runs_store(self, runs: RunsStore) -> None:
         """Use this store of runs. Only before the scheduler is started."""
@@ -256,7 +268,9 @@ class CronScheduler:
         if self._thread is not None:
             return
         ready: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run_in_thread, args=(ready,), name="cronward", daemon=True)
+        self._thread = threading.Thread(
+            target=keep_in_thread, args=(self.keep_time, ready), name="cronward", daemon=True
+        )
         self._thread.start()
         try:
             ready.result()
@@ -319,19 +333,6 @@ class CronScheduler:
                 self.logger.warning("%s", words)
             self._core.load(now.wall)
 
-    def _run_in_thread(self, ready: Future[None]) -> None:
-        async def keep() -> None:
-            async with self.keep_time() as drained:
-                ready.set_result(None)
-                await drained
-
-        try:
-            asyncio.run(keep())
-        except BaseException as error:
-            if ready.done():
-                raise
-            ready.set_exception(error)
-
     @contextlib.contextmanager
     def _holding_home(self) -> Iterator[None]:
         lock = HomeLock(self.home)
@@ -372,9 +373,6 @@ class CronScheduler:
             finally:
                 if self._turns is not None and self._loop is not None:
                     self._loop.call_soon_threadsafe(self._turns.soon)
-
-    def _setting(self) -> Setting:
-        return setting_of(self.home, self.config)
 
     def _need_time(self) -> None:
         if self._turns is None:

@@ -55,6 +55,7 @@ _LINES = (
     "work_dir",
     "model",
     "created_by",
+    "applied_from",
     "session_key",
     "pause_reason",
     "run_as",
@@ -99,6 +100,13 @@ def setting_of(home: Home, config: Config) -> Setting:
 
 def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
     """The job that this draft describes. Raises InvalidError, a sentence, and then nothing has happened."""
+    job = checked(settle_time(drafted(draft, setting, now), setting.host_zone, now), setting)
+    check_granted(job, setting)
+    return job
+
+
+def drafted(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
+    """The job that this draft describes, with its defaults; neither its timing nor anything else of it is checked."""
     refuse_ours(draft)
     whole = {
         "id": setting.new_id(),
@@ -116,11 +124,13 @@ def define(draft: JobDraft, setting: Setting, now: datetime) -> CronJob:
         job = CronJob.model_validate(whole)
     except ValidationError as error:
         raise InvalidError(sentence(error, "job", CronJob)) from None
-    job = with_reach(job, adapter(job.agent, setting.agents_dir), whole)
-    job = checked(settle_time(job, setting.host_zone, now), setting)
+    return with_reach(job, adapter(job.agent, setting.agents_dir), whole)
+
+
+def check_granted(job: CronJob, setting: Setting) -> None:
+    """Refuse a job that is granted what is not there. Raises InvalidError."""
     check_set(job, SecretStore(Home.of(setting.home)))
     check_logged_in(job, Home.of(setting.home))
-    return job
 
 
 def refuse_ours(draft: JobDraft) -> None:

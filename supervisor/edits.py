@@ -5,6 +5,7 @@ Each first stores the definition, then follows it: a change that cannot be store
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -70,10 +71,37 @@ def redate(core: Scheduler, job: CronJob, now: datetime) -> CronJob:
 def remove(core: Scheduler, job: CronJob, now: Moment) -> CronJob:
     """Delete the definition, end its live runs; its history stays."""
     core.jobs.delete(job.id)
+    _follow_removal(core, job, now)
+    return job
+
+
+def _follow_removal(core: Scheduler, job: CronJob, now: Moment) -> None:
     core.agenda.drop(job.id)
     core.cancel_waiting(job.id, Reason.JOB_REMOVED, now)
     _stop_live(core, job, Reason.JOB_REMOVED, now)
-    return job
+
+
+def follow(
+    core: Scheduler,
+    added: Sequence[CronJob],
+    changed: Sequence[tuple[CronJob, CronJob]],
+    removed: Sequence[CronJob],
+    now: Moment,
+) -> None:
+    """Several changes that were stored together take effect as each by itself would."""
+    after = {new.id: new for _, new in changed}
+    for waiting in core.waiting:
+        waiting.job = after.get(waiting.job.id, waiting.job)
+    for before, job in changed:
+        if before.enabled and not job.enabled:
+            core.agenda.drop(job.id)
+            core.cancel_waiting(job.id, Reason.JOB_DISABLED, now)
+        else:
+            core.plan(job, now.wall)
+    for job in added:
+        core.plan(job, now.wall)
+    for job in removed:
+        _follow_removal(core, job, now)
 
 
 def pause_failing(core: Scheduler, now: Moment) -> None:

@@ -98,6 +98,16 @@ class Home:
         return self.root / "damaged"
 
     @property
+    def imported(self) -> Path:
+        """One file an import of the original's files: these as they were, so that they can be exported so."""
+        return self.root / "imported"
+
+    @property
+    def pending(self) -> Path:
+        """What of several changes that belong together is still to be carried out."""
+        return self.root / "pending.json"
+
+    @property
     def uids(self) -> Path:
         """Under root: which job has which throw-away user id."""
         return self.root / "uids.json"
@@ -134,7 +144,7 @@ class Home:
         """Make what is missing and check what is there. Raises RefusedError where it is not safely ours alone."""
         _make_parents(self.root.parent)
         folders = (self.jobs, self.runs, self.logs, self.secrets, self.logins, self.sessions, self.kept, self.clones)
-        for directory in (self.root, *folders, self.damaged):
+        for directory in (self.root, *folders, self.imported, self.damaged):
             own_directory(directory)
         if self.socket.parent != self.root:
             self.create_runtime_directory()

@@ -10,14 +10,16 @@ import bisect
 import itertools
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
+from supervisor import transaction
 from supervisor.disk import REAL, Disk
 from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreError
 from supervisor.home import Home
@@ -38,6 +40,7 @@ from supervisor.store import (
 FILE_BYTES = 8 << 20  # prompt and schema of 256 KiB each, every character escaped, and the rest
 PREFIX_CHARS = 4
 CANDIDATES = 5
+Files = Mapping[Path, bytes]
 Jobs = list[CronJob]  # inside the class, `list` is the seed's operation
 
 
@@ -131,6 +134,27 @@ class CronStore:
             self._existing(index, job.id)
             return self._put(index, job)
 
+    def change(
+        self, jobs: Sequence[CronJob], removed: Sequence[str] = (), beside: Files = MappingProxyType({})
+    ) -> Jobs:
+        """Store these definitions, new ones and others in the place of what they were, and remove some: all or none.
+
+        `beside`: further files of the home that belong to the change. Returns the jobs as stored. Raises as `add` and
+        `delete` do.
+        """
+        with self._writing() as index:
+            gone = {self._existing(index, job_id).id for job_id in removed}
+            self._check_names(index, jobs, gone)
+            made = [(_path(self.home, job.id), *_encoded(job)) for job in jobs]
+            contents = {**beside, **{path: data for path, data, _ in made}}
+            transaction.change(self.home, contents, [_path(self.home, job_id) for job_id in sorted(gone)], self._disk)
+            for job_id in gone:
+                index.drop(job_id)
+            for _, _, stored in made:
+                index.put(stored)
+            self._lock.changed()
+            return [stored for _, _, stored in made]
+
     def delete(self, job_id: str) -> CronJob:
         """Remove a definition and return what it was. Raises NotFoundError where there is none."""
         with self._writing() as index:
@@ -148,6 +172,7 @@ class CronStore:
         """
         with self._writing() as index:
             remove_leftovers(self.home.jobs)
+            remove_leftovers(self.home.imported)
             moved: list[Damage] = []
             for name, damage in index.damaged.items():
                 if damage.moved_to is None:
@@ -187,15 +212,27 @@ class CronStore:
         other = index.names.get(job.name) if job.name else None
         if other not in (None, job.id):
             raise RefusedError(f"There is a job called {shown(job.name)} already ({other}). Choose another name.")
-        damage = index.damaged.get(job.id)
-        if damage is not None and damage.moved_to is None:
-            raise DamagedError(f"{damage.problem} It is kept as it is; move it away first.")
+        self._check_whole(index, job)
         data, stored = _encoded(job)
         path = _path(self.home, job.id)
         self._disk.replace(path, data)
         index.put(stored)
         self._lock.changed()
         return stored
+
+    def _check_names(self, index: _Index, jobs: Sequence[CronJob], gone: set[str]) -> None:
+        moving = gone | {job.id for job in jobs}
+        taken = {name: job_id for name, job_id in index.names.items() if job_id not in moving}
+        for job in jobs:
+            self._check_whole(index, job)
+            other = taken.setdefault(job.name, job.id) if job.name else job.id
+            if other != job.id:
+                raise RefusedError(f"There is a job called {shown(job.name)} already ({other}). Choose another name.")
+
+    def _check_whole(self, index: _Index, job: CronJob) -> None:
+        damage = index.damaged.get(job.id)
+        if damage is not None and damage.moved_to is None:
+            raise DamagedError(f"{damage.problem} It is kept as it is; move it away first.")
 
     def _existing(self, index: _Index, job_id: str) -> CronJob:
         job = index.jobs.get(job_id)

@@ -20,6 +20,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from supervisor.errors import RefusedError, StoreError
 from supervisor.home import Home
 from supervisor.store import READ, read_json, write_atomic
+from supervisor.transaction import complete
 
 INFO_VERSION = 1
 INFO_BYTES = 64 * 1024
@@ -100,6 +101,15 @@ class HomeLock:
             raise StoreError(f"{self._home.lock} cannot be locked: {error.strerror}.") from None
         if fresh:
             self._shared.epoch += 1
+            self._complete()
+
+    def _complete(self) -> None:
+        """What a killed holder had promised, before anybody reads or writes here."""
+        try:
+            complete(self._home)
+        except BaseException:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Give one hold back, once no other thread is in the middle of a change."""

@@ -213,6 +213,8 @@ class CronJob(_Record):
     on_complete: str = ""
     on_fail: str = ""
 
+    applied_from: Annotated[str, StringConstraints(max_length=4096)] = ""
+    """The jobs file that it was last applied from, which may also remove it. Empty: no file has a say in it."""
     created_by: str = ""
     created_at: AwareDatetime = NEVER
     changed_at: AwareDatetime = NEVER

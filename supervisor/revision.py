@@ -9,17 +9,14 @@ from pydantic import ValidationError
 from supervisor.adapter import Adapter
 from supervisor.adapters import adapter
 from supervisor.budget import Budget
-from supervisor.definition import JobDraft, Setting, checked, refuse_ours, settle_time
+from supervisor.definition import JobDraft, Setting, check_granted, checked, refuse_ours, settle_time
 from supervisor.errors import InvalidError
-from supervisor.grants import after_edit, check_set
-from supervisor.home import Home
+from supervisor.grants import after_edit
 from supervisor.limits import OwnLimits
-from supervisor.logins import check_logged_in
 from supervisor.models import NEVER, CronJob, OutputFormat
 from supervisor.network import with_other_reach
 from supervisor.occurrences import schedule_of
 from supervisor.schedule import parse
-from supervisor.secrets import SecretStore
 from supervisor.sentences import sentence
 
 TIMING = ("cron_expr", "at", "timezone", "dst", "start", "until", "max_runs")
@@ -51,23 +48,29 @@ def revise(
         revised = CronJob.model_validate({**dict(job), **_completed(changes, job), **_merged(job, changes)})
     except ValidationError as error:
         raise InvalidError(sentence(error, "job", CronJob)) from None
-    if any(getattr(revised, key) != getattr(job, key) for key in TIMING):
-        revised = revised.model_copy(update={"changed_at": now} | _anchor(job, revised, now))
-        revised = settle_time(revised, setting.host_zone, now, ran)
-        if revised.at is not None and revised.at <= settled:
-            raise InvalidError(
-                f"The instant {revised.at.isoformat()} is taken: the clock was ahead once, and what was due up to "
-                f"{settled.isoformat()} is settled. Give a later one, or add another job."
-            )
+    revised = retimed(job, revised, setting, now, ran, settled)
     before = _agent(job, setting)
     revised = with_other_reach(revised, before, adapter(revised.agent, setting.agents_dir), changes)
     if not revised.search_path:
         revised = revised.model_copy(update={"search_path": setting.search_path})
     revised = after_edit(job, checked(revised, setting), keep=keep, said=changes)
     if any(getattr(revised, key) != getattr(job, key) for key in GRANTS):
-        check_set(revised, SecretStore(Home.of(setting.home)))
-        check_logged_in(revised, Home.of(setting.home))
+        check_granted(revised, setting)
     return revised
+
+
+def retimed(before: CronJob, after: CronJob, setting: Setting, now: datetime, ran: int, settled: datetime) -> CronJob:
+    """The changed job with its timing checked and settled, where that is another one than before."""
+    if all(getattr(after, key) == getattr(before, key) for key in TIMING):
+        return after
+    after = after.model_copy(update={"changed_at": now} | _anchor(before, after, now))
+    after = settle_time(after, setting.host_zone, now, ran)
+    if after.at is not None and after.at <= settled:
+        raise InvalidError(
+            f"The instant {after.at.isoformat()} is taken: the clock was ahead once, and what was due up to "
+            f"{settled.isoformat()} is settled. Give a later one, or add another job."
+        )
+    return after
 
 
 def _confirmed(changes: JobDraft) -> tuple[JobDraft, bool]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from supervisor.batch import Batch, Outcome
 from supervisor.errors import CronwardError, InvalidError
 from supervisor.grants import dropped
 from supervisor.models import CronJob, CronRun
@@ -61,6 +62,7 @@ class Desk(Protocol):
     def live(self) -> list[dict[str, Any]]: ...
     def reload(self) -> list[str]: ...
     def prune(self) -> dict[str, Any]: ...
+    def change_jobs(self, batch: Batch | dict[str, Any]) -> Outcome: ...
     def stop(self, now: bool) -> None: ...
 
 
@@ -227,6 +229,10 @@ def _add_job(asked: Asked) -> Answer:
     return _job(201, asked.desk.add_job(read_body(asked.body)))
 
 
+def _change_jobs(asked: Asked) -> Answer:
+    return _one(200, asked.desk.change_jobs(read_body(asked.body)).model_dump(mode="json"))
+
+
 def _show_job(asked: Asked) -> Answer:
     return _job(200, asked.desk.find_job(asked.ref))
 
@@ -346,6 +352,7 @@ def _status_named(text: str) -> Status:
 _ROUTES: Mapping[tuple[str, ...], Mapping[str, Verb]] = {
     ("v1", "status"): {"GET": _status},
     ("v1", "jobs"): {"GET": _list_jobs, "POST": _add_job},
+    ("v1", "batch"): {"POST": _change_jobs},
     ("v1", "jobs", "*"): {"GET": _show_job, "PATCH": _edit_job, "DELETE": _remove_job},
     ("v1", "jobs", "*", "pause"): {"POST": _pause_job},
     ("v1", "jobs", "*", "resume"): {"POST": _resume_job},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from supervisor import spendings
 from supervisor.disk import REAL, Disk
 from supervisor.errors import InvalidError, NotFoundError, StoreError
 from supervisor.histories import Histories, Pick
-from supervisor.history import LINE_BYTES, History, Mark, began, encoded, first_line
+from supervisor.history import LINE_BYTES, History, Mark, began, encoded, ended, first_line
 from supervisor.home import Home
 from supervisor.lock import HomeLock
 from supervisor.models import CronRun
@@ -221,6 +221,15 @@ class RunsStore:
                 if not self._histories.damaged[job_id].stays:
                     self._for_writing(job_id)
             return [self._histories.damaged[job_id] for job_id in waiting]
+
+    def whole_file(self, job_id: str, runs: Iterable[CronRun], summary: Summary) -> tuple[Path, bytes, int]:
+        """A history that comes from elsewhere, as a file: where it belongs, its bytes, and how many runs it keeps.
+
+        `runs` are over. `summary`: what they come to, with those that are not kept. Raises InvalidError.
+        """
+        newest = sorted(runs, key=ended)[-self._histories.keep :]
+        lines = [_line(run) for run in newest]
+        return self._histories.path(job_id), first_line(summary, len(lines)) + b"".join(lines), len(lines)
 
     def _of_all_jobs(self, pick: Pick, last: int | None = None) -> Iterator[CronRun]:
         for job_id in self.job_ids():

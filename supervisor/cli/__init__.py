@@ -8,7 +8,10 @@ import typer
 
 from supervisor.cli import (
     agents,
+    applying,
     configuration,
+    exporting,
+    importing,
     jobs,
     keeping,
     logins,
@@ -65,6 +68,8 @@ def _choose(
 
 
 for _module in (recap, jobs, pausing, upcoming, reasons, runs, timeline, usage, pruning, metrics, logins, keeping):
+    _module.register(app)
+for _module in (importing, applying, exporting):
     _module.register(app)
 app.add_typer(agents.app, name="agents")
 app.add_typer(configuration.app, name="config")
