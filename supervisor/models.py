@@ -212,6 +212,10 @@ class CronJob(_Record):
     notify_on: tuple[Event, ...] = ()
     on_complete: str = ""
     on_fail: str = ""
+    notify: tuple[Annotated[str, StringConstraints(max_length=32)], ...] = ()
+    """Targets of the configuration's `[notify.targets]`."""
+    ping: str = ""
+    """A URL that hears of each start (`/start`), success, and failure (`/fail`), as healthchecks.io has it."""
 
     created_by: str = ""
     created_at: AwareDatetime = NEVER

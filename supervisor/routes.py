@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from supervisor.errors import CronwardError, InvalidError
 from supervisor.grants import dropped
 from supervisor.models import CronJob, CronRun
+from supervisor.outboxdesk import DeliveryRecord
 from supervisor.secretdesk import SecretRecord
 from supervisor.sessiondesk import SessionRecord
 from supervisor.status import Status
@@ -39,6 +40,14 @@ class Sessions(Protocol):
     def reset(self, ref: str, key: str | None = None) -> Sequence[SessionRecord]: ...
 
 
+class Outbox(Protocol):
+    """What people can ask about notifications."""
+
+    def list(self, settled: bool = False) -> Sequence[DeliveryRecord]: ...
+    def retry(self, ref: str) -> Sequence[DeliveryRecord]: ...
+    def drop(self, ref: str) -> Sequence[DeliveryRecord]: ...
+
+
 class Desk(Protocol):
     """What people can ask for, wherever it is carried out. A job or run is named by id, beginning of it, or name."""
 
@@ -46,6 +55,8 @@ class Desk(Protocol):
     def secrets(self) -> Secrets: ...
     @property
     def sessions(self) -> Sessions: ...
+    @property
+    def outbox(self) -> Outbox: ...
     def list_jobs(self) -> Sequence[CronJob]: ...
     def find_job(self, ref: str) -> CronJob: ...
     def find_runs(self, ref: str | None, last: int | None, status: Status | None) -> Sequence[CronRun]: ...
@@ -306,6 +317,23 @@ def _reset_sessions(asked: Asked) -> Answer:
     return _one(200, [record.model_dump(mode="json") for record in gone])
 
 
+def _list_outbox(asked: Asked) -> Answer:
+    _only(asked.query, "all")
+    return _deliveries(asked.desk.outbox.list(asked.query.get("all") == "1"))
+
+
+def _retry_outbox(asked: Asked) -> Answer:
+    return _deliveries(asked.desk.outbox.retry(asked.ref))
+
+
+def _drop_outbox(asked: Asked) -> Answer:
+    return _deliveries(asked.desk.outbox.drop(asked.ref))
+
+
+def _deliveries(records: Sequence[DeliveryRecord]) -> Answer:
+    return _one(200, [record.model_dump(mode="json") for record in records])
+
+
 def _reload(asked: Asked) -> Answer:
     return _one(200, {"changed": asked.desk.reload()})
 
@@ -356,6 +384,9 @@ _ROUTES: Mapping[tuple[str, ...], Mapping[str, Verb]] = {
     ("v1", "runs", "*", "cancel"): {"POST": _cancel_run},
     ("v1", "secrets"): {"GET": _list_secrets},
     ("v1", "secrets", "*"): {"PUT": _set_secret, "DELETE": _remove_secret},
+    ("v1", "outbox"): {"GET": _list_outbox},
+    ("v1", "outbox", "*"): {"DELETE": _drop_outbox},
+    ("v1", "outbox", "*", "retry"): {"POST": _retry_outbox},
     ("v1", "ps"): {"GET": _live},
     ("v1", "stop"): {"POST": _stop},
     ("v1", "reload"): {"POST": _reload},

@@ -11,7 +11,9 @@ from supervisor.cli import (
     jobs,
     keeping,
     logins,
+    notifying,
     original,
+    outbox,
     pausing,
     pruning,
     reasons,
@@ -60,4 +62,6 @@ for _module in (jobs, pausing, upcoming, reasons, runs, usage, pruning, logins, 
 app.add_typer(agents.app, name="agents")
 app.add_typer(secrets.app, name="secret")
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(outbox.app, name="outbox")
+app.add_typer(notifying.app, name="notify")
 app.add_typer(original.app, name="cron")
