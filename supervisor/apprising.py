@@ -23,20 +23,19 @@ _SAID = {
 
 def tell_by_apprise(url: str, title: str, text: str, timeout: float) -> None:
     """Send it, in at most `timeout` seconds after the child's start. Raises WebhookError; all of it may pass."""
-    given = json.dumps(
-        {"url": url, "title": title, "text": text, "seconds": round(START_SECONDS + timeout) + 1}
-    ).encode("ascii")
+    seconds = START_SECONDS + timeout
+    given = {"url": url, "title": title, "text": text, "seconds": round(seconds) + 1}
     argv = [sys.executable, "-I", str(CHILD)]
     try:
         # A directory of nobody's: Apprise looks for plugins and configuration where it stands.
         done = subprocess.run(
             argv,
-            input=given,
+            input=json.dumps(given).encode("ascii"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
             env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"},
-            timeout=START_SECONDS + timeout,
+            timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -98,7 +98,7 @@ class Delivery(BaseModel):
         return self.model_copy(update={"state": state, "settled_at": now, "error": error})
 
     def postponed(self, error: str, delay: float, now: datetime) -> Self:
-        """After a failure that may pass. The last try is when it expires, and after that it has."""
+        """After a failure that may pass. The last try is when it expires, unless its receiver rests then."""
         if now >= self.expires_at:
             return self.settled(State.EXPIRED, now, error)
         at = min(now + timedelta(seconds=delay), self.expires_at)

@@ -12,6 +12,7 @@ from datetime import timedelta
 from supervisor.clock import Clock
 from supervisor.courier import Courier, Send
 from supervisor.deliveries import Letter, letter_of, wanted
+from supervisor.disk import REAL, Disk
 from supervisor.home import Home
 from supervisor.incident import Incident, Incidents, Verdict, judge
 from supervisor.models import CronJob, CronRun
@@ -40,11 +41,12 @@ class Notifier:
         clock: Clock,
         logger: logging.Logger,
         send: Send | None = None,
+        disk: Disk = REAL,
     ) -> None:
         """`notify`: the settings as they are now. `send`: how one try is made."""
-        self.outbox, self._incidents = Outbox(home), Incidents(home)
+        self.outbox, self._incidents = Outbox(home, disk), Incidents(home, disk)
         self._callbacks, self._notify, self._logger, self.clock = len(callbacks), notify, logger, clock
-        self._courier = Courier(self.outbox, send or Sender(home, notify, clock, logger, callbacks), clock, logger)
+        self.courier = Courier(self.outbox, send or Sender(home, notify, clock, logger, callbacks), clock, logger)
         self._unsealed: dict[str, tuple[Letter, Incident | None]] = {}
         self._woken, self._open = threading.Event(), False
         self._thread: threading.Thread | None = None
@@ -73,7 +75,7 @@ class Notifier:
     def started(self, job: CronJob, run: CronRun) -> None:
         """A run begins. Returns at once."""
         if job.ping:
-            self._courier.started(job.ping, run)
+            self.courier.started(job.ping, run)
             self.wake()
 
     def begin(self, core: Scheduler) -> None:
@@ -90,7 +92,7 @@ class Notifier:
     def wake(self, *, rested: bool = False) -> None:
         """Look for what is due, where time is kept. `rested`: also at those who failed just now."""
         if rested:
-            self._courier.forget_rests()
+            self.courier.forget_rests()
         self._woken.set()
         if self._open and self._thread is None:
             self._start()
@@ -124,7 +126,7 @@ class Notifier:
 
     def _deliver_all(self) -> None:
         while not self.outbox.closed:
-            seconds = self._courier.turn()
+            seconds = self.courier.turn()
             if not self._open and seconds != 0:
                 return
             self._woken.wait(LONGEST_WAIT if seconds is None else min(seconds, LONGEST_WAIT))

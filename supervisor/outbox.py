@@ -63,7 +63,7 @@ class Outbox:
         """Take up what a former supervisor left, and say how many letters are owed. `is_over`: whether the end that a
         letter tells of is on disk."""
         remove_leftovers(self._folder)
-        found = sorted(self._letters(), key=lambda letter: letter.made_at)
+        found = sorted(self._letters(), key=lambda letter: (letter.made_at, letter.run_id))
         with self._mutex:
             for letter in found:
                 if not letter.waits:
@@ -154,7 +154,7 @@ class Outbox:
 def letters(home: Home, prefix: str = "") -> list[Letter]:
     """Every letter that can be read, of runs whose ids begin so, the oldest first: for who only looks."""
     found = (_read(path) for path in home.outbox.glob("*.json") if path.name.startswith(prefix))
-    return sorted((letter for letter in found if letter is not None), key=lambda letter: letter.made_at)
+    return sorted((letter for letter in found if letter is not None), key=lambda letter: (letter.made_at, letter.run_id))
 
 
 def letter_about(home: Home, run_id: str) -> Letter | None:
