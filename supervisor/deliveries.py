@@ -137,9 +137,12 @@ class Letter(BaseModel):
         """Whether all of it was delivered: nobody will ever want to send it again."""
         return all(each.state is State.DELIVERED for each in self.deliveries)
 
-    def owes(self, delivery_id: str) -> bool:
-        """Whether this one of it is still owed."""
-        return any(each.waits for each in self.deliveries if each.id == delivery_id)
+    def takes(self, changed: Delivery, *, anew: bool = False) -> bool:
+        """Whether this may become of a delivery: it is still owed, or its owner wants it `anew` and it was not told.
+
+        Whoever changes it looked at it a while ago."""
+        before = next((each.state for each in self.deliveries if each.id == changed.id), State.DELIVERED)
+        return before is State.WAITING or (before is not State.DELIVERED and (anew or not changed.waits))
 
     def bare(self) -> Self:
         """Without what is told: what is remembered of it."""

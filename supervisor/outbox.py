@@ -85,11 +85,12 @@ class Outbox:
         """Note what became of a delivery. What the disk does not take now, or is to be written `later`, is remembered,
         and written with `store`.
 
-        A failed try of what was dropped meanwhile does not bring it back; `anew` does."""
+        What was delivered meanwhile stays so. A failed try of what was dropped meanwhile does not bring it back;
+        `anew` does."""
         with self._mutex:
             # On disk is what was noted last, unless the disk did not take it.
             before = self._unstored.get(run_id) or self.read(run_id) or self._waiting.get(run_id)
-            if before is None or (delivery.waits and not anew and not before.owes(delivery.id)):
+            if before is None or not before.takes(delivery, anew=anew):
                 return
             after = before.having(delivery)
             self._unstored[run_id] = after
@@ -153,8 +154,9 @@ class Outbox:
 
 def letters(home: Home, prefix: str = "") -> list[Letter]:
     """Every letter that can be read, of runs whose ids begin so, the oldest first: for who only looks."""
-    found = (_read(path) for path in home.outbox.glob("*.json") if path.name.startswith(prefix))
-    return sorted((letter for letter in found if letter is not None), key=lambda letter: (letter.made_at, letter.run_id))
+    read = (_read(path) for path in home.outbox.glob("*.json") if path.name.startswith(prefix))
+    found = [letter for letter in read if letter is not None]
+    return sorted(found, key=lambda letter: (letter.made_at, letter.run_id))
 
 
 def letter_about(home: Home, run_id: str) -> Letter | None:

@@ -1,4 +1,4 @@
-"""The durable outbox: kills at each write, a full disk, dead receivers, what people do about it. No real time passes."""
+"""The durable outbox: kills at each write, a full disk, dead receivers, what people do. No real time passes."""
 
 from __future__ import annotations
 

@@ -132,8 +132,23 @@ def test_a_letter_is_bare_only_where_all_of_it_was_told() -> None:
     letter = letter_of(make_job(on_fail="https://b/", ping="https://p/"), FAILED, NOTIFY)
     first, second = letter.deliveries
     half = letter.having(first.settled(State.DELIVERED, NOON))
-    assert (half.waits, half.told, half.owes(first.id), half.owes(second.id)) == (True, False, False, True)
+    assert (half.waits, half.told) == (True, False)
     given_up = half.having(second.settled(State.DROPPED, NOON))
     assert (given_up.waits, given_up.told) == (False, False)
     assert half.having(second.settled(State.DELIVERED, NOON)).told
     assert Status.FAILED is given_up.status
+
+
+def test_what_was_delivered_meanwhile_stays_so_and_what_was_dropped_comes_back_only_where_it_is_asked_for() -> None:
+    owed_now = delivery()
+    told, dropped = owed_now.settled(State.DELIVERED, NOON), owed_now.settled(State.DROPPED, NOON)
+    postponed, again = owed_now.postponed("No.", 1.0, NOON), dropped.again(NOON, HOURS)
+    rows = [
+        (owed_now, told, False, True), (owed_now, dropped, True, True), (owed_now, postponed, False, True),
+        (told, again, True, False), (told, dropped, True, False), (told, postponed, False, False),
+        (dropped, postponed, False, False), (dropped, again, True, True), (dropped, told, False, True),
+    ]  # fmt: skip
+    for before, after, anew, may in rows:
+        letter = letter_of(make_job(), FAILED, NOTIFY).model_copy(update={"deliveries": (before,)})
+        assert letter.takes(after, anew=anew) == may, (before.state, after.state, anew)
+    assert not letter_of(make_job(), FAILED, NOTIFY).takes(owed_now, anew=True)
