@@ -17,7 +17,7 @@ from supervisor.home import Home
 from supervisor.incident import Incident, Incidents, Verdict, judge
 from supervisor.models import CronJob, CronRun
 from supervisor.outbox import Outbox
-from supervisor.outboxdesk import OutboxDesk, is_over
+from supervisor.outboxdesk import OutboxDesk, status_of
 from supervisor.scheduler import Scheduler
 from supervisor.sender import CronCallback, Sender
 from supervisor.targets import Notify
@@ -83,7 +83,7 @@ class Notifier:
         that it left open are closed."""
         core.live.owe, core.live.told_start = self.owe, self.started
         self._open, self.outbox.closed = True, False
-        found = self.outbox.load(lambda letter: is_over(core.runs, letter))
+        found = self.outbox.load(lambda letter: status_of(core.runs, letter))
         self._incidents.keep_only({job.id for job in core.jobs.list()} | {lost.path.stem for lost in core.jobs.damaged})
         if found:
             self._logger.info("the ends of %d runs are still to be told", found)

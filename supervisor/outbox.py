@@ -20,6 +20,7 @@ from supervisor.disk import REAL, Disk
 from supervisor.errors import StoreError
 from supervisor.history import encoded
 from supervisor.home import Home
+from supervisor.status import Status
 from supervisor.store import DamagedError, file_of, read_json, remove_leftovers, set_aside
 
 FILE_BYTES = 8 << 20
@@ -59,17 +60,19 @@ class Outbox:
                 if each.waits:
                     self.change(oldest.run_id, each.settled(State.DROPPED, letter.made_at, "The outbox was full."))
 
-    def load(self, is_over: Callable[[Letter], bool]) -> int:
-        """Take up what a former supervisor left, and say how many letters are owed. `is_over`: whether the end that a
-        letter tells of is on disk."""
+    def load(self, status_of: Callable[[Letter], Status | None]) -> int:
+        """Take up what a former supervisor left, and say how many letters are owed. `status_of`: how the run of a
+        letter stands on disk; None where that is not known any more, and then it was as the letter says."""
         remove_leftovers(self._folder)
         found = sorted(self._letters(), key=lambda letter: (letter.made_at, letter.run_id))
         with self._mutex:
             for letter in found:
                 if not letter.waits:
                     self._settled[letter.run_id] = None
-                elif letter.run_id not in self._waiting and is_over(letter):
+                elif (status := status_of(letter)) is None or status is letter.status:
                     self._waiting[letter.run_id] = letter.bare()
+                elif status.final:  # of an end that did not come, and there will be no other
+                    self._disk.remove(self._path(letter.run_id))
             return len(self._waiting)
 
     def waiting(self) -> list[Letter]:

@@ -100,7 +100,7 @@ class OutboxDesk:
     ) -> Iterator[DeliveryRecord]:
         found, runs = find(letters(self._home, "" if ref == ALL else ref), ref), RunsStore(self._home)
         # What tells of an end that is not on disk yet is nobody's to change.
-        sealed = [letter for letter in found if is_over(runs, letter)]
+        sealed = [letter for letter in found if status_of(runs, letter) in (None, letter.status)]
         wanted = [(letter, each) for letter in sealed for each in letter.deliveries if meant(each)]
         if not wanted and ref != ALL:
             raise RefusedError(f"Nothing of run {found[0].run_id} is still to be told. See: cronward outbox list --all")
@@ -125,13 +125,12 @@ def find(found: Letters, ref: str) -> Letters:
     return named
 
 
-def is_over(runs: RunsStore, letter: Letter) -> bool:
-    """Whether the end that a letter tells of is on disk. Of a run that is not kept, or cannot be read: it was."""
+def status_of(runs: RunsStore, letter: Letter) -> Status | None:
+    """How the run of a letter stands on disk; None where it is not kept, or cannot be read."""
     try:
-        status = runs.status_of(letter.job_id, letter.run_id)
+        return runs.status_of(letter.job_id, letter.run_id)
     except StoreError:
-        return True
-    return status is None or status.final
+        return None
 
 
 def _record(letter: Letter, each: Delivery) -> DeliveryRecord:

@@ -1,5 +1,5 @@
-"""A real supervisor that is killed again and again, on a disk that fills up, before a receiver that fails half the time:
-every end that is on disk is told, as it is on disk, and nothing else is."""
+"""A real supervisor that is killed again and again, on a disk that fills up, and a receiver that often fails: every end
+that is on disk is told, as it is on disk, and nothing else is."""
 
 from __future__ import annotations
 

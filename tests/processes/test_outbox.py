@@ -94,6 +94,22 @@ def test_an_end_that_did_not_come_is_not_told() -> None:
         assert letters(post.jobs.home) == []
 
 
+def test_a_letter_about_an_end_that_another_took_the_place_of_goes() -> None:
+    """Killed between the letter and the end, and then the job was removed: who is to be told is not known any more."""
+    with postman() as post:
+        job = post.add()
+        post.run(job)
+        post.disk.dies_at = post.disk.writes + 1
+        with pytest.raises(Kill):
+            post.end()
+        post.in_a_turn, post.disk.dies_at = False, -1
+        post.jobs.delete(job.id)
+        for _ in range(2):
+            post.open()
+            assert (post.deliver(), post.sent) == (None, [])
+        assert (only(post).status, letters(post.jobs.home)) == (Status.UNKNOWN, [])
+
+
 def test_a_full_disk_holds_back_the_end_and_then_both_are_stored() -> None:
     with postman() as post:
         post.run(post.add())
@@ -299,7 +315,7 @@ def test_after_the_lock_is_given_up_nothing_is_written() -> None:
         post.notifier.close()
         post.notifier.outbox.change(run.id, owed.settled(State.DELIVERED, post.clock.wall))
         fresh = Outbox(post.jobs.home)
-        assert fresh.load(lambda _letter: True) == 1
+        assert fresh.load(lambda _letter: None) == 1
 
 
 # ---- incidents
