@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from supervisor.webhookurl import WebhookError, check_url
 
@@ -73,7 +73,8 @@ class Notify(BaseModel):
     ] = 2000
     private_hosts: Annotated[
         tuple[HostName, ...],
-        Field(strict=False, max_length=100, description="Names of receivers that may lie at private addresses."),
+        BeforeValidator(lambda given: tuple(given) if isinstance(given, list) else given),  # TOML has no tuples
+        Field(max_length=100, description="Names of receivers that may lie at private addresses."),
     ] = ()
     targets: Annotated[
         dict[TargetName, Target], Field(max_length=MOST_TARGETS, description="Receivers that jobs can name.")
