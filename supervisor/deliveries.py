@@ -191,7 +191,7 @@ def letter_of(
         status=run.status,
         reason=run.reason,
         made_at=at,
-        run=run.record(),
+        run=run.record() if owed else None,
         deliveries=tuple(
             Delivery(
                 id=_id(run.id, channel, to),

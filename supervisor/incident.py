@@ -16,7 +16,7 @@ from supervisor.history import encoded
 from supervisor.home import Home
 from supervisor.models import CronRun
 from supervisor.status import Status
-from supervisor.store import file_of, read_json
+from supervisor.store import file_of, read_json, remove_leftovers
 
 VERSION = 1
 FILE_BYTES = 4096
@@ -87,6 +87,7 @@ class Incidents:
 
     def keep_only(self, jobs: Container[str]) -> None:
         """Forget those of jobs that are gone."""
+        remove_leftovers(self._folder)
         for path in sorted(self._folder.glob("*.json")):
             if path.stem not in jobs:
                 self.note(path.stem, None)

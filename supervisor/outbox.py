@@ -21,7 +21,7 @@ from supervisor.errors import StoreError
 from supervisor.history import encoded
 from supervisor.home import Home
 from supervisor.status import Status
-from supervisor.store import DamagedError, file_of, read_json, remove_leftovers, set_aside
+from supervisor.store import DamagedError, UnreadableError, file_of, read_json, remove_leftovers, set_aside
 
 FILE_BYTES = 8 << 20
 MOST_SETTLED = 1000
@@ -144,6 +144,8 @@ class Outbox:
                 yield _parsed(path)
             except FileNotFoundError:
                 continue
+            except UnreadableError as error:  # what it holds may be whole
+                logger.error("%s", error)
             except DamagedError as error:
                 logger.error("%s It is kept as %s.", error, set_aside(path, self._damaged))
             except StoreError as error:
