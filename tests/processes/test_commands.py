@@ -252,7 +252,10 @@ def test_every_command_has_help_with_an_example(cronward: Command) -> None:
     for name in commands:
         said = cronward(name, "--help")
         assert said.code == 0
-        assert name in ("agents", "cron", "notify", "outbox", "secret", "sessions") or f"Example: cronward {name}" in said.out
+        assert (
+            name in ("agents", "cron", "notify", "outbox", "secret", "sessions")
+            or f"Example: cronward {name}" in said.out
+        )
     for name in ("set", "list", "remove"):
         assert f"Example: cronward secret {name}" in cronward("secret", name, "--help").out
     for group, name in (("outbox", "list"), ("outbox", "retry"), ("outbox", "drop"), ("notify", "test")):
