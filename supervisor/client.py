@@ -26,6 +26,7 @@ from supervisor.errors import (
 )
 from supervisor.home import Home
 from supervisor.models import CronJob, CronRun
+from supervisor.outboxdesk import Records as Deliveries
 from supervisor.secretdesk import Records, SecretRecord
 from supervisor.sessiondesk import Records as Sessions
 from supervisor.status import Status
@@ -52,6 +53,7 @@ class Client:
         self._timeout = timeout_seconds
         self.secrets = _Secrets(self._ask, self._baffled)
         self.sessions = _Sessions(self._ask, self._baffled)
+        self.outbox = _Outbox(self._ask, self._baffled)
 
     def list_jobs(self) -> list[CronJob]:
         return [self._job(record) for record in self._array("/v1/jobs")]
@@ -263,6 +265,28 @@ class _Sessions:
     def _records(self, found: object) -> Sessions:
         try:
             return TypeAdapter(Sessions).validate_json(json.dumps(found))
+        except ValidationError as error:
+            raise self._baffled() from error
+
+
+class _Outbox:
+    """A supervisor's notifications."""
+
+    def __init__(self, ask: Callable[..., object], baffled: Callable[[], UnreachableError]) -> None:
+        self._ask, self._baffled = ask, baffled
+
+    def list(self, settled: bool = False) -> Deliveries:
+        return self._records(self._ask("GET", "/v1/outbox" + ("?all=1" if settled else "")))
+
+    def retry(self, ref: str) -> Deliveries:
+        return self._records(self._ask("POST", _path("outbox", ref, "retry")))
+
+    def drop(self, ref: str) -> Deliveries:
+        return self._records(self._ask("DELETE", _path("outbox", ref)))
+
+    def _records(self, found: object) -> Deliveries:
+        try:
+            return TypeAdapter(Deliveries).validate_json(json.dumps(found))
         except ValidationError as error:
             raise self._baffled() from error
 

@@ -22,6 +22,7 @@ from supervisor.models import Identifier, JobType
 from supervisor.sentences import sentence
 from supervisor.sizes import LARGEST, SIZE, Bytes, format_size
 from supervisor.store import read_bytes
+from supervisor.targets import EXAMPLE, Notify
 from supervisor.trust import others_may_write
 
 FILE_BYTES = 1 << 20
@@ -56,7 +57,7 @@ def _proxy(url: str) -> str:
 
 Seconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
 AbsolutePath = Annotated[str, Field(max_length=4096), AfterValidator(_absolute)]
-TABLES = ("limits", "maxima", "budget")
+TABLES = ("limits", "maxima", "budget", "notify", "targets")
 
 
 GitWords = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f<>]*$")]
@@ -179,6 +180,7 @@ class Config(BaseModel):
     limits: TypeLimits = TypeLimits()
     maxima: Maxima = Maxima()
     budget: Budgets = Budgets()
+    notify: Annotated[Notify, Field(description="Who is told of ends of runs, and how.")] = Notify()
 
     @model_validator(mode="after")
     def _uids_exist(self) -> Self:
@@ -293,6 +295,7 @@ def render_example() -> str:
     lines += ["", "# What all jobs together may use in a day of this host's calendar; a run counts when it starts."]
     lines += ["[budget.day]", *_rendered(Budget(), described=True)]
     lines += ["", "# The same in a month.", "[budget.month]", *_rendered(Budget(), described=False)]
+    lines += ["", "# Telling the owner how runs ended.", "[notify]", *_rendered(Notify(), described=True), "", EXAMPLE]
     return "\n".join(lines) + "\n"
 
 
@@ -351,4 +354,6 @@ def _toml(value: object, field: FieldInfo) -> str:
         return str(value).lower()
     if isinstance(value, int) and SIZE in field.metadata:
         return f'"{format_size(value)}"'
+    if isinstance(value, tuple):
+        return repr(list(value))
     return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -67,9 +67,7 @@ class CronScheduler:
         callbacks: Sequence[CronCallback] = (),
         load: Callable[[], Config] | None = None,
     ) -> None:
-        """`load`: where `reload` gets the configuration from.
-
-        `max_concurrent`: how many runs go on at once (0 or negative: 4); None: as the config says."""
+        """`max_concurrent`: at once (0 or negative: 4; None: as the config says). `load`: where `reload` reads it."""
         config = config or Config()
         if max_concurrent is not None:
             config = Config.model_validate({**dict(config), "max_concurrent": max_concurrent})
@@ -81,7 +79,8 @@ class CronScheduler:
         self.clock = clock or SystemClock()
         self._host = Host.here()
         self._mutex = threading.RLock()
-        self._notifier = Notifier(callbacks, self.logger)
+        self._notifier = Notifier(self.home, callbacks, lambda: self.config.notify, self.clock, self.logger)
+        self.outbox = self._notifier.desk
         self._identity = Identity(self.home, self.logger)
         self._core = Scheduler(
             store,
@@ -329,6 +328,7 @@ class CronScheduler:
             undead = kill_runners(left_open, self._host)
             clear_leavings(left_open, self._host)
             self._aftermath.of_all()
+            self._notifier.begin(self._core)
             for words in recover(self._core, now, undead):
                 self.logger.warning("%s", words)
             self._core.load(now.wall)

@@ -38,7 +38,7 @@ from supervisor.schedule import parse
 from supervisor.secrets import SecretStore
 from supervisor.sentences import sentence
 from supervisor.tasks import check_tasks, with_search
-from supervisor.webhook import WebhookError, check_url
+from supervisor.tellable import check_told
 
 JobDraft = dict[str, Any]
 """CronJob's JSON keys as a person gives them; what is left out has its default."""
@@ -81,6 +81,8 @@ class Setting:
     maxima: Maxima = field(default_factory=Maxima)
     agents_dir: str = ""
     """Where the owner's adapters lie."""
+    targets: frozenset[str] = frozenset()
+    """Who can be told, by name."""
 
 
 def setting_of(home: Home, config: Config) -> Setting:
@@ -95,6 +97,7 @@ def setting_of(home: Home, config: Config) -> Setting:
         search_path=os.environ.get("PATH") or CELL_PATH,
         maxima=config.maxima,
         agents_dir=config.agents_dir,
+        targets=frozenset(config.notify.targets),
     )
 
 
@@ -150,7 +153,7 @@ def checked(job: CronJob, setting: Setting) -> CronJob:
     if job.rerun_unknown and not job.retries:
         raise InvalidError("rerun_unknown makes a retry of a run that nobody saw end: give at least one (retries).")
     _check_output(job)
-    _check_webhooks(job)
+    check_told(job, setting.targets)
     job = settle_paths(job, setting.home)
     check_clone(job)
     check_isolation(job, setting.permit_no_isolation)
@@ -236,12 +239,3 @@ def _check_output(job: CronJob) -> None:
                 f"A schema is given, but the output format is {job.output_format.value}; use structured."
             )
         check_schema(job.output_schema)
-
-
-def _check_webhooks(job: CronJob) -> None:
-    for name in ("on_complete", "on_fail"):
-        if url := getattr(job, name):
-            try:
-                check_url(url)
-            except WebhookError as error:
-                raise InvalidError(f"The field {name} cannot be used. {error}") from None

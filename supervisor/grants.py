@@ -21,7 +21,7 @@ DROPS = frozenset(
     {
         *("agent", "command", "search_path", "model", "prompt", "session_key", "output_schema"),
         *("work_dir", "work_mode", "read_paths", "write_paths", "git_write", "isolation", "run_as"),
-        *("network", "allow_hosts", "on_complete", "on_fail"),
+        *("network", "allow_hosts", "on_complete", "on_fail", "notify"),
         *("gate", "check", "untrusted_input", "secrets_when_tainted"),
     }
 )
@@ -44,7 +44,7 @@ KEEPS = frozenset(
         ),
         *("repeatable", "rerun_unknown"),
         *("max_turns", "max_tokens", "max_cost", "per_day", "per_month"),
-        *("silent", "notify_on", "secrets", "login", "git_credentials", "program"),
+        *("silent", "notify_on", "ping", "secrets", "login", "git_credentials", "program"),
         *("last_run", "last_error", "next_run", "run_count"),
     }
 )

@@ -93,6 +93,11 @@ class Home:
         return self.root / "clones"
 
     @property
+    def outbox(self) -> Path:
+        """One file for the end of a run that somebody is to be told of."""
+        return self.root / "outbox"
+
+    @property
     def damaged(self) -> Path:
         """What could not be read and was set aside."""
         return self.root / "damaged"
@@ -144,7 +149,8 @@ class Home:
         """Make what is missing and check what is there. Raises RefusedError where it is not safely ours alone."""
         _make_parents(self.root.parent)
         folders = (self.jobs, self.runs, self.logs, self.secrets, self.logins, self.sessions, self.kept, self.clones)
-        for directory in (self.root, *folders, self.imported, self.damaged):
+        told = (self.outbox, self.outbox / "incidents")
+        for directory in (self.root, *folders, *told, self.imported, self.damaged):
             own_directory(directory)
         if self.socket.parent != self.root:
             self.create_runtime_directory()

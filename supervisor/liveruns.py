@@ -100,6 +100,9 @@ class LiveRuns:
     told_end: Callable[[CronJob, CronRun], None]
     logger: logging.Logger
     quotas: Quotas = field(default_factory=Quotas)
+    owe: Callable[[CronJob, CronRun], None] = lambda _job, _run: None
+    """Puts on disk what is to be told of an end, before it is. Raises StoreError."""
+    told_start: Callable[[CronJob, CronRun], None] = lambda _job, _run: None
     _live: dict[str, LiveRun] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[LiveRun]:
@@ -132,9 +135,16 @@ class LiveRuns:
             self._attempt(live, run.noted(started_at=now.wall, attempt=1, agent=job.agent), now)
         except InvalidError as error:
             failed = run.moved(Status.FAILED, reason=Reason.BAD_DEFINITION, error=str(error), finished_at=now.wall)
-            self.runs.record(failed)
+            self.record_end(job, failed)
             self.logger.warning("run %s: failed (bad_definition) before its first attempt", run.id)
             self.told_end(job, failed)
+        else:
+            self.told_start(job, live.run)
+
+    def record_end(self, job: CronJob, run: CronRun) -> None:
+        """Store an end, after what is to be told of it. Raises StoreError; then the run has not ended."""
+        self.owe(job, run)
+        self.runs.record(run)
 
     def resume(self, job: CronJob, run: CronRun, now: Moment) -> None:
         """Take up a back-off that a former supervisor was waiting out; that attempt's end is on disk."""
@@ -299,7 +309,7 @@ class LiveRuns:
     def _save_end(self, live: LiveRun, now: Moment) -> None:
         assert live.ended is not None
         try:
-            self.runs.record(live.ended)
+            self.record_end(live.job, live.ended)
         except StoreError as error:
             self.logger.error("The end of run %s cannot be stored and is tried again: %s", live.run.id, error)
             live.save_at = now.mono + SAVE_AGAIN

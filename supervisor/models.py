@@ -212,6 +212,10 @@ class CronJob(_Record):
     notify_on: tuple[Event, ...] = ()
     on_complete: str = ""
     on_fail: str = ""
+    notify: tuple[Annotated[str, StringConstraints(max_length=32)], ...] = ()
+    """Targets of the configuration's `[notify.targets]`."""
+    ping: str = ""
+    """A URL that hears of each start (`/start`), success, and failure (`/fail`), as healthchecks.io has it."""
 
     applied_from: Annotated[str, StringConstraints(max_length=4096)] = ""
     """The jobs file that it was last applied from, which may also remove it. Empty: no file has a say in it."""

@@ -1,70 +1,119 @@
-"""Telling the owner that a run is over: after its end is on disk, outside its slot, never in the scheduler's way.
-
-Not durable yet: what is still to be told when the supervisor ends is lost (docs/promises.md, P11).
+"""Telling the owner that a run is over: owed on disk before its end is, told after it, outside its slot, never in the
+scheduler's way. `deliveries` decides what is owed to whom, `outbox` keeps it, `courier` delivers it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import queue
 import threading
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 
-from supervisor.models import CronJob, CronRun, Event
-from supervisor.status import Status
-from supervisor.webhook import WebhookCallback, WebhookError
+from supervisor.clock import Clock
+from supervisor.courier import Courier, Send
+from supervisor.deliveries import Letter, letter_of, wanted
+from supervisor.disk import REAL, Disk
+from supervisor.home import Home
+from supervisor.incident import Incident, Incidents, Verdict, judge
+from supervisor.models import CronJob, CronRun
+from supervisor.outbox import Outbox
+from supervisor.outboxdesk import OutboxDesk, status_of
+from supervisor.scheduler import Scheduler
+from supervisor.sender import CronCallback, Sender
+from supervisor.targets import Notify
 
-MAX_WAITING = 1000
 CLOSE_WITHIN = 5.0
-_EVENTS = {Status.COMPLETED: Event.COMPLETED, Status.FAILED: Event.FAILED, Status.CANCELED: Event.CANCELED}
+LONGEST_WAIT = 300.0
+"""Seconds after which it looks again in any case: a machine that slept, or whose clock was set, does not say so."""
+_NOTHING = Verdict(news=None, since=None, after=None)
 
-
-class CronCallback(Protocol):
-    """What a program that embeds the scheduler is told. Called in a thread of its own; may block; errors are logged."""
-
-    def on_complete(self, run: CronRun) -> None:
-        """The run completed."""
-
-    def on_fail(self, run: CronRun) -> None:
-        """The run failed, or was canceled."""
-
-
-def wanted(job: CronJob, run: CronRun) -> bool:
-    """Whether the owner asked to hear of this end. `notify_on` empty: of all three; never of skips and unknowns."""
-    event = _EVENTS.get(run.status)
-    return event is not None and not job.silent and (not job.notify_on or event in job.notify_on)
+__all__ = ["CronCallback", "Notifier", "wanted"]
 
 
 class Notifier:
-    """One thread that tells, in order; the queue is bounded, and what does not fit is logged and dropped."""
+    """What one home owes, and the thread that tells it. Only for who holds the home's lock."""
 
-    def __init__(self, callbacks: Sequence[CronCallback], logger: logging.Logger) -> None:
-        self._callbacks = tuple(callbacks)
-        self._logger = logger
-        self._queue: queue.Queue[tuple[tuple[CronCallback, ...], CronRun] | None] = queue.Queue(MAX_WAITING)
+    def __init__(
+        self,
+        home: Home,
+        callbacks: Sequence[CronCallback],
+        notify: Callable[[], Notify],
+        clock: Clock,
+        logger: logging.Logger,
+        send: Send | None = None,
+        disk: Disk = REAL,
+    ) -> None:
+        """`notify`: the settings as they are now. `send`: how one try is made."""
+        self.outbox, self._incidents = Outbox(home, disk), Incidents(home, disk)
+        self._callbacks, self._notify, self._logger, self.clock = len(callbacks), notify, logger, clock
+        self.courier = Courier(self.outbox, send or Sender(home, notify, clock, logger, callbacks), clock, logger)
+        self._unsealed: dict[str, tuple[Letter, Incident | None]] = {}
+        self._woken, self._open = threading.Event(), False
         self._thread: threading.Thread | None = None
+        self.desk = OutboxDesk(self, home)
+
+    def owe(self, job: CronJob, run: CronRun) -> None:
+        """The run is about to end so: put what is owed then on disk. Raises StoreError; then it must not end yet."""
+        verdict = _NOTHING
+        if job.notify:
+            verdict = judge(self._incidents.of(job.id), run, timedelta(hours=self._notify().remind_hours))
+        letter = letter_of(job, run, self._notify(), verdict.news, verdict.since, self._callbacks)
+        self.outbox.keep(letter)
+        self._unsealed[run.id] = (letter, verdict.after)
 
     def tell(self, job: CronJob, run: CronRun) -> None:
-        """Put it in the queue; returns at once."""
-        url = job.on_complete if run.status is Status.COMPLETED else job.on_fail
-        callbacks = (*self._callbacks, *([WebhookCallback(url)] if url else []))
-        if not callbacks or not wanted(job, run):
+        """The end that was owed is on disk: tell it. Returns at once."""
+        letter, incident = self._unsealed.pop(run.id, (None, None))
+        if letter is None:
             return
-        try:
-            self._queue.put_nowait((callbacks, run))
-        except queue.Full:
-            self._logger.error("The end of run %s is not told: %d others are still to be.", run.id, MAX_WAITING)
-        if self._thread is None:
+        if job.notify:
+            self._incidents.note(job.id, incident)
+        if letter.deliveries:
+            self.outbox.seal(letter, self._notify().most_waiting)
+            self.wake()
+
+    def started(self, job: CronJob, run: CronRun) -> None:
+        """A run begins. Returns at once."""
+        if job.ping:
+            self.courier.started(job.ping, run)
+            self.wake()
+
+    def begin(self, core: Scheduler) -> None:
+        """Keep what the core's runs owe from now on, and take up what a former supervisor still did. Before the runs
+        that it left open are closed."""
+        core.live.owe, core.live.told_start = self.owe, self.started
+        self._open, self.outbox.closed = True, False
+        found = self.outbox.load(lambda letter: status_of(core.runs, letter))
+        self._incidents.keep_only({job.id for job in core.jobs.list()} | {lost.path.stem for lost in core.jobs.damaged})
+        if found:
+            self._logger.info("the ends of %d runs are still to be told", found)
+            self.wake()
+
+    def wake(self, *, rested: bool = False) -> None:
+        """Look for what is due, where time is kept. `rested`: also at those who failed just now."""
+        if rested:
+            self.courier.forget_rests()
+        self._woken.set()
+        if self._open and self._thread is None:
             self._start()
 
     def close(self) -> None:
-        """Give what is in the queue a moment."""
+        """Give what is due a moment; the rest is on disk, for the next supervisor."""
+        self._open = False
+        self._woken.set()
         if self._thread is not None:
-            with contextlib.suppress(queue.Full):
-                self._queue.put(None, timeout=CLOSE_WITHIN)
             self._thread.join(CLOSE_WITHIN)
+        self._thread, self.outbox.closed = None, True
+
+    @property
+    def busy(self) -> bool:
+        """Whether its thread is there to write and to tell."""
+        return self._thread is not None
+
+    @property
+    def lasts(self) -> timedelta:
+        """How long something is owed before it is given up."""
+        return timedelta(hours=self._notify().expire_hours)
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._deliver_all, name="cronward-notify", daemon=True)
@@ -76,15 +125,9 @@ class Notifier:
         self._thread = thread
 
     def _deliver_all(self) -> None:
-        while (item := self._queue.get()) is not None:
-            callbacks, run = item
-            for callback in callbacks:
-                self._deliver(callback, run)
-
-    def _deliver(self, callback: CronCallback, run: CronRun) -> None:
-        try:
-            (callback.on_complete if run.status is Status.COMPLETED else callback.on_fail)(run)
-        except WebhookError as error:
-            self._logger.error("The end of run %s was not told: %s", run.id, error)
-        except Exception:  # a callback is the embedding program's code
-            self._logger.exception("A callback broke on run %s.", run.id)
+        while not self.outbox.closed:
+            seconds = self.courier.turn()
+            if not self._open and seconds != 0:
+                return
+            self._woken.wait(LONGEST_WAIT if seconds is None else min(seconds, LONGEST_WAIT))
+            self._woken.clear()

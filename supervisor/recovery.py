@@ -123,8 +123,10 @@ def _stopped(run: CronRun, reason: Reason) -> CronRun:
 def _close(scheduler: Scheduler, job: CronJob | None, run: CronRun, now: Moment) -> str:
     duration = run.usage.wall_seconds * SECOND if run.usage is not None else 0
     closed = run.noted(finished_at=now.wall, duration=round(duration), retry_at=None)
-    scheduler.runs.record(closed)
-    if job is not None:
+    if job is None:
+        scheduler.runs.record(closed)
+    else:
+        scheduler.live.record_end(job, closed)
         scheduler.live.told_end(job, closed)
     return f"Run {closed.id} is closed: {closed.status.value}, {closed.reason.value if closed.reason else ''}."
 

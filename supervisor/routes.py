@@ -12,16 +12,16 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from supervisor.batch import Batch, Outcome
+from supervisor.body import read_body
 from supervisor.errors import CronwardError, InvalidError
 from supervisor.grants import dropped
 from supervisor.models import CronJob, CronRun
+from supervisor.outboxdesk import DeliveryRecord
 from supervisor.secretdesk import SecretRecord
 from supervisor.sessiondesk import SessionRecord
 from supervisor.status import Status
 
 MAX_LAST = 100_000
-MAX_DEPTH = 16
-MAX_DIGITS = 40
 _BATCH = 100
 
 
@@ -40,6 +40,14 @@ class Sessions(Protocol):
     def reset(self, ref: str, key: str | None = None) -> Sequence[SessionRecord]: ...
 
 
+class Outbox(Protocol):
+    """What people can ask about notifications."""
+
+    def list(self, settled: bool = False) -> Sequence[DeliveryRecord]: ...
+    def retry(self, ref: str) -> Sequence[DeliveryRecord]: ...
+    def drop(self, ref: str) -> Sequence[DeliveryRecord]: ...
+
+
 class Desk(Protocol):
     """What people can ask for, wherever it is carried out. A job or run is named by id, beginning of it, or name."""
 
@@ -47,6 +55,8 @@ class Desk(Protocol):
     def secrets(self) -> Secrets: ...
     @property
     def sessions(self) -> Sessions: ...
+    @property
+    def outbox(self) -> Outbox: ...
     def list_jobs(self) -> Sequence[CronJob]: ...
     def find_job(self, ref: str) -> CronJob: ...
     def find_runs(self, ref: str | None, last: int | None, status: Status | None) -> Sequence[CronRun]: ...
@@ -114,57 +124,6 @@ def answer(desk: Desk, method: str, target: str, body: bytes) -> Answer:
 def fault(status: int, code: str, sentence: str, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
     """An error as the API tells it."""
     return _one(status, {"error": sentence, "code": code}, headers)
-
-
-def read_body(body: bytes) -> dict[str, Any]:
-    """The JSON object in a request's body; InvalidError for anything that two readers could understand differently."""
-    try:
-        value = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_no_duplicates,
-            parse_constant=_no_constant,
-            parse_int=_bounded_int,
-        )
-        deep = _depth(value) > MAX_DEPTH
-    except RecursionError:
-        deep = True
-    except ValueError as error:
-        raise InvalidError(f"The body is not JSON in UTF-8: {error}.") from error
-    if deep:
-        raise InvalidError(f"The body's JSON is nested deeper than {MAX_DEPTH} levels.")
-    if not isinstance(value, dict):
-        raise InvalidError(f"The body must be a JSON object, not {_kind(value)}.")
-    return value
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidError(f"The body gives the key {twice[:100]!r} twice.")
-    return found
-
-
-def _no_constant(text: str) -> float:
-    raise InvalidError(f"The body has the number {text}, which JSON does not know.")
-
-
-def _bounded_int(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise InvalidError(f"The body has a number of {len(digits)} digits; nothing here needs more than {MAX_DIGITS}.")
-    return int(digits)
-
-
-def _depth(value: object) -> int:
-    if isinstance(value, dict):
-        return 1 + max(map(_depth, value.values()), default=0)
-    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
-
-
-def _kind(value: object) -> str:
-    names = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
 
 
 def _query(text: str) -> dict[str, str]:
@@ -312,6 +271,23 @@ def _reset_sessions(asked: Asked) -> Answer:
     return _one(200, [record.model_dump(mode="json") for record in gone])
 
 
+def _list_outbox(asked: Asked) -> Answer:
+    _only(asked.query, "all")
+    return _deliveries(asked.desk.outbox.list(asked.query.get("all") == "1"))
+
+
+def _retry_outbox(asked: Asked) -> Answer:
+    return _deliveries(asked.desk.outbox.retry(asked.ref))
+
+
+def _drop_outbox(asked: Asked) -> Answer:
+    return _deliveries(asked.desk.outbox.drop(asked.ref))
+
+
+def _deliveries(records: Sequence[DeliveryRecord]) -> Answer:
+    return _one(200, [record.model_dump(mode="json") for record in records])
+
+
 def _reload(asked: Asked) -> Answer:
     return _one(200, {"changed": asked.desk.reload()})
 
@@ -363,6 +339,9 @@ _ROUTES: Mapping[tuple[str, ...], Mapping[str, Verb]] = {
     ("v1", "runs", "*", "cancel"): {"POST": _cancel_run},
     ("v1", "secrets"): {"GET": _list_secrets},
     ("v1", "secrets", "*"): {"PUT": _set_secret, "DELETE": _remove_secret},
+    ("v1", "outbox"): {"GET": _list_outbox},
+    ("v1", "outbox", "*"): {"DELETE": _drop_outbox},
+    ("v1", "outbox", "*", "retry"): {"POST": _retry_outbox},
     ("v1", "ps"): {"GET": _live},
     ("v1", "stop"): {"POST": _stop},
     ("v1", "reload"): {"POST": _reload},

@@ -176,6 +176,11 @@ class RunsStore:
             raise InvalidError(_ambiguous(reference, list(found)))
         return next(iter(found.values()))
 
+    def status_of(self, job_id: str, run_id: str) -> Status | None:
+        """How a kept run stands. None: it is not kept. Raises as `get_runs` does."""
+        history = self._histories.get(job_id)
+        return history.status_of(run_id) if history else None
+
     def job_ids(self) -> list[str]:
         """The jobs that have a history, also removed ones; those with the latest news first."""
         return self._histories.job_ids()

@@ -387,7 +387,7 @@ class Scheduler:
     def _end_waiting(self, waiting: Waiting, reason: Reason, now: Moment) -> CronRun:
         why = {"reason": reason, "stop_reason": reason, "error": TOLD[reason]}
         run = waiting.run.moved(Status.CANCELED, **why, finished_at=now.wall)
-        self.runs.record(run)
+        self.live.record_end(waiting.job, run)
         self._ended(waiting.job, run)
         return run
 

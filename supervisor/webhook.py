@@ -2,47 +2,62 @@
 
 from __future__ import annotations
 
-import http.client
 import json
+import socket
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from typing import Any
 
-from supervisor.errors import CronwardError
+import h11
+
 from supervisor.models import CronRun
+from supervisor.posting import Posted, RefusedAddressError, post
+from supervisor.webhookurl import WebhookError, check_url
 
 WAITS = (0.5, 2.0, 8.0)
 """Seconds between tries, as the original waits."""
 _PASSING = frozenset({408, 425, 429})
 
 
-class WebhookError(CronwardError):
-    """The receiver did not take it. `permanent`: trying again cannot help."""
-
-    def __init__(self, sentence: str, permanent: bool) -> None:
-        super().__init__(sentence)
-        self.permanent = permanent
-
-
-def check_url(url: str) -> None:
-    """Raise WebhookError, a sentence that does not repeat the URL (it may hold a secret), unless it can be called."""
+def send(url: str, headers: Mapping[str, str], body: bytes, timeout: float, named: Container[str] = ()) -> None:
+    """One try: any answer of 2xx is success. Raises WebhookError. `named`: hosts that may lie at private addresses."""
+    check_url(url)
+    # Else a library would put it into its error, and so a token into a log.
+    if not all(value.isascii() and value.isprintable() for value in headers.values()):
+        raise WebhookError("The token of the webhook holds what no header can carry.", permanent=True)
     try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.username
-    except ValueError:  # brackets that do not match, a port that is no number
-        usable = False
-    if not usable or not (url.isascii() and url.isprintable()) or " " in url:
-        raise WebhookError("The webhook is no http or https URL in plain ASCII, without a user's name.", permanent=True)
+        answer = post(url, headers, body, timeout, named)
+    except RefusedAddressError as error:  # what a name means may change
+        raise WebhookError(f"The webhook is not called: {error}.", permanent=False) from None
+    except h11.RemoteProtocolError:  # its words would quote what was sent
+        raise WebhookError("The webhook cannot be reached: it does not speak HTTP.", permanent=False) from None
+    except (OSError, UnicodeError) as error:
+        why = (error.strerror if isinstance(error, socket.gaierror) else str(error)) or type(error).__name__
+        raise WebhookError(f"The webhook cannot be reached: {why}.", permanent=False) from None
+    _judge(answer)
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A receiver that points elsewhere would have the token sent there."""
+def event_headers(run: Mapping[str, Any]) -> dict[str, str]:
+    """What the original sends with a run, besides the token."""
+    return {
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "X-CronRun-ID": str(run["id"]),
+        "X-CronEvent": str(run["status"]),
+    }
 
-    def redirect_request(self, *_args: object, **_named: object) -> None:
-        return None
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that carries a token; none where it is empty."""
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _judge(answer: Posted) -> None:
+    if 200 <= answer.status < 300:
+        return
+    permanent = answer.status < 500 and answer.status not in _PASSING
+    raise WebhookError(f"The webhook answered {answer.status}.", permanent, answer.retry_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,34 +81,13 @@ class WebhookCallback:
     def _send(self, run: CronRun) -> None:
         if not self.url:
             return
-        check_url(self.url)
-        if not (self.token.isascii() and self.token.isprintable()):  # else http.client would put it into its error
-            raise WebhookError("The token of the webhook holds what no header can carry.", permanent=True)
+        record = run.record()
+        body = json.dumps(record).encode("ascii")
         for attempt in range(self.retry + 1):
             try:
-                self._post(run)
+                send(self.url, event_headers(record) | bearer(self.token), body, self.timeout)
                 return
             except WebhookError as error:
                 if error.permanent or attempt == self.retry:
                     raise
                 self.sleep(WAITS[min(attempt, len(WAITS) - 1)])
-
-    def _post(self, run: CronRun) -> None:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        headers |= {"X-CronRun-ID": run.id, "X-CronEvent": run.status.value}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
-        body = json.dumps(run.record()).encode("ascii")
-        request = urllib.request.Request(self.url, body, headers, method="POST")  # noqa: S310  # scheme checked above
-        # No proxies from the environment: what is sent where is in the job, or it is not sent.
-        opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=self.timeout) as response:
-                response.read(1024)
-        except urllib.error.HTTPError as error:
-            error.close()
-            permanent = error.code < 500 and error.code not in _PASSING
-            raise WebhookError(f"The webhook answered {error.code}.", permanent) from None
-        except (OSError, http.client.HTTPException) as error:
-            why = str(error) or type(error).__name__
-            raise WebhookError(f"The webhook cannot be reached: {why}.", permanent=False) from None

@@ -16,7 +16,9 @@ from supervisor.cli import (
     keeping,
     logins,
     metrics,
+    notifying,
     original,
+    outbox,
     pausing,
     pruning,
     reasons,
@@ -76,4 +78,6 @@ app.add_typer(configuration.app, name="config")
 app.add_typer(secrets.app, name="secret")
 app.add_typer(service.app, name="service")
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(outbox.app, name="outbox")
+app.add_typer(notifying.app, name="notify")
 app.add_typer(original.app, name="cron")

@@ -27,7 +27,7 @@ NONE = "none"
 def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     """The fields of a job that these options give, and no others."""
     plain = ("name", "agent", "command", "model", "type", "run_as", "retries", "private", "silent")
-    policies = ("isolation", "dst", "overlap", "catch_up", "on_complete", "on_fail", "work_mode", "git_write")
+    policies = ("isolation", "dst", "overlap", "catch_up", "on_complete", "on_fail", "ping", "work_mode", "git_write")
     waivers = ("repeatable", "rerun_unknown", "untrusted_input", "secrets_when_tainted", "gate", "check")
     granted = ("login", "session_key")
     fields = described({key: getattr(given, key) for key in (*plain, *policies, *waivers, *granted)}) | _seen(given)
@@ -81,9 +81,12 @@ def _life(given: JobOptions, now: datetime) -> dict[str, Any]:
 
 
 def _told(given: JobOptions) -> dict[str, Any]:
-    if not given.notify_on:
-        return {}
-    return {"notify_on": [] if given.notify_on == ["all"] else list(given.notify_on)}
+    found: dict[str, Any] = {}
+    if given.notify_on:
+        found["notify_on"] = [] if given.notify_on == ["all"] else list(given.notify_on)
+    if given.notify:
+        found["notify"] = [] if given.notify == [NONE] else list(given.notify)
+    return found
 
 
 def _count(text: str) -> int:

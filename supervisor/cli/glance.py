@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from supervisor.cli import connections, render
+from supervisor.cli import connections, outbox, render
 from supervisor.cli.escape import shortened
 from supervisor.cli.page import run_facts
 from supervisor.cli.place import Place
 from supervisor.errors import NotFoundError
 from supervisor.models import CronRun
+from supervisor.outboxdesk import told_of
 from supervisor.status import Status
 
 _HOSTS = 10
@@ -27,7 +28,8 @@ def named(place: Place, ref: str, otherwise: NotFoundError) -> CronRun:
 
 def show(place: Place, run: CronRun) -> None:
     """All of it, and where to look for more."""
-    render.show_facts([*run_facts(run), *deeds(run), *_hosts(place, run), *_answer(run)])
+    told = outbox.facts(told_of(place.home, run.id), place.now)
+    render.show_facts([*run_facts(run), *told, *deeds(run), *_hosts(place, run), *_answer(run)])
     render.warn(f"What it wrote: cronward logs {run.id[:8]}")
 
 

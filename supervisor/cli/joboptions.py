@@ -159,6 +159,12 @@ class JobOptions:
     notify_on: Annotated[
         list[str] | None, _option(_TOLD, "EVENT", "Only of this: completed, failed, canceled; all. Repeatable.")
     ] = None
+    notify: Annotated[
+        list[str] | None, _option(_TOLD, "TARGET", "Alert this target of the configuration; none. Repeatable.")
+    ] = None
+    ping: Annotated[
+        Text, _option(_TOLD, "URL", "A dead-man ping: /start, success, /fail, as healthchecks.io has it; '': none.")
+    ] = None
     silent: Annotated[Flag, typer.Option(help="Tell nobody.", rich_help_panel=_TOLD)] = None
 
 

@@ -74,6 +74,10 @@ def told(job: CronJob) -> Facts:
     if job.on_complete or job.on_fail:
         urls = (("completed: ", job.on_complete), ("failed: ", job.on_fail))
         yield "webhooks", "\n".join(word + url for word, url in urls if url)
+    if job.notify:
+        yield "alerts", ", ".join(job.notify)
+    if job.ping:
+        yield "pings", job.ping
     if job.silent or job.notify_on:
         yield "tells", "nobody" if job.silent else "only of " + ", ".join(event.value for event in job.notify_on)
 

@@ -123,6 +123,9 @@ POLICIES: tuple[tuple[str, ...], ...] = (
     ("--on-complete", "ftp://x"),
     ("--on-fail", "x" * 5000),
     ("--notify-on", "everything"),
+    ("--notify", "nobody"),
+    ("--ping", "ftp://x"),
+    ("--on-fail", "http://169.254.169.254/latest"),
     ("--notify-on", "all", "--notify-on", "failed"),
     ("--silent=maybe",),
 )

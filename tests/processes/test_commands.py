@@ -250,16 +250,18 @@ def test_the_originals_defaults_are_its_own(cronward: Command) -> None:
 def test_every_command_has_help_with_an_example(cronward: Command) -> None:
     out = cronward().out
     commands = re.findall(r"^  ([a-z][a-z-]+)  ", out[out.index("Commands:") :], re.MULTILINE)
-    assert len(commands) == 37
+    assert len(commands) == 39
     for name in commands:
         said = cronward(name, "--help")
         assert said.code == 0
         assert (
-            name in ("agents", "config", "cron", "secret", "service", "sessions")
+            name in ("agents", "config", "cron", "notify", "outbox", "secret", "service", "sessions")
             or f"Example: cronward {name}" in said.out
         )
     for name in ("set", "list", "remove"):
         assert f"Example: cronward secret {name}" in cronward("secret", name, "--help").out
+    for group, name in (("outbox", "list"), ("outbox", "retry"), ("outbox", "drop"), ("notify", "test")):
+        assert f"Example: cronward {group} {name}" in cronward(group, name, "--help").out
 
 
 def test_a_wrong_option_points_to_the_help(cronward: Command) -> None:

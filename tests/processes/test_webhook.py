@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
 from shared.reasons import Reason
+from supervisor import posting
 from supervisor.status import Status
-from supervisor.webhook import WebhookCallback, WebhookError, check_url
+from supervisor.webhook import WebhookCallback, WebhookError, check_url, send
 from tests.fakes import make_run
 from tests.receiver import receiver
 
@@ -133,3 +138,81 @@ def test_a_token_that_no_header_carries_is_refused_and_not_repeated() -> None:
 
 def test_a_token_is_not_shown() -> None:
     assert "s3cret" not in repr(WebhookCallback("http://localhost", token="s3cret"))
+
+
+# ---- where it may go, and what an answer may do
+
+
+def test_a_name_that_leads_into_somebodys_house_is_not_called_unless_it_was_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = socket.getaddrinfo
+
+    def resolved(host: str, port: int, **given: Any) -> Any:
+        return real("127.0.0.1" if host == "hooks.example" else host, port, **given)
+
+    monkeypatch.setattr(posting.socket, "getaddrinfo", resolved)
+    with receiver() as got:
+        url = got.url.replace("127.0.0.1", "hooks.example")
+        with pytest.raises(WebhookError, match="loopback address; name the host in private_hosts") as refused:
+            send(url, {}, b"{}", 5.0)
+        assert (got.requests, refused.value.permanent) == ([], False)
+        send(url, {}, b"{}", 5.0, {"hooks.example"})
+        assert len(got.requests) == 1
+        assert got.requests[0][1]["host"] == url.split("/")[2]
+
+
+@contextmanager
+def saying(*pieces: bytes, pause: float = 0.0) -> Iterator[str]:
+    """A receiver that answers one connection with these bytes, and then nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            sock, _ = server.accept()
+            with sock, suppress(OSError):
+                sock.recv(65536)
+                for piece in pieces:
+                    sock.sendall(piece)
+                    done.wait(pause)
+                done.wait(20)
+
+        done = threading.Event()
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        finally:
+            done.set()
+            thread.join(5)
+
+
+def test_an_answer_that_comes_byte_by_byte_has_no_more_time_than_another() -> None:
+    head = [b"HTTP/1.1 200 OK\r\n", *[b"X-A: b\r\n"] * 2000]
+    with saying(*head, pause=0.05) as url:
+        began = time.monotonic()
+        with pytest.raises(WebhookError, match="timed out"):
+            send(url, {}, b"{}", 0.5)
+        assert time.monotonic() - began < 20  # all of it would take 100
+
+
+def test_what_is_no_http_or_endless_is_refused_in_words_without_it() -> None:
+    for pieces in ((b"hush hush\r\n\r\n",), (b"HTTP/1.1 200 OK\r\n" + b"X-Hush: " + b"h" * 200_000,)):
+        with saying(*pieces) as url, pytest.raises(WebhookError, match="does not speak HTTP") as error:
+            send(url, {}, b"{}", 10.0)
+        assert (error.value.permanent, "hush" in str(error.value)) == (False, False)
+
+
+def test_an_endless_body_does_not_keep_success_from_being_one() -> None:
+    with saying(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"1000\r\n" + b"x" * 4096 + b"\r\n"] * 500
+    ) as url:
+        send(url, {}, b"{}", 10.0)
+
+
+def test_what_a_receiver_asks_for_is_handed_on() -> None:
+    with (
+        saying(b"HTTP/1.1 429 Slow\r\nRetry-After: 120\r\nContent-Length: 0\r\n\r\n") as url,
+        pytest.raises(WebhookError) as error,
+    ):
+        send(url, {}, b"{}", 10.0)
+    assert (error.value.retry_after, error.value.permanent) == ("120", False)

@@ -18,7 +18,7 @@ TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 # A look-ahead, so that in `systemd-cat -t cronward cronward supervise` the second one is found too.
 COMMAND = re.compile(r"\bcronward (?=([a-z][\w-]*)(?: ([a-z][\w-]*))?([^|;&\n]*))")
 QUOTED = re.compile(r"""'[^']*('|$)|"[^"]*("|$)""")
-GROUPS = ("agents", "config", "cron", "secret", "service", "sessions")
+GROUPS = ("agents", "config", "cron", "notify", "outbox", "secret", "service", "sessions")
 OPTION = re.compile(r"(?<!\S)--?[a-z][a-z-]*")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

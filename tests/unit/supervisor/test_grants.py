@@ -12,6 +12,7 @@ from supervisor.models import CronJob
 from tests.fakes import NOON, make_job
 
 CHANGES: dict[str, Any] = {
+    "notify": ("phone",),
     **dict.fromkeys(
         (
             "gate",

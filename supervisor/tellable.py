@@ -1,0 +1,27 @@
+"""Whom a job may tell: URLs that can be called, and targets that the configuration has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from supervisor.errors import InvalidError
+from supervisor.models import CronJob
+from supervisor.sentences import shown, suggestion
+from supervisor.webhookurl import WebhookError, check_url
+
+
+def check_told(job: CronJob, targets: Collection[str]) -> None:
+    """Raise InvalidError, a sentence that repeats no URL."""
+    for name in ("on_complete", "on_fail", "ping"):
+        if url := getattr(job, name):
+            try:
+                check_url(url)
+            except WebhookError as error:
+                raise InvalidError(f"The field {name} cannot be used. {error}") from None
+    for target in job.notify:
+        if target not in targets:
+            known = f" There are: {', '.join(sorted(targets))}." if targets else ""
+            raise InvalidError(
+                f"There is no target {shown(target)} to be told.{suggestion(target, targets)}{known} Targets are "
+                "tables [notify.targets.NAME] of the configuration; `cronward reload` after a change."
+            )
