@@ -200,8 +200,8 @@ class Scheduler:
                 self._settle_due(entry, now)
             except StoreError as error:
                 # Nothing later of the job may get on disk before this: a crash would then hide that it is owed.
-                self.note_unstored(entry.job_id, error)
-                self.agenda.set_aside(entry, now.mono + SAVE_AGAIN)
+                self.note_unstored(entry.job_id, error)  # and tried again at once with all others, not each by itself
+                self.agenda.set_aside(entry, self.agenda.next_again() or now.mono + SAVE_AGAIN)
             except InvalidError as error:
                 self.logger.error("Job %s is not scheduled any more: %s", entry.job_id, error)
 

@@ -160,7 +160,7 @@ class World:
     def pass_by(self, seconds: float) -> None:
         """Let time pass: runners end, and the core is called when it asked for it."""
         end = self.clock.mono + seconds
-        for _ in range(TURNS):
+        for _ in range(TURNS + 10 * len(self.jobs)):
             left = min(self._until_wake(), self._until_news())
             if self.clock.mono + left > end:
                 self.clock.pass_by(max(0.0, end - self.clock.mono))

@@ -138,6 +138,20 @@ def test_a_clock_set_back_while_the_disk_is_full_does_not_delay_what_is_owed(lin
     assert [run.scheduled_at for run in line.stored()] == [NOON + timedelta(minutes=1)]
 
 
+def test_many_jobs_that_a_full_disk_keeps_from_starting_are_tried_again_together(line: Timeline) -> None:
+    tries = set[float]()
+    for number in range(30):
+        line.add(f"job {number}", at=NOON + timedelta(seconds=60, milliseconds=61 * number))
+    line.full = lambda _run: tries.add(line.clock.mono) is None
+    line.pass_by(70)
+    tries.clear()
+    line.pass_by(60)
+    assert 29 <= len(tries) <= 31
+    line.full = lambda _run: False
+    line.pass_by(SAVE_AGAIN)
+    assert all(line.stored(f"job {number}") for number in range(30))
+
+
 def test_a_drain_does_not_wait_for_what_is_tried_again(line: Timeline) -> None:
     play(line, (0, "add", EACH_MINUTE), (50, "full"), (61, "drain", 30.0), (200, "nothing"))
     assert (line.wake.wall, line.wake.mono) == (None, None)
