@@ -329,6 +329,8 @@ def test_status_says_since_when_nothing_keeps_time_and_what_was_due(cronward: Co
 def test_config_shows_where_each_value_came_from_and_checks(
     cronward: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in [name for name in os.environ if name.startswith("CRONWARD_")]:  # what tests themselves are told by
+        monkeypatch.delenv(name)
     file = tmp_path / "c.toml"
     file.write_text('history = 5\n[limits.light]\nmemory = "2GiB"\n')
     monkeypatch.setenv("CRONWARD_LOG_DAYS", "7")

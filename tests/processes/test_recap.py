@@ -30,11 +30,15 @@ from tests.fakes import make_job, make_run
 ROOT = Path(__file__).parents[2]
 EVIL = "\x1b[2J\x1b]0;own\x07[red]loud[/red] \u202etxt"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-NOW = datetime.now(UTC)
+
+
+def ago(hours: float) -> datetime:
+    """By the clock that the CLI reads, now: a whole run of the tests takes minutes."""
+    return datetime.now(UTC) - timedelta(hours=hours)
 
 
 def ended(name: str, hours: float, status: Status = Status.COMPLETED, **fields: object) -> CronRun:
-    at = NOW - timedelta(hours=hours)
+    at = ago(hours)
     times = {"scheduled_at": at, "queued_at": at, "started_at": at, "finished_at": at + timedelta(minutes=30)}
     reason = Reason.OK if status is Status.COMPLETED else Reason.AUTH_FAILED
     known = {"duration": 1800 * SECOND, "attempt": 1, "trigger": Trigger.SCHEDULE, "reason": reason, **times}
@@ -138,7 +142,7 @@ def test_only_a_look_on_a_terminal_is_noted_and_the_next_begins_there(filled: Co
     assert snapshot(filled.home) == before
     assert on_terminal(filled.home).startswith("\x1b[1mIn the last 24 h (")
     stored = json.loads((filled.home / "looked.json").read_text())
-    stored |= {"since": (NOW - timedelta(hours=50)).isoformat(), "looked_at": (NOW - timedelta(hours=3)).isoformat()}
+    stored |= {"since": ago(50).isoformat(), "looked_at": ago(3).isoformat()}
     (filled.home / "looked.json").write_text(json.dumps(stored))
     again = on_terminal(filled.home, NO_COLOR="1")
     assert again.startswith("Since you last looked, 3 h ago (")
@@ -165,7 +169,7 @@ def test_every_screen_fits_its_terminal_and_nothing_stored_acts_on_it(filled: Co
 
 def test_runs_are_drawn_where_they_were_with_their_attempts_and_waits(cronward: Command) -> None:
     runs = RunsStore(cronward.home)
-    tried = ended("tried", 4, attempt=2, finished_at=NOW - timedelta(hours=2))
+    tried = ended("tried", 4, attempt=2, finished_at=ago(2))
     runs.record(tried)
     runs.record(ended("tried", 3, id="run-beside"))
     for attempt, start, stop in ((1, 4.0, 3.8), (2, 2.5, 2.0)):
@@ -173,7 +177,7 @@ def test_runs_are_drawn_where_they_were_with_their_attempts_and_waits(cronward: 
         folder.mkdir(parents=True)
         for name, hours in (("request.json", start), ("result.json", stop)):
             (folder / name).write_text("{}")
-            os.utime(folder / name, ((NOW - timedelta(hours=hours)).timestamp(),) * 2)
+            os.utime(folder / name, (ago(hours).timestamp(),) * 2)
     cronward.monkeypatch.setenv("COLUMNS", "67")
     times, axis, first, second, _, legend = cronward("timeline", "--since", "6h").out.splitlines()
     assert axis == " " * 7 + re.sub("[^+]", "-", axis[7:])
