@@ -22,7 +22,7 @@ from tests.crash.trial import FULL, SEED, trial
 from tests.driver import eventually
 from tests.lacks import need
 
-PARTS, KILLS, DEEDS = (5, 42, 20) if FULL else (2, 10, 8)
+PARTS, KILLS, DEEDS = (5, 42, 20) if FULL else (3, 10, 8)
 # Each part has all of them: rhythm, overlap, deed, how long it works.
 FIELD = (
     (seconds(1), "skip", "ends at once", 0),
