@@ -111,6 +111,7 @@ def test_a_check_decides_whether_the_agents_work_stands(log_dir: Path, work_dir:
             assert (own / "check").read_text() == "2 tests failed\n"
 
 
+@need("root")  # nobody else may see what a runner has open
 def test_what_the_agents_cell_had_in_memory_is_given_back_before_the_check(log_dir: Path) -> None:
     """Its mounts are held while it lives, so that its end is told sooner; a check has all the memory to itself."""
     mine, other = marker(), marker()

@@ -67,8 +67,9 @@ def measured(home: House, job: dict[str, Any]) -> tuple[dict[str, Any], dict[str
     """The run when it is over, and by how much supervisor and runner had grown since its output began."""
     assert home.process is not None
     supervisor = psutil.Process(home.process.pid)
-    runner: psutil.Process = eventually(lambda: runner_of(home))
-    stdout = eventually(lambda: list((home.root / "logs").glob("*/1/stdout")))[0]
+    # Another flood may be on its way to the same disk, and the claim waits for its turn there.
+    runner: psutil.Process = eventually(lambda: runner_of(home), within=30)
+    stdout = eventually(lambda: list((home.root / "logs").glob("*/1/stdout")), within=30)[0]
     eventually(lambda: stdout.stat().st_size > 0 or over(home, job), within=30)
     first = {process.pid: process.memory_info().rss for process in (supervisor, runner) if process.is_running()}
     most = dict(first)
