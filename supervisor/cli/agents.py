@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.group import group
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
     from supervisor.adapter import Adapter
 
-app = typer.Typer(
-    help="The programs that get prompts: which there are, and whether they work here.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
+app = group("The programs that get prompts: which there are, and whether they work here.")
 
 
 def complete_agents(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -38,12 +35,6 @@ AgentName = Annotated[
     str,
     typer.Argument(metavar="NAME", help="Its name.", show_default=False, autocompletion=complete_agents),
 ]
-
-
-@app.callback()
-def _help(ctx: typer.Context) -> None:
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
 
 
 @app.command("list")

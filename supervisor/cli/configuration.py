@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.group import group
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
@@ -15,13 +16,7 @@ if TYPE_CHECKING:
     from supervisor.config import Config, Sources
     from supervisor.origins import Setting
 
-app = typer.Typer(help="The settings, and where each came from.", invoke_without_command=True, rich_markup_mode=None)
-
-
-@app.callback()
-def _help(ctx: typer.Context) -> None:
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+app = group("The settings, and where each came from.")
 
 
 @app.command("show")

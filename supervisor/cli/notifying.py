@@ -7,20 +7,11 @@ from typing import Annotated
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.group import group
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import place_of
 
-app = typer.Typer(
-    help="Who is told: tables [notify.targets.NAME] of the configuration.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
-
-
-@app.callback()
-def _help(ctx: typer.Context) -> None:
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+app = group("Who is told: tables [notify.targets.NAME] of the configuration.")
 
 
 @app.command("test")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.group import group
 from supervisor.cli.options import complete_jobs
 from supervisor.cli.place import place_of
 
@@ -18,21 +19,11 @@ _JOB_COLUMNS = ("ID", "CRON", "PROMPT", "ENABLED", "TYPE", "LAST RUN", "NEXT RUN
 _RUN_COLUMNS = ("RUN ID", "STATUS", "STARTED AT", "DURATION", "ERROR", "RETRIES")
 _PROMPT_CHARS = 40
 
-app = typer.Typer(
-    help="The original's commands, as it spells them.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
+app = group("The original's commands, as it spells them.")
 JobId = Annotated[
     str, typer.Option("--id", metavar="ID", help="The job.", show_default=False, autocompletion=complete_jobs)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-
-
-@app.callback()
-def _help(ctx: typer.Context) -> None:
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
 
 
 @app.command("add_cron")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.group import group
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import place_of
 
@@ -16,21 +17,11 @@ if TYPE_CHECKING:
 
     from supervisor.outboxdesk import DeliveryRecord
 
-app = typer.Typer(
-    help="Notifications: what is still to be told, and what became of it.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
+app = group("Notifications: what is still to be told, and what became of it.")
 Ref = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id, the beginning of one, or all.", show_default=False)
 ]
 _SHOWN = 8
-
-
-@app.callback()
-def _help(ctx: typer.Context) -> None:
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
 
 
 @app.command("list")

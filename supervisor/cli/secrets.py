@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.group import group
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
@@ -15,19 +16,9 @@ if TYPE_CHECKING:
     from supervisor.models import CronJob
     from supervisor.secretdesk import SecretRecord
 
-app = typer.Typer(
-    help="Values that agents are given, by name: set once, granted to jobs, never shown.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
+app = group("Values that agents are given, by name: set once, granted to jobs, never shown.")
 SecretName = Annotated[str, typer.Argument(metavar="NAME", help="A-Z, 0-9 and _, like DEPLOY_KEY.", show_default=False)]
 _TEXTS = ("name", "prompt", "command", "output_schema", "on_complete", "on_fail")
-
-
-@app.callback()
-def _help(ctx: typer.Context) -> None:
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
 
 
 @app.command("set")

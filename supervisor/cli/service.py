@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.group import group
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
@@ -17,22 +18,12 @@ if TYPE_CHECKING:
     from supervisor.keeper import Keeper, Kept
     from supervisor.systemctl import SystemdKeeper
 
-app = typer.Typer(
-    help="Have a supervisor started at boot and after a crash, by systemd or by cron.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
+app = group("Have a supervisor started at boot and after a crash, by systemd or by cron.")
 _NEITHER = (
     "There is neither a systemd of yours to be had here nor the program crontab. Keep `cronward supervise` in a "
     "terminal that stays (tmux, screen), make it the command of your container, or ask whoever administers this host "
     "for one of the two. In a session without a systemd of its own (su, sudo): log in as yourself, by ssh for one."
 )
-
-
-@app.callback()
-def _help(ctx: typer.Context) -> None:
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
 
 
 @app.command("install")

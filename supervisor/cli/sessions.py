@@ -7,20 +7,11 @@ from typing import Annotated
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.group import group
 from supervisor.cli.options import AsJson, JobRef, OneJob
 from supervisor.cli.place import place_of
 
-app = typer.Typer(
-    help="Conversations with agents that go on from run to run (--session-key).",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
-
-
-@app.callback()
-def _help(ctx: typer.Context) -> None:
-    if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+app = group("Conversations with agents that go on from run to run (--session-key).")
 
 
 @app.command("list")

@@ -264,6 +264,13 @@ def test_every_command_has_help_with_an_example(cronward: Command) -> None:
         assert f"Example: cronward {group} {name}" in cronward(group, name, "--help").out
 
 
+def test_a_command_that_is_made_of_commands_shows_its_help_where_none_is_named(cronward: Command) -> None:
+    for name in ("agents", "config", "cron", "notify", "outbox", "secret", "service", "sessions"):
+        alone = cronward(name)
+        assert (alone.code, alone.out) == (0, cronward(name, "--help").out), name
+    assert not cronward.home.exists()
+
+
 def test_a_wrong_option_points_to_the_help(cronward: Command) -> None:
     assert cronward("lst").err == "cronward: No such command 'lst'. Did you mean 'list'? See: cronward --help\n"
     assert cronward("show").err.endswith("See: cronward show --help\n")
