@@ -43,8 +43,10 @@ def pause(
     """
     place = place_of(ctx)
     with place.desk() as desk:
+        # Asked before and after: a canceled run may be over before we ask again, and one may start before the pause.
+        ending = live_runs(desk, place.jobs.find(job).id) if cancel else []
         done = desk.pause_job(job, reason, cancel)
-        live = live_runs(desk, done.id)
+        live = _union(ending, live_runs(desk, done.id))
     if wait:
         _wait(place, live)
     told(place, done.id, "Paused", as_json)
@@ -81,7 +83,9 @@ def remove(
             # Paused meanwhile, so that the run that is waited for is the last one.
             desk.pause_job(found.id, _LEAVING)
             _wait(place, live)
+            live = []
         gone = desk.remove_job(found.id)
+        live = _union(live, live_runs(desk, found.id))
     if wait:
         _wait(place, live)
     if as_json:
@@ -103,6 +107,10 @@ def live_runs(desk: Desk, job_id: str) -> list[CronRun]:
         return []
     runs = [CronRun.model_validate(record, strict=False) for record in records if record["job_id"] == job_id]
     return [run for run in runs if not run.status.final]
+
+
+def _union(before: list[CronRun], after: list[CronRun]) -> list[CronRun]:
+    return list({run.id: run for run in [*before, *after]}.values())
 
 
 def _say_what_becomes(live: list[CronRun], *, ended: bool) -> None:
