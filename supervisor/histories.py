@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from supervisor.errors import InvalidError
-from supervisor.history import History, Mark, check_header
+from supervisor.errors import InvalidError, StoreError
+from supervisor.history import LINE_BYTES, History, Mark, check_header
 from supervisor.models import CronRun
 from supervisor.recent import Recent, read_recent
 from supervisor.sentences import shown
@@ -64,6 +64,10 @@ class Histories:
 
     def get(self, job_id: str) -> History | None:
         """What the file of this job says; None where there is none. Raises DamagedError, NewerError, StoreError."""
+        known = self._known.get(job_id)
+        if known and known.signature == self._now(job_id):
+            self._known.move_to_end(job_id)
+            return known.history
         file = self._open(job_id)
         if file is None:
             return None
@@ -109,6 +113,20 @@ class Histories:
             return
         self._remember(job_id, history, _signature(found))
 
+    def refused(self, job_id: str, history: History) -> None:
+        """Remember a history on that its writer could not append to; what got there of a line counts for nobody.
+
+        A full disk is tried again and again, and each try would cost the reading of all of it.
+        """
+        try:
+            fd = open_regular(self.path(job_id))
+        except (FileNotFoundError, StoreError):
+            return
+        with os.fdopen(fd, "rb"):
+            torn = os.fstat(fd).st_size - history.end
+            if 0 <= torn <= LINE_BYTES and b"\n" not in os.pread(fd, torn, history.end):
+                self._remember(job_id, history, _signature(os.fstat(fd)))
+
     def keep_only(self, keep: int) -> None:
         """Keep so many of each job from now on; every file is read again before it counts."""
         self.keep = keep
@@ -120,6 +138,13 @@ class Histories:
         known = self._known.pop(job_id, None)
         if known:
             self._weight -= known.weight
+
+    def _now(self, job_id: str) -> Signature | None:
+        """What tells whether the file is the one that is remembered; a link would not be."""
+        try:
+            return _signature(self.path(job_id).lstat())
+        except OSError:
+            return None
 
     def _open(self, job_id: str) -> BinaryIO | None:
         try:

@@ -21,7 +21,7 @@ from supervisor.models import FORMAT_VERSION, NEVER, CronRun
 from supervisor.sentences import sentence
 from supervisor.status import Status
 from supervisor.store import DamagedError, versioned
-from supervisor.summary import Summary, counts
+from supervisor.summary import NOTHING, Summary, counts
 
 LINE_BYTES = 4 << 20
 """A line is shorter than this, or damaged."""
@@ -36,7 +36,7 @@ class _Header(BaseModel):
 
     version: int = FORMAT_VERSION
     folded: int = 0
-    summary: Summary = Summary()
+    summary: Summary = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,12 @@ class History:
     def __init__(self, job_id: str, keep: int) -> None:
         self.job_id = job_id
         self.keep = keep
-        self.summary = Summary()
+        self.summary = NOTHING
         self.problems: list[str] = []
         self._marks: dict[str, Mark] = {}  # in the order of their records: who ended first comes first
         self._lines = 0
+        self.end = 0
+        """Where its complete lines end in the file."""
         self._ended = {True: 0, False: 0}  # skips, runs
 
     @classmethod
@@ -82,6 +84,7 @@ class History:
         for number, (line, length) in enumerate(lines):
             history._read(line, number + 2, offset, fold=number >= folded)
             offset += length
+        history.end = offset
         return history
 
     def take(self, entry: CronRun, offset: int, length: int) -> None:
@@ -89,6 +92,7 @@ class History:
         self._fold(entry)
         self._put(entry, offset, length)
         self._lines += 1
+        self.end = offset + length + 1
 
     def status_of(self, run_id: str) -> Status | None:
         """The status of a run that is kept."""

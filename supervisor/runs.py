@@ -35,7 +35,7 @@ from supervisor.store import (
     remove_leftovers,
     set_aside,
 )
-from supervisor.summary import Summary
+from supervisor.summary import NOTHING, Summary
 
 PREFIX_CHARS = 4
 CANDIDATES = 5
@@ -149,7 +149,7 @@ class RunsStore:
     def summary(self, job_id: str) -> Summary:
         """What the history of this job comes to; all zero where there is none. Raises as `get_runs` does."""
         history = self._histories.get(job_id)
-        return history.summary if history else Summary()
+        return history.summary if history else NOTHING
 
     def spent(self) -> Iterator[tuple[str, Spendings]]:
         """What the runs of each job used, removed ones included, by its id. One that cannot be read is left out."""
@@ -255,7 +255,7 @@ class RunsStore:
             self._histories.damaged[job_id] = Damage(path, str(error), moved)
             history = None
         if history is None:
-            self._disk.replace(path, first_line(Summary(), folded=0))
+            self._disk.replace(path, first_line(NOTHING, folded=0))
         elif history.problems:
             copy = keep_copy(path, self.home.damaged)
             self._histories.damaged[job_id] = Damage(path, self._histories.damaged[job_id].problem, copy)
@@ -268,7 +268,11 @@ class RunsStore:
         return history
 
     def _append(self, history: History, entry: CronRun, line: bytes) -> None:
-        offset = self._disk.append(self._histories.path(history.job_id), line)
+        try:
+            offset = self._disk.append(self._histories.path(history.job_id), line)
+        except StoreError:
+            self._histories.refused(history.job_id, history)
+            raise
         before = history.summary.spent
         history.take(entry, offset, len(line) - 1)
         if self._totals is not None and history.summary.spent is not before:
@@ -295,11 +299,17 @@ def _ambiguous(reference: str, found: list[str]) -> str:
 def _line(run: CronRun) -> bytes:
     record = run.record()
     line = encoded(record)
-    try:
-        CronRun.model_validate_json(line)
-    except ValidationError:
+    if b"\\ud" in line and not _readable(line):
         # Half a surrogate pair, out of an agent's answer: no reader would take it. The run's end matters more.
         line = encoded(json.loads(json.dumps(record, ensure_ascii=False).encode("utf-8", "replace")))
     if len(line) > LINE_BYTES:
         raise InvalidError(f"The run {run.id} would need a line of {len(line)} bytes; {LINE_BYTES} are allowed.")
     return line
+
+
+def _readable(line: bytes) -> bool:
+    try:
+        CronRun.model_validate_json(line)
+    except ValidationError:
+        return False
+    return True

@@ -39,6 +39,8 @@ _PREFIXES = ("TZ=", "CRON_TZ=")
 _SHORTEST = timedelta(seconds=1)
 # 29 February skips 2100, so eight years pass between two of them; croniter counts calendar years.
 _YEARS = 9
+_FIELDS = 5
+"""Of an expression without seconds."""
 _YEAR_2000 = datetime(2000, 1, 1)
 
 
@@ -173,16 +175,13 @@ def _interval(body: str) -> timedelta:
 
 
 def _stepper(expr: str, fields: CronFields) -> Step:
-    """The search over wall times; croniter stays behind this function."""
-    search = croniter(fields.canonical, _YEAR_2000, max_years_between_matches=_YEARS)
+    """The search over wall times; croniter stays behind it."""
+    canonical = fields.canonical
+    # Without a field of seconds the next one is the same for all seconds of a minute.
+    by_minute = len(canonical.split()) == _FIELDS
 
     def step(wall: datetime) -> datetime | None:
-        try:
-            # A copy, because croniter keeps its position in itself and a Schedule may be used by several threads.
-            found: datetime = copy(search).get_next(datetime, start_time=wall)
-        except (ValueError, OverflowError):  # no match within the horizon, or beyond the year 9999
-            return None
-        return found
+        return _following(canonical, wall.replace(second=0) if by_minute else wall)
 
     if step(_YEAR_2000) is None:
         raise ScheduleError(
@@ -190,6 +189,22 @@ def _stepper(expr: str, fields: CronFields) -> Step:
             f"has a day in the day of month field {fields.day.text!r}."
         )
     return step
+
+
+@lru_cache(maxsize=8192)
+def _following(canonical: str, wall: datetime) -> datetime | None:
+    """The first wall time after `wall`. Remembered: many jobs say the same, and each is asked several times a turn."""
+    try:
+        # A copy, because croniter keeps its position in itself and a search may be used by several threads.
+        found: datetime = copy(_search(canonical)).get_next(datetime, start_time=wall)
+    except (ValueError, OverflowError):  # no match within the horizon, or beyond the year 9999
+        return None
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _search(canonical: str) -> croniter:
+    return croniter(canonical, _YEAR_2000, max_years_between_matches=_YEARS)
 
 
 def _instant(moment: datetime) -> datetime:

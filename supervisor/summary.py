@@ -64,6 +64,10 @@ class Summary(BaseModel):
         return found.with_end(run, ran=counts(run)) if run.status.final and not ended else found
 
 
+NOTHING = Summary()
+"""Of a job without runs. One for all: pydantic copies what it holds deeply for each that it makes."""
+
+
 def _streak(before: int, status: Status) -> int:
     if status is Status.COMPLETED:
         return 0

@@ -8,7 +8,7 @@ from supervisor.cli.place import Place
 from supervisor.models import CronJob
 from supervisor.recent import Recent
 from supervisor.shown import with_history, with_runs
-from supervisor.summary import Summary
+from supervisor.summary import NOTHING, Summary
 
 
 def summaries(place: Place, now: datetime) -> dict[str, Summary | None]:
@@ -20,11 +20,11 @@ def summaries(place: Place, now: datetime) -> dict[str, Summary | None]:
 
 def with_next(place: Place, job: CronJob, now: datetime) -> CronJob:
     """The job with when it is due; its history is read only where how often it ran decides that."""
-    return with_history(job, Summary(), now) if job.max_runs is None else with_runs(job, place.runs, now)
+    return with_history(job, NOTHING, now) if job.max_runs is None else with_runs(job, place.runs, now)
 
 
 def _summary(recent: Recent) -> Summary:
     run = recent.newest_ended
     if run is None:
-        return Summary()
+        return NOTHING
     return Summary(last_run=run.started_at, last_end=run.finished_at, last_status=run.status, last_reason=run.reason)

@@ -12,21 +12,21 @@ from zoneinfo import ZoneInfo
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
-@lru_cache(maxsize=4096)
 def due(expr: str, zone: str, dst: str, first: date, days: int) -> tuple[datetime, ...]:
     """Every instant (UTC) of a cron expression on the wall dates from `first` on, in order."""
-    minute, hour, day, month, weekday = expr.split()
+    found = {at for number in range(days) for at in _on(expr, zone, dst, first + number * DAY)}
+    return tuple(sorted(found))
+
+
+@lru_cache(maxsize=65536)
+def _on(expr: str, zone: str, dst: str, day: date) -> tuple[datetime, ...]:
+    minute, hour, by_day, month, weekday = expr.split()
     there = ZoneInfo(zone)
     once = dst == "once" and not (minute.startswith("*") or hour.startswith("*"))
-    found: set[datetime] = set()
-    for number in range(days):
-        on = first + number * DAY
-        if not _names_day(on, day, month, weekday):
-            continue
-        for h in _values(hour, 24):
-            for m in _values(minute, 60):
-                found.update(_instants(datetime(on.year, on.month, on.day, h, m), there, once))
-    return tuple(sorted(found))
+    if not _names_day(day, by_day, month, weekday):
+        return ()
+    walls = [datetime(day.year, day.month, day.day, h, m) for h in _values(hour, 24) for m in _values(minute, 60)]
+    return tuple(at for wall in walls for at in _instants(wall, there, once))
 
 
 def grid(anchor: datetime, every: timedelta, after: datetime, until: datetime) -> list[datetime]:

@@ -15,7 +15,8 @@ from tests.simulation.world import World
 
 FULL = os.environ.get("CRONWARD_TESTS") == "full"
 SEEDS = int(os.environ.get("CRONWARD_HISTORIES", "10000" if FULL else "2000"))
-PARTS = 20
+PARTS = 49
+"""Odd, so that each part has as many long histories as the others."""
 FOUND_WITHIN = 1000
 
 
