@@ -32,7 +32,7 @@ class _Refusing(Disk):
 
 
 @pytest.mark.parametrize(
-    ("left", "read_again"), [(0, False), (5, False), (1 << 20, True)], ids=["none of it", "a part", "all, but not synced"]
+    ("left", "read_again"), [(0, False), (5, False), (1 << 20, True)], ids=["none of it", "a part", "all, not synced"]
 )
 def test_a_history_is_read_again_only_if_a_whole_line_got_there_though_it_was_refused(
     left: int, read_again: bool, monkeypatch: pytest.MonkeyPatch
