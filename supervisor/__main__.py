@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence  # 3 ms, a fifth of what `--version` takes
 
 PROGRAM = "cronward"
 _GLOBAL = ("--home", "--config")

@@ -6,34 +6,11 @@ from typing import Annotated
 
 import typer
 
-from supervisor.cli import (
-    agents,
-    applying,
-    configuration,
-    exporting,
-    importing,
-    jobs,
-    keeping,
-    logins,
-    metrics,
-    notifying,
-    original,
-    outbox,
-    pausing,
-    pruning,
-    reasons,
-    recap,
-    runs,
-    secrets,
-    service,
-    sessions,
-    timeline,
-    upcoming,
-    usage,
-)
+from supervisor.cli.commands import Program
 from supervisor.cli.place import Place
 
 app = typer.Typer(
+    cls=Program,
     name="cronward",
     help="Runs AI agents on a schedule, each run in a cell of its own. Alone it shows what happened since you looked.",
     epilog="--home and --config may also stand after the command. "
@@ -66,18 +43,7 @@ def _choose(
         raise typer.Exit
     ctx.obj = Place(home, config)
     if ctx.invoked_subcommand is None:
+        from supervisor.cli import recap
+
         recap.alone(ctx)
 
-
-for _module in (recap, jobs, pausing, upcoming, reasons, runs, timeline, usage, pruning, metrics, logins, keeping):
-    _module.register(app)
-for _module in (importing, applying, exporting):
-    _module.register(app)
-app.add_typer(agents.app, name="agents")
-app.add_typer(configuration.app, name="config")
-app.add_typer(secrets.app, name="secret")
-app.add_typer(service.app, name="service")
-app.add_typer(sessions.app, name="sessions")
-app.add_typer(outbox.app, name="outbox")
-app.add_typer(notifying.app, name="notify")
-app.add_typer(original.app, name="cron")

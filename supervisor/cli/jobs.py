@@ -1,4 +1,4 @@
-"""Commands about jobs: add, edit, list, show."""
+"""Commands that make jobs: add, edit."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
     app.command(cls=Grouped)(add)
     app.command(cls=Grouped)(edit)
-    app.command("list")(list_jobs)
-    app.command()(show)
 
 
 @with_job_options
@@ -89,49 +87,6 @@ def edit(
     if not any(grant in changes for grant in ("secrets", "git_credentials", "login")):
         secrets.tell_dropped(place, before, edited, ask=not as_json)
     secrets.warn_of_values(place, edited)
-
-
-def list_jobs(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """List all jobs.
-
-    \b
-    Example: cronward list
-    Example: cronward list --json | jq -r '.[] | select(.enabled) | .name'
-    """
-    from supervisor.cli import page
-
-    place = place_of(ctx)
-    found = place.jobs.list()
-    if as_json:
-        render.show_records([page.current(place, job) for job in found])
-    elif not found:
-        render.say("There are no jobs. Add one with: cronward add --every 1h --prompt TEXT")
-    else:
-        page.show_jobs(place, found)
-    page.warn_of_damage(place)
-
-
-def show(ctx: typer.Context, job: JobRef, as_json: AsJson = False) -> None:
-    """Show one job and its latest runs; or, by the id of a run, what that did.
-
-    \b
-    Example: cronward show morning
-    Example: cronward show 3f2a9c1b
-    """
-    from supervisor.cli import glance, page
-    from supervisor.errors import NotFoundError
-
-    place = place_of(ctx)
-    try:
-        found = page.current(place, place.jobs.find(job))
-    except NotFoundError as error:
-        run = glance.named(place, job, error)
-        render.show_record(run) if as_json else glance.show(place, run)
-        return
-    if as_json:
-        render.show_record(found)
-    else:
-        page.show_job(place, found)
 
 
 def user_name() -> str:
