@@ -49,9 +49,6 @@ def _give_up_output() -> None:
 
 
 def _run(args: list[str]) -> int:
-    import typer
-
-    from supervisor.cli import app
     from supervisor.errors import CronwardError
 
     for stream in (sys.stdout, sys.stderr):
@@ -60,19 +57,39 @@ def _run(args: list[str]) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         _check(args)
-        done = typer.main.get_command(app).main(_globals_first(args), prog_name=PROGRAM, standalone_mode=False)
+        done = _call(_globals_first(args))
         sys.stdout.flush()
     except CronwardError as error:
         return _complain(str(error), error.exit_code)
-    except typer.TyperException as error:
-        return _complain(_usage(error), error.exit_code)
-    except typer.Abort:
-        return 130
     except BrokenPipeError:
         raise
     except OSError as error:
         _give_up_output()
         return _complain(_trouble(error), 1)
+    return done
+
+
+def _call(args: list[str]) -> int:
+    from supervisor.cli.straight import asked
+
+    command = asked(args, os.environ)
+    if command is None:
+        return _parse(args)
+    command()
+    return 0
+
+
+def _parse(args: list[str]) -> int:
+    import typer
+
+    from supervisor.cli.program import app
+
+    try:
+        done = typer.main.get_command(app).main(args, prog_name=PROGRAM, standalone_mode=False)
+    except typer.TyperException as error:
+        return _complain(_usage(error), error.exit_code)
+    except typer.Abort:
+        return 130
     return done if isinstance(done, int) else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -12,34 +13,40 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
+from supervisor import sums
 from supervisor.errors import InvalidError, StoreError
 from supervisor.history import LINE_BYTES, History, Mark, check_header
 from supervisor.models import CronRun
 from supervisor.recent import Recent, read_recent
 from supervisor.sentences import shown
 from supervisor.store import IDENTIFIER, Damage, DamagedError, UnreadableError, failure, file_of, open_regular
+from supervisor.summary import NOTHING, Summary
 
 FILE_BYTES = 1 << 30
 REMEMBERED_RUNS = 50_000
 """Runs whose places are held in memory, at about 250 bytes each."""
-Signature = tuple[int, int, int]
 Pick = Callable[[History], Iterable[Mark]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     history: History
-    signature: Signature
+    state: sums.State
     weight: int
 
 
 class Histories:
-    """The files of runs in one directory."""
+    """The files of runs in one directory, and what is noted of them in another.
 
-    def __init__(self, directory: Path, keep: int) -> None:
+    `noting`: whether who reads one whole is to note what it comes to: whoever may write in this home.
+    """
+
+    def __init__(self, directory: Path, keep: int, notes: Path, noting: Callable[[], bool]) -> None:
         self.directory = directory
         self.keep = keep
+        self._notes, self._noting = notes, noting
         self.damaged: dict[str, Damage] = {}
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._weight = 0
@@ -73,6 +80,19 @@ class Histories:
             return None
         with file:
             return self._read(job_id, file)
+
+    def summary(self, job_id: str) -> Summary:
+        """What the file of this job comes to; nothing, where there is none. Raises as `get` does."""
+        known = self._glance(job_id)
+        if known is not None:
+            return known[0]
+        history = self.get(job_id)
+        return history.summary if history else NOTHING
+
+    def settled(self, job_id: str) -> Summary | None:
+        """The same, where it is known without reading the file that all its runs have ended; None: that is not known."""
+        known = self._glance(job_id)
+        return known[0] if known is not None and not known[1] else None
 
     def records(self, job_id: str, pick: Pick, last: int | None = None) -> list[CronRun]:
         """The records at the first `last` marks that `pick` names. Raises as `get` does."""
@@ -111,7 +131,8 @@ class Histories:
         except OSError:
             self.drop(job_id)
             return
-        self._remember(job_id, history, _signature(found))
+        self._note(job_id, history, found)
+        self._remember(job_id, history, sums.state_of(found))
 
     def refused(self, job_id: str, history: History) -> None:
         """Remember a history on that its writer could not append to; what got there of a line counts for nobody.
@@ -125,13 +146,18 @@ class Histories:
         with os.fdopen(fd, "rb"):
             torn = os.fstat(fd).st_size - history.end
             if 0 <= torn <= LINE_BYTES and b"\n" not in os.pread(fd, torn, history.end):
-                self._remember(job_id, history, _signature(os.fstat(fd)))
+                self._remember(job_id, history, sums.state_of(os.fstat(fd)))
 
     def keep_only(self, keep: int) -> None:
         """Keep so many of each job from now on; every file is read again before it counts."""
         self.keep = keep
         for job_id in tuple(self._known):
             self.drop(job_id)
+
+    def gone(self, job_id: str) -> None:
+        """The file of this job was removed."""
+        self.drop(job_id)
+        sums.remove(self._notes / job_id)
 
     def drop(self, job_id: str) -> None:
         """Remember nothing of this job."""
@@ -157,7 +183,7 @@ class Histories:
     def _read(self, job_id: str, file: BinaryIO) -> History:
         found = os.fstat(file.fileno())
         known = self._known.get(job_id)
-        if known and known.signature == _signature(found):
+        if known and known.state == sums.state_of(found):
             self._known.move_to_end(job_id)
             return known.history
         path = self.path(job_id)
@@ -173,24 +199,44 @@ class Histories:
             count = len(history.problems)
             lines = "a damaged line" if count == 1 else f"{count} damaged lines, the first"
             self.damaged[job_id] = Damage(path, f"{path} has {lines}: {history.problems[0]}")
-        self._remember(job_id, history, _signature(found))
+        elif self._noting() and sums.read(self._notes / job_id, sums.state_of(found)) is None:
+            self._note(job_id, history, found)
+        self._remember(job_id, history, sums.state_of(found))
         return history
+
+    def _glance(self, job_id: str) -> tuple[Summary, int] | None:
+        """What is known of this file as it is now, and how many of its runs have not ended, without reading it."""
+        try:
+            state = sums.state_of(os.stat(self.path(job_id), follow_symlinks=False))
+        except OSError:  # there is none, or there is more to say about that
+            return None
+        known = self._known.get(job_id)
+        if known and known.state == state:
+            return known.history.summary, known.history.unfinished
+        note = sums.read(self._notes / job_id, state)
+        try:
+            return (Summary.model_validate(note.summary), note.live) if note is not None else None
+        except ValidationError:
+            return None
+
+    def _note(self, job_id: str, history: History, found: os.stat_result) -> None:
+        if history.problems:
+            return
+        with suppress(PydanticSerializationError):  # half a surrogate pair, out of an error: the file has it mended
+            summary = history.summary.model_dump_json()
+            sums.write(self._notes / job_id, sums.state_of(found), summary, history.unfinished)
 
     def _hopeless(self, job_id: str, error: DamagedError) -> DamagedError:
         self.damaged[job_id] = Damage(self.path(job_id), str(error), stays=isinstance(error, UnreadableError))
         return error
 
-    def _remember(self, job_id: str, history: History, signature: Signature) -> None:
+    def _remember(self, job_id: str, history: History, state: sums.State) -> None:
         self.drop(job_id)
-        self._known[job_id] = _Known(history, signature, history.weight)
+        self._known[job_id] = _Known(history, state, history.weight)
         self._weight += history.weight
         while self._weight > REMEMBERED_RUNS and len(self._known) > 1:
             _, oldest = self._known.popitem(last=False)
             self._weight -= oldest.weight
-
-
-def _signature(found: os.stat_result) -> Signature:
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _changed(entry: os.DirEntry[str]) -> int:

@@ -139,6 +139,11 @@ class History:
         return len(self._marks)
 
     @property
+    def unfinished(self) -> int:
+        """How many runs have not ended."""
+        return len(self._marks) - sum(self._ended.values())
+
+    @property
     def weight(self) -> int:
         """What it takes to remember it, in runs."""
         return len(self._marks) + len(self.summary.spent) + 1

@@ -63,6 +63,11 @@ class Home:
         return self.root / "runs"
 
     @property
+    def sums(self) -> Path:
+        """One file a job: what its history comes to, for who does not want to read it whole."""
+        return self.root / "sums"
+
+    @property
     def logs(self) -> Path:
         """One directory a run."""
         return self.root / "logs"
@@ -148,9 +153,10 @@ class Home:
     def create(self) -> None:
         """Make what is missing and check what is there. Raises RefusedError where it is not safely ours alone."""
         _make_parents(self.root.parent)
-        folders = (self.jobs, self.runs, self.logs, self.secrets, self.logins, self.sessions, self.kept, self.clones)
+        folders = (self.jobs, self.runs, self.sums, self.logs, self.secrets, self.logins)
+        lasting = (self.sessions, self.kept, self.clones, self.imported, self.damaged)
         told = (self.outbox, self.outbox / "incidents")
-        for directory in (self.root, *folders, *told, self.imported, self.damaged):
+        for directory in (self.root, *folders, *lasting, *told):
             own_directory(directory)
         if self.socket.parent != self.root:
             self.create_runtime_directory()

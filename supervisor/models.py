@@ -6,8 +6,7 @@ Times are aware; `NEVER` (the original's zero time) stands for "not yet". Durati
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
-from enum import StrEnum
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
@@ -19,64 +18,21 @@ from supervisor.budget import MOST_TOKENS, Budget
 from supervisor.limits import OwnLimits
 from supervisor.money import MOST_USD
 from supervisor.status import ALLOWED, Status, TransitionError
+from supervisor.terms import FORMAT_VERSION as FORMAT_VERSION
+from supervisor.terms import NEVER as NEVER
+from supervisor.terms import CatchUp as CatchUp
+from supervisor.terms import Event as Event
+from supervisor.terms import JobType as JobType
+from supervisor.terms import OutputFormat as OutputFormat
+from supervisor.terms import Overlap as Overlap
+from supervisor.terms import Trigger as Trigger
 
-NEVER = datetime(1, 1, 1, tzinfo=UTC)
-FORMAT_VERSION = 1
 MAX_PROMPT = 256 * 1024
 MAX_SCHEMA = 256 * 1024
 SECOND = 1_000_000_000
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """What names a file of ours: no slash, no leading dot or dash."""
-
-
-class JobType(StrEnum):
-    """A named set of limits."""
-
-    LIGHT = "light"
-    MEDIUM = "medium"
-    RESOURCE_INTENSIVE = "resource-intensive"
-
-
-class OutputFormat(StrEnum):
-    """What an answer must be."""
-
-    TEXT = "text"
-    JSON = "json"
-    STRUCTURED = "structured"
-
-
-class Event(StrEnum):
-    """What a job's owner can ask to be told about."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELED = "canceled"
-
-
-class Trigger(StrEnum):
-    """What made an occurrence due."""
-
-    SCHEDULE = "schedule"
-    MANUAL = "manual"
-    CATCH_UP = "catch-up"
-
-
-class Overlap(StrEnum):
-    """What happens to an occurrence while an earlier run of the same job is not over."""
-
-    SKIP = "skip"
-    QUEUE = "queue"
-    REPLACE = "replace"
-    ALLOW = "allow"
-
-
-class CatchUp(StrEnum):
-    """What happens to occurrences that fell due while nothing kept time."""
-
-    ONCE = "once"
-    SKIP = "skip"
-    ALL = "all"
 
 
 class _Record(BaseModel):

@@ -11,9 +11,14 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
-from supervisor.models import NEVER, CatchUp, CronJob
 from supervisor.schedule import Schedule, parse
+from supervisor.terms import NEVER, CatchUp
+from supervisor.timed import Timed
+
+if TYPE_CHECKING:
+    from supervisor.models import CronJob
 
 ON_TIME = timedelta(seconds=60)
 """An occurrence found no later than this is simply due, not missed: one slow second must not cost a run."""
@@ -43,12 +48,12 @@ class Owed:
     """The first that is still to come; None: none is."""
 
 
-def schedule_of(job: CronJob) -> Schedule | None:
+def schedule_of(job: Timed) -> Schedule | None:
     """The parsed expression; None for a one-shot."""
     return parse(job.cron_expr, timezone=job.timezone, dst=job.dst) if job.cron_expr else None
 
 
-def next_occurrence(job: CronJob, after: datetime, runs_so_far: int = 0) -> datetime | None:
+def next_occurrence(job: Timed, after: datetime, runs_so_far: int = 0) -> datetime | None:
     """The first instant after `after` at which the job is due within its life, in UTC. None: never again."""
     if job.max_runs is not None and runs_so_far >= job.max_runs:
         return None
@@ -60,7 +65,7 @@ def next_occurrence(job: CronJob, after: datetime, runs_so_far: int = 0) -> date
     return found.astimezone(UTC)
 
 
-def _next(job: CronJob, after: datetime) -> datetime | None:
+def _next(job: Timed, after: datetime) -> datetime | None:
     if job.at is not None:
         return job.at if job.at > after else None
     schedule = schedule_of(job)
@@ -71,7 +76,7 @@ def _next(job: CronJob, after: datetime) -> datetime | None:
     return schedule.next(after)
 
 
-def jitter(job: CronJob, occurrence: datetime) -> timedelta:
+def jitter(job: Timed, occurrence: datetime) -> timedelta:
     """How long after `occurrence` the job starts: the same for the same job and instant, on every host, for ever.
 
     It ends before the next occurrence, so that occurrences start in their order.

@@ -49,7 +49,7 @@ class RunsStore:
         """`keep`: how many runs, and how many skips beside them, are kept of each job."""
         self.home, self._disk = Home.of(home), disk
         self._lock = HomeLock(self.home, wait_seconds)
-        self._histories = Histories(self.home.runs, max(1, keep))
+        self._histories = Histories(self.home.runs, max(1, keep), self.home.sums, lambda: self._lock.held)
         self._totals: Totals | None = None
 
     @property
@@ -134,22 +134,29 @@ class RunsStore:
                 return heapq.nlargest(last, found, key=began)
         return self.all_runs(last, status)
 
-    def unfinished(self) -> list[CronRun]:
-        """The runs of all jobs that have not ended: what a start has to settle."""
-        totals = Totals()
+    def unfinished(self, *, noted: bool = True) -> list[CronRun]:
+        """The runs of all jobs that have not ended: what a start has to settle.
+
+        `noted`: a history that is known to have none is not read; else all are, and what is damaged is found.
+        """
+        totals, found = Totals(), list[CronRun]()
 
         def live(history: History) -> Iterator[Mark]:
             totals.add(history.summary.spent)
             return history.live()
 
-        found = list(self._of_all_jobs(live))
+        for job_id in self.job_ids():
+            settled = self._histories.settled(job_id) if noted else None
+            if settled is None:
+                found += self._of_jobs([job_id], live)
+            else:
+                totals.add(settled.spent)
         self._totals = totals
         return found
 
     def summary(self, job_id: str) -> Summary:
         """What the history of this job comes to; all zero where there is none. Raises as `get_runs` does."""
-        history = self._histories.get(job_id)
-        return history.summary if history else NOTHING
+        return self._histories.summary(job_id)
 
     def spent(self) -> Iterator[tuple[str, Spendings]]:
         """What the runs of each job used, removed ones included, by its id. One that cannot be read is left out."""
@@ -206,6 +213,7 @@ class RunsStore:
                 if whole and not history.kept and not any(spendings.since(history.summary.spent, since)):
                     self._disk.remove(path)
                     self._disk.sync_dir(path.parent)
+                    self._histories.gone(job_id)
                 elif dropped:
                     self._disk.replace(path, self._histories.compacted(job_id, history))
             finally:  # what is on disk decides
@@ -220,7 +228,7 @@ class RunsStore:
         """Keep what is damaged in `damaged/`, go on with what of it is good; remove what killed writers left."""
         with self._lock.writing():
             remove_leftovers(self.home.runs)
-            self.unfinished()
+            self.unfinished(noted=False)
             waiting = [job_id for job_id, damage in self._histories.damaged.items() if damage.moved_to is None]
             for job_id in waiting:
                 if not self._histories.damaged[job_id].stays:
@@ -237,7 +245,10 @@ class RunsStore:
         return self._histories.path(job_id), first_line(summary, len(lines)) + b"".join(lines), len(lines)
 
     def _of_all_jobs(self, pick: Pick, last: int | None = None) -> Iterator[CronRun]:
-        for job_id in self.job_ids():
+        return self._of_jobs(self.job_ids(), pick, last)
+
+    def _of_jobs(self, job_ids: Iterable[str], pick: Pick, last: int | None = None) -> Iterator[CronRun]:
+        for job_id in job_ids:
             try:
                 yield from self._histories.records(job_id, pick, last)
             except DamagedError as error:

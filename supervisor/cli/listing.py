@@ -22,17 +22,9 @@ def list_jobs(ctx: typer.Context, as_json: AsJson = False) -> None:
     Example: cronward list
     Example: cronward list --json | jq -r '.[] | select(.enabled) | .name'
     """
-    from supervisor.cli import page
+    from supervisor.cli import joblist
 
-    place = place_of(ctx)
-    found = place.jobs.list()
-    if as_json:
-        render.show_records([page.current(place, job) for job in found])
-    elif not found:
-        render.say("There are no jobs. Add one with: cronward add --every 1h --prompt TEXT")
-    else:
-        page.show_jobs(place, found)
-    page.warn_of_damage(place)
+    joblist.show(place_of(ctx), as_json)
 
 
 def show(ctx: typer.Context, job: JobRef, as_json: AsJson = False) -> None:

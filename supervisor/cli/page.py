@@ -6,8 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from shared.messages import Layer
-from supervisor.cli import capped, latest, leftovers, offered, policies, spending, verdicts
+from supervisor import past
+from supervisor.cli import capped, leftovers, offered, policies, spending, verdicts
 from supervisor.cli.escape import shortened
+from supervisor.cli.jobtable import paused, when
+from supervisor.cli.looks import STYLES
 from supervisor.cli.place import Place
 from supervisor.cli.render import Cell, Column, Style, columns, on_terminal, say, show_facts, show_table, warn
 from supervisor.cli.times import lasted, relative, roughly, size, span, stamp
@@ -20,29 +23,7 @@ from supervisor.shown import with_runs
 from supervisor.status import Status
 from supervisor.summary import Summary
 
-STYLES: dict[Status, Style] = {
-    Status.COMPLETED: "green",
-    Status.FAILED: "red",
-    Status.UNKNOWN: "red",
-    Status.CANCELED: "yellow",
-    Status.SKIPPED: "yellow",
-    Status.RUNNING: "cyan",
-    Status.STOPPING: "cyan",
-    Status.QUEUED: "cyan",
-}
-MARKS: dict[Status, str] = {
-    Status.COMPLETED: "\u2713",
-    Status.FAILED: "\u2717",
-    Status.UNKNOWN: "?",
-    Status.CANCELED: "/",
-    Status.SKIPPED: "o",
-    Status.RUNNING: ">",
-    Status.STOPPING: ">",
-    Status.QUEUED: "~",
-}
-"""Of a status, where there is little room."""
 _PROMPT_CHARS = 60
-_REASON_CHARS, _REASON_LEAST, _WIDE = 30, 16, 110
 _SHOWN_RUNS = 5
 
 
@@ -65,32 +46,6 @@ def warn_of_damage(place: Place) -> None:
         warn(f"Left out: {damage.problem}")
     for damage in place.runs.damaged:
         warn(f"Damaged history: {damage.problem}")
-
-
-def show_jobs(place: Place, jobs: Sequence[CronJob]) -> None:
-    """All jobs as a table; more about each where the terminal is wide. How often each ran is not told on a terminal:
-    for that every history would have to be read whole."""
-    if on_terminal():
-        now = place.now
-        last = latest.summaries(place, now)
-        rows = [_job_row(latest.with_next(place, job, now), last.get(job.id, Summary()), now, False) for job in jobs]
-        show_table(_job_columns(), rows)
-    else:
-        found = ((current(place, job), summary_of(place, job)) for job in jobs)
-        show_table(_job_columns(), [_job_row(job, summary, place.now, True) for job, summary in found])
-
-
-def _job_columns() -> list[Column]:
-    found = [
-        Column("ID", needs=70),
-        Column("NAME", shrinks=True),
-        Column("SCHEDULE", shrinks=True),
-        Column("NEXT", shrinks=True, least=13),
-        Column("LAST", shrinks=True, least=24),
-        Column("AGENT", needs=110),
-        Column("PROMPT", shrinks=True, needs=110),
-    ]
-    return found if on_terminal() else [*found[:5], Column("RUNS", right=True), *found[5:]]
 
 
 def show_job(place: Place, job: CronJob) -> None:
@@ -172,53 +127,9 @@ def standing(run: CronRun) -> Cell:
     return Cell(text, STYLES[run.status])
 
 
-def when(job: CronJob) -> str:
-    """The schedule as it was given, shortly."""
-    if job.at is not None:
-        return f"at {stamp(job.at)}"
-    return job.cron_expr
-
-
 def _layer(layer: Layer) -> str:
     name = layer.name if layer.held else f"NOT HELD {layer.name}"
     return f"{name}: {layer.detail}" if layer.detail else name
-
-
-def _job_row(job: CronJob, last: Summary | None, now: datetime, whole: bool) -> list[Cell | str]:
-    paused = _paused(job) if whole else shortened(_paused(job), _REASON_CHARS if columns() >= _WIDE else _REASON_LEAST)
-    due = Cell(relative(job.next_run, now)) if job.enabled else Cell(paused, "yellow")
-    return [
-        job.id if whole else job.id[:8],
-        job.name or ("-" if whole else Cell(job.id[:8], "dim")),
-        when(job),
-        due,
-        _last(last, now, whole),
-        *([str(job.run_count)] if whole else []),
-        job.agent,
-        shortened(job.prompt, _PROMPT_CHARS),
-    ]
-
-
-def _last(found: Summary | None, now: datetime, whole: bool) -> Cell:
-    if found is None:
-        return Cell("damaged", "red")
-    if found.last_status is None:
-        return Cell("-")
-    if whole:
-        return Cell(f"{_end(found)} {relative(_ended(found), now)}", STYLES[found.last_status])
-    why = "" if found.last_status is Status.COMPLETED else f" {_end(found)}"
-    return Cell(f"{MARKS[found.last_status]}{why} {roughly(_ended(found), now)}", STYLES[found.last_status])
-
-
-def _end(found: Summary) -> str:
-    if found.last_reason is not None and found.last_status is not Status.COMPLETED:
-        return found.last_reason.value
-    return found.last_status.value if found.last_status else "-"
-
-
-def _ended(found: Summary) -> datetime:
-    """A file that an earlier version began says only when the newest run started."""
-    return found.last_run if found.last_end == NEVER else found.last_end
 
 
 def _run_row(place: Place, run: CronRun, whole: bool, why: str) -> list[Cell | str]:
@@ -238,7 +149,7 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
     schedule = schedule_of(job)
     yield "job", Cell(job.label, "bold")
     yield "id", job.id
-    yield "state", Cell("enabled", "green") if job.enabled else Cell(_paused(job), "yellow")
+    yield "state", Cell("enabled", "green") if job.enabled else Cell(paused(job), "yellow")
     yield "schedule", when(job) if schedule is None else f"{when(job)}\n{describe(schedule)}"
     if job.next_run != NEVER:
         yield "next", f"{stamp(job.next_run)} ({relative(job.next_run, now)})"
@@ -296,11 +207,7 @@ def _past(job: CronJob, found: Summary | None, now: datetime) -> Iterator[tuple[
     if found is None:
         yield "last", Cell("damaged", "red")
     elif found.last_status is not None:
-        at = _ended(found)
-        yield "last", f"{_end(found)} at {stamp(at)} ({relative(at, now)}), {count}"
+        last = past.of(found)
+        yield "last", f"{last.ending} at {stamp(last.at)} ({relative(last.at, now)}), {count}"
     elif job.last_run != NEVER:
         yield "last", f"{stamp(job.last_run)} ({relative(job.last_run, now)}), {count}"
-
-
-def _paused(job: CronJob) -> str:
-    return f"paused: {job.pause_reason}" if job.pause_reason else "paused"

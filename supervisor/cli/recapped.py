@@ -11,7 +11,8 @@ from typing import Any
 from supervisor.cli import offered, render
 from supervisor.cli.cells import clipped, even, padded, wrapped
 from supervisor.cli.escape import escape
-from supervisor.cli.page import STYLES, warn_of_damage
+from supervisor.cli.looks import STYLES
+from supervisor.cli.page import warn_of_damage
 from supervisor.cli.place import Place
 from supervisor.cli.render import Style, say, show_lines, styled, warn
 from supervisor.cli.times import clock, relative, span

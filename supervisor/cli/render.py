@@ -9,9 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-import typer
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from supervisor.cli.escape import escape, escape_lines
 
@@ -83,23 +81,29 @@ def _measures(ascii_only: bool) -> tuple[Callable[[str], int], Callable[[str, in
 
 def show_lines(lines: Iterable[str]) -> None:
     """Lines that are harmless already."""
-    for line in lines:
-        typer.echo(line)
+    _put("".join(f"{line}\n" for line in lines))
+
+
+def _put(text: str, stream: TextIO | None = None) -> None:
+    """Written at once, so that what stands beside each other in a log came in that order."""
+    where = sys.stdout if stream is None else stream
+    where.write(text)
+    where.flush()
 
 
 def say(sentence: str) -> None:
     """One message, escaped."""
-    typer.echo(escape_lines(sentence))
+    _put(f"{escape_lines(sentence)}\n")
 
 
 def warn(sentence: str) -> None:
     """One message beside the output."""
-    typer.echo(escape_lines(sentence), err=True)
+    _put(f"{escape_lines(sentence)}\n", sys.stderr)
 
 
 def show_json(value: object) -> None:
     """Indented and in ASCII: nothing in it can act on a terminal, and any locale can carry it."""
-    typer.echo(json.dumps(value, indent=2))
+    _put(f"{json.dumps(value, indent=2)}\n")
 
 
 def show_record(record: BaseModel) -> None:
@@ -112,9 +116,9 @@ def show_records(records: Iterable[BaseModel]) -> None:
     first = True
     for record in records:
         text = textwrap.indent(json.dumps(record.model_dump(mode="json"), indent=2), "  ")
-        typer.echo(("[\n" if first else ",\n") + text, nl=False)
+        _put(("[\n" if first else ",\n") + text)
         first = False
-    typer.echo("[]" if first else "\n]")
+    _put("[]\n" if first else "\n]\n")
 
 
 def show_facts(facts: Iterable[tuple[str, Cell | str]]) -> None:
@@ -123,11 +127,10 @@ def show_facts(facts: Iterable[tuple[str, Cell | str]]) -> None:
     width = max(len(name) for name, _ in found)
     for name, cell in found:
         first, *more = escape_lines(cell.text).split("\n")
-        typer.echo(f"{typer.style(name.ljust(width), dim=True) if coloured() else name.ljust(width)}  ", nl=False)
+        title = styled(name.ljust(width), "dim")
         first, *more = [piece for line in (first, *more) for piece in _fold(name, line, width + _GAP)]
-        typer.echo(styled(first, cell.style))
-        for line in more:
-            typer.echo(f"{'':{width}}  {styled(line, cell.style)}")
+        _put(f"{title}  {styled(first, cell.style)}\n")
+        show_lines(f"{'':{width}}  {styled(line, cell.style)}" for line in more)
 
 
 def _fold(name: str, line: str, indent: int) -> list[str]:
@@ -148,6 +151,8 @@ def styled(text: str, style: Style) -> str:
     """With its looks, where colours are wanted. The text is harmless already."""
     if not style or not coloured():
         return text
+    import typer
+
     if style in ("dim", "bold"):
         # None, not False: that would write the code that ends both.
         return typer.style(text, dim=True if style == "dim" else None, bold=True if style == "bold" else None)

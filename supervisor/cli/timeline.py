@@ -152,7 +152,7 @@ def _attempts(place: Place, run: CronRun, begun: datetime, end: datetime) -> lis
 def _coloured(lane: str) -> str:
     from itertools import groupby
 
-    from supervisor.cli.page import STYLES
+    from supervisor.cli.looks import STYLES
 
     styles = {MARKS[status]: style for status, style in STYLES.items()}
     return "".join(render.styled("".join(part), styles.get(mark, "")) for mark, part in groupby(lane))

@@ -1,0 +1,68 @@
+"""How the runs of a job went so far, as far as a list shows it: out of the note on its history, where that holds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from shared.reasons import Reason
+from supervisor import sums
+from supervisor.status import Status
+from supervisor.terms import NEVER
+
+if TYPE_CHECKING:
+    from supervisor.home import Home
+    from supervisor.summary import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a `Summary` says, in few words."""
+
+    runs: int = 0
+    status: Status | None = None
+    """How the run that ended last did so; None: none has."""
+    reason: Reason | None = None
+    at: datetime = NEVER
+    """When that was."""
+
+    @property
+    def ending(self) -> str:
+        """Its reason; of one that completed, that."""
+        if self.reason is not None and self.status is not Status.COMPLETED:
+            return self.reason.value
+        return self.status.value if self.status else "-"
+
+
+def of(found: Summary) -> Past:
+    """What this summary says. A file that an earlier version began says only when the newest run started."""
+    at = found.last_run if found.last_end == NEVER else found.last_end
+    return Past(found.run_count, found.last_status, found.last_reason, at)
+
+
+def noted(home: Home, job_id: str) -> Past | None:
+    """What is known of this job without reading its history; None: that is to be read."""
+    try:
+        state = sums.state_of(os.stat(home.runs / f"{job_id}.jsonl", follow_symlinks=False))
+    except FileNotFoundError:
+        return Past()
+    except OSError:
+        return None
+    note = sums.read(home.sums / job_id, state)
+    try:
+        return None if note is None else _out_of(note.summary)
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def _out_of(summary: dict[str, Any]) -> Past:
+    status, reason = summary["last_status"], summary["last_reason"]
+    ended, begun = (datetime.fromisoformat(summary[name]) for name in ("last_end", "last_run"))
+    return Past(
+        runs=int(summary["run_count"]),
+        status=None if status is None else Status(status),
+        reason=None if reason is None else Reason(reason),
+        at=begun if ended == NEVER else ended,
+    )

@@ -1,0 +1,78 @@
+"""What each history comes to, noted beside it by whoever writes it: never needed, only faster than reading it whole.
+
+A note holds for one state of its history's file, which is told by inode, size and times. A crash, a copy that was put
+back, an edit by hand, even a changed permission make another state, of which the history itself is read. So a note is
+not synced, and written in place: what tears it is found out by its checksum.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+State = tuple[int, int, int, int]
+VERSION = 1
+NOTE_BYTES = 1 << 20
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
+
+
+class Note(NamedTuple):
+    """What a history comes to."""
+
+    summary: dict[str, Any]
+    """A `Summary`, as JSON has it."""
+    live: int
+    """How many of its runs have not ended."""
+
+
+def state_of(found: os.stat_result) -> State:
+    """What a note holds for. The time of the inode's change cannot be set by anybody."""
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def read(path: Path, state: State) -> Note | None:
+    """The note in this file, if there is one and it holds for this state."""
+    try:
+        fd = os.open(path, _READ)
+    except OSError:
+        return None
+    try:
+        checksum, _, body = os.read(fd, NOTE_BYTES).partition(b"\n")[0].partition(b" ")
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    if checksum != _checksum(body):
+        return None
+    found = json.loads(body)
+    whole = found["version"] == VERSION and tuple(found["state"]) == state
+    return Note(found["summary"], found["live"]) if whole else None
+
+
+def write(path: Path, state: State, summary: str, live: int) -> None:
+    """Note this; `summary` is JSON already. Where it cannot be, the history will be read, and nothing is said."""
+    told = ",".join(map(str, state))
+    body = f'{{"version":{VERSION},"state":[{told}],"live":{live},"summary":{summary}}}'.encode()
+    with suppress(OSError):
+        fd = os.open(path, _WRITE, 0o600)
+        try:
+            # Never truncated first: ext4 would write out what follows as soon as it is closed. What is left of a longer
+            # note lies behind the newline.
+            os.pwrite(fd, _checksum(body) + b" " + body + b"\n", 0)
+        finally:
+            os.close(fd)
+
+
+def remove(path: Path) -> None:
+    """Its history is gone."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _checksum(body: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(body)
