@@ -4,14 +4,16 @@ files. What does not look quite as we write it is left to the store, whose word 
 from __future__ import annotations
 
 import json
+import os
+import stat
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
 from supervisor import shapes
-from supervisor.errors import StoreError
-from supervisor.store import failure, read_bytes
+from supervisor.sums import READ
 from supervisor.terms import FORMAT_VERSION, NEVER
 
 FILE_BYTES = 8 << 20
@@ -43,47 +45,75 @@ class Listed:
 
 
 _SHOWN = tuple(Listed.__dataclass_fields__)
+_DULL = tuple(name for name in shapes.DEFINITION if name not in _SHOWN)
+_dull = itemgetter(*_DULL)
 
 
 def read_all(directory: Path) -> list[Listed] | None:
     """All definitions, oldest first. None: the store is to say what is there, and what is wrong with it."""
-    found: list[Listed] = []
     try:
-        names = [name for name in _names(directory) if name.endswith(_SUFFIX) and not name.startswith(".")]
-        for name in names:
-            job = read(read_bytes(directory / name, FILE_BYTES), name.removesuffix(_SUFFIX))
-            if job is None:
-                return None
-            found.append(job)
-    except (StoreError, FileNotFoundError):
+        names = [name for name in os.listdir(directory) if name.endswith(_SUFFIX) and not name.startswith(".")]
+    except OSError:
         return None
+    reader, found = Reader(), list[Listed]()
+    for name in names:
+        job = reader.read(_bytes(f"{directory}/{name}"), name.removesuffix(_SUFFIX))
+        if job is None:
+            return None
+        found.append(job)
     return sorted(found, key=lambda job: (job.created_at, job.id))
 
 
-def read(data: bytes, job_id: str) -> Listed | None:
-    """The definition in a file that belongs to this id. None: the store is to read it."""
+class Reader:
+    """Reads one after the other: most of what they say is the same in all, and looked at once."""
+
+    def __init__(self) -> None:
+        self._vouched: tuple[object, ...] | None = None
+
+    def read(self, data: bytes, job_id: str) -> Listed | None:
+        """The definition in a file that belongs to this id. None: the store is to read it."""
+        try:
+            record = json.loads(data)
+        except (ValueError, RecursionError):
+            return None
+        if type(record) is not dict or not self._ours(record) or record.get("id") != job_id or "prompt" not in record:
+            return None
+        known: dict[str, Any] = {name: record[name] for name in _SHOWN if name in record}
+        for name in _INSTANTS:
+            if known.get(name) is not None:
+                known[name] = datetime.fromisoformat(known[name])
+        return Listed(**known)
+
+    def _ours(self, record: dict[str, object]) -> bool:
+        version = record.pop("version", None)
+        if type(version) is not int or version != FORMAT_VERSION:
+            return False
+        dull = (
+            _dull(record)
+            if len(record) == len(shapes.DEFINITION) and record.keys() == shapes.DEFINITION.keys()
+            else None
+        )
+        if dull is not None and dull == self._vouched:
+            return shapes.fits({name: record[name] for name in _SHOWN}, shapes.DEFINITION)
+        if not shapes.fits(record, shapes.DEFINITION):
+            return False
+        self._vouched = dull
+        return True
+
+
+def _bytes(path: str) -> bytes:
+    """What is in this file; nothing, where it is none of ours, which is no definition either."""
     try:
-        record = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    if type(record) is not dict or not _ours(record) or record.get("id") != job_id or "prompt" not in record:
-        return None
-    known: dict[str, Any] = {name: record[name] for name in _SHOWN if name in record}
-    for name in _INSTANTS:
-        if known.get(name) is not None:
-            known[name] = datetime.fromisoformat(known[name])
-    return Listed(**known)
-
-
-def _ours(record: dict[str, object]) -> bool:
-    version = record.pop("version", None)
-    return type(version) is int and version == FORMAT_VERSION and shapes.fits(record, shapes.DEFINITION)
-
-
-def _names(directory: Path) -> list[str]:
+        fd = os.open(path, READ)
+    except OSError:
+        return b""
     try:
-        return [path.name for path in directory.iterdir()]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise failure("read", directory, error) from None
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > FILE_BYTES:
+            return b""
+        # As much as there is: to make room for the most that there may be costs more than to read.
+        return os.read(fd, found.st_size)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -42,15 +43,20 @@ def of(found: Summary) -> Past:
     return Past(found.run_count, found.last_status, found.last_reason, at)
 
 
-def noted(home: Home, job_id: str) -> Past | None:
-    """What is known of this job without reading its history; None: that is to be read."""
+def noted(home: Home, job_ids: Iterable[str]) -> list[Past | None]:
+    """What is known of these jobs without reading their histories; None: that is to be read."""
+    runs, notes = str(home.runs), str(home.sums)
+    return [_noted(f"{runs}/{job_id}.jsonl", f"{notes}/{job_id}") for job_id in job_ids]
+
+
+def _noted(history: str, path: str) -> Past | None:
     try:
-        state = sums.state_of(os.stat(home.runs / f"{job_id}.jsonl", follow_symlinks=False))
+        state = sums.state_of(os.stat(history, follow_symlinks=False))
     except FileNotFoundError:
         return Past()
     except OSError:
         return None
-    note = sums.read(home.sums / job_id, state)
+    note = sums.read(path, state)
     try:
         return None if note is None else _out_of(note.summary)
     except (KeyError, ValueError, TypeError):

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 State = tuple[int, int, int, int]
 VERSION = 1
-NOTE_BYTES = 1 << 20
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
+NOTE_BYTES = 1 << 16
+"""A longer one is not read: room for more is not made as fast as a note is read, and 600 bytes are usual."""
+READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
 
 
@@ -35,10 +36,10 @@ def state_of(found: os.stat_result) -> State:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def read(path: Path, state: State) -> Note | None:
+def read(path: str | Path, state: State) -> Note | None:
     """The note in this file, if there is one and it holds for this state."""
     try:
-        fd = os.open(path, _READ)
+        fd = os.open(path, READ)
     except OSError:
         return None
     try:
@@ -58,12 +59,13 @@ def write(path: Path, state: State, summary: str, live: int) -> None:
     """Note this; `summary` is JSON already. Where it cannot be, the history will be read, and nothing is said."""
     told = ",".join(map(str, state))
     body = f'{{"version":{VERSION},"state":[{told}],"live":{live},"summary":{summary}}}'.encode()
+    line = _checksum(body) + b" " + body + b"\n"
     with suppress(OSError):
         fd = os.open(path, _WRITE, 0o600)
         try:
             # Never truncated first: ext4 would write out what follows as soon as it is closed. What is left of a longer
             # note lies behind the newline.
-            os.pwrite(fd, _checksum(body) + b" " + body + b"\n", 0)
+            os.pwrite(fd, line, 0)
         finally:
             os.close(fd)
 

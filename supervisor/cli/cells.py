@@ -18,7 +18,7 @@ def even(text: str) -> str:
 
 def width(text: str) -> int:
     """The places that it takes."""
-    return cell_len(text)
+    return len(text) if text.rstrip("\u2026").isascii() else cell_len(text)
 
 
 def clipped(text: str, most: int) -> str:
@@ -28,7 +28,7 @@ def clipped(text: str, most: int) -> str:
 
 def padded(text: str, wide: int, *, right: bool = False) -> str:
     """With blanks up to this width."""
-    blanks = " " * (wide - cell_len(text))
+    blanks = " " * (wide - width(text))
     return blanks + text if right else text + blanks
 
 

@@ -28,11 +28,11 @@ def show(place: Place, as_json: bool) -> None:
         found = place.jobs.list()
     now = place.now
     if found:
-        pasts = [noted(place.home, job.id) for job in found]
+        pasts = noted(place.home, (job.id for job in found))
         read = [_read(place, job.id) if past is None else past for job, past in zip(found, pasts, strict=True)]
         jobtable.show([(job, _due(job, past, now), past) for job, past in zip(found, read, strict=True)], now)
     else:
-        pasts = []
+        pasts = list[Past | None]()
         render.say("There are no jobs. Add one with: cronward add --every 1h --prompt TEXT")
     if judged or None in pasts:
         _warn(place)

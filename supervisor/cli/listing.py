@@ -24,7 +24,10 @@ def list_jobs(ctx: typer.Context, as_json: AsJson = False) -> None:
     """
     from supervisor.cli import joblist
 
-    joblist.show(place_of(ctx), as_json)
+    place = place_of(ctx)
+    if place.config_path is not None:  # it has no need of it, but what was named must be there, and right
+        _ = place.config
+    joblist.show(place, as_json)
 
 
 def show(ctx: typer.Context, job: JobRef, as_json: AsJson = False) -> None:

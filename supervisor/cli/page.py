@@ -12,7 +12,7 @@ from supervisor.cli.escape import shortened
 from supervisor.cli.jobtable import paused, when
 from supervisor.cli.looks import STYLES
 from supervisor.cli.place import Place
-from supervisor.cli.render import Cell, Column, Style, columns, on_terminal, say, show_facts, show_table, warn
+from supervisor.cli.render import Cell, Column, on_terminal, say, show_facts, show_table, warn
 from supervisor.cli.times import lasted, relative, roughly, size, span, stamp
 from supervisor.describe import describe
 from supervisor.duration import format_duration

@@ -46,4 +46,3 @@ def _choose(
         from supervisor.cli import recap
 
         recap.alone(ctx)
-
