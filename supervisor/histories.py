@@ -90,7 +90,7 @@ class Histories:
         return history.summary if history else NOTHING
 
     def settled(self, job_id: str) -> Summary | None:
-        """The same, where it is known without reading the file that all its runs have ended; None: that is not known."""
+        """The same, if it is known without reading the file that all its runs have ended. None: it is not."""
         known = self._glance(job_id)
         return known[0] if known is not None and not known[1] else None
 
@@ -207,7 +207,7 @@ class Histories:
     def _glance(self, job_id: str) -> tuple[Summary, int] | None:
         """What is known of this file as it is now, and how many of its runs have not ended, without reading it."""
         try:
-            state = sums.state_of(os.stat(self.path(job_id), follow_symlinks=False))
+            state = sums.state_of(self.path(job_id).stat(follow_symlinks=False))
         except OSError:  # there is none, or there is more to say about that
             return None
         known = self._known.get(job_id)

@@ -84,7 +84,7 @@ class Commands(MutableMapping[str, "Command"]):
 class Program(TyperGroup):
     """`cronward` itself."""
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401  (whatever typer gives a group)
         super().__init__(**given)
         self.commands = Commands(MODULES)
 
