@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import pwd
 import stat
@@ -166,8 +167,6 @@ class Home:
 
     @property
     def _socket_name(self) -> str:
-        import hashlib  # OpenSSL's, which takes 3 ms, for a path that is nearly always short enough
-
         return hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16] + ".sock"
 
     @property

@@ -50,9 +50,12 @@ def read(path: str | Path, state: State) -> Note | None:
         os.close(fd)
     if checksum != _checksum(body):
         return None
-    found = json.loads(body)
-    whole = found["version"] == VERSION and tuple(found["state"]) == state
-    return Note(found["summary"], found["live"]) if whole else None
+    try:
+        found = json.loads(body)
+        holds = found["version"] == VERSION and tuple(found["state"]) == state
+        return Note(found["summary"], found["live"]) if holds else None
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def write(path: Path, state: State, summary: str, live: int) -> None:

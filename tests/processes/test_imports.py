@@ -1,10 +1,16 @@
-"""What a runner has imported by when: each of these costs more than all of its own modules together."""
+"""What a runner, or a command, has imported by when: each of these costs more than all of its own modules together."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+
+from supervisor.home import Home
+from supervisor.jobs import CronStore
+from supervisor.runs import RunsStore
+from supervisor.status import Status
+from tests.fakes import NOON, make_job, make_run
 
 ROOT = Path(__file__).parents[2]
 NEVER = {"asyncio", "dataclasses", "inspect", "json", "logging", "pathlib", "re", "subprocess", "typing"}
@@ -33,3 +39,41 @@ def test_what_a_run_without_network_or_json_needs_costs_little_either() -> None:
 
 def test_init_imports_next_to_nothing_before_it_says_hello() -> None:
     assert imported("runner.init") & (NOT_YET | {"ctypes", "signal"}) == set()
+
+
+def called(home: Path, *args: str) -> tuple[set[str], str]:
+    """What is loaded when `cronward` has done this, and what it printed."""
+    call = f"from supervisor.__main__ import main; code = main({['--home', str(home), *args]!r})"
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); {call}; print(*sys.modules, file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, env={})
+    return set(done.stderr.split()), done.stdout
+
+
+def test_a_list_needs_neither_models_nor_typer_and_a_pipe_no_rich(tmp_path: Path) -> None:
+    home = Home(tmp_path / "h")
+    CronStore(home).add(make_job(name="n"))
+    RunsStore(home).record(make_run(status=Status.COMPLETED, started_at=NOON, finished_at=NOON))
+    loaded, out = called(home.root, "list")
+    assert "completed" in out
+    assert loaded & {"typer", "pydantic", "rich.console", "supervisor.models", "asyncio"} == set()
+    (home.runs / f"{make_job().id}.jsonl").chmod(0o400)  # the note does not hold any more: the history is read
+    loaded, again = called(home.root, "list")
+    assert again == out
+    assert {"pydantic", "supervisor.history"} <= loaded
+
+
+def test_a_command_is_built_without_the_others(tmp_path: Path) -> None:
+    loaded, _ = called(tmp_path / "h", "list", "--help")
+    assert {name for name in loaded if name.startswith("supervisor.cli.")} & {
+        f"supervisor.cli.{name}" for name in ("jobs", "joboptions", "importing", "agents", "keeping", "runs")
+    } == set()
+    assert "supervisor.models" not in loaded
+
+
+def test_the_version_is_told_with_next_to_nothing() -> None:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from supervisor.__main__ import main; main(['--version'])"
+    bare = [sys.executable, "-I", "-S", "-c", f"{code}; print(*sys.modules)"]
+    done = subprocess.run(bare, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) & {"collections", "typing", "re", "json", "pathlib", "supervisor.cli"} == set()

@@ -1,0 +1,19 @@
+"""That the benchmarks that need no cell still run. How fast this machine is, is no test's business."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(("name", "rows"), [("cli", 9)])
+def test_a_benchmark_still_runs(name: str, rows: int) -> None:
+    argv = [sys.executable, "-m", f"benchmarks.{name}", "--smoke"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len([line for line in done.stdout.splitlines() if "x  " in line]) == rows
