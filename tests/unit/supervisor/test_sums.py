@@ -49,8 +49,8 @@ def forge(home: Home, runs: int = 4711, live: int = 0) -> None:
 
 
 def test_a_note_holds_for_one_state_of_its_file(tmp_path: Path) -> None:
-    sums.write(tmp_path / "n", STATE, '{"last_error":"Gr\u00fc\u00dfe"}', 2)
-    assert sums.read(tmp_path / "n", STATE) == ({"last_error": "Gr\u00fc\u00dfe"}, 2)
+    sums.write(tmp_path / "n", STATE, '{"last_error":"Too late."}', 2)
+    assert sums.read(tmp_path / "n", STATE) == ({"last_error": "Too late."}, 2)
     for place in range(4):
         assert sums.read(tmp_path / "n", (*STATE[:place], 9, *STATE[place + 1 :])) is None, place
     assert sums.read(tmp_path / "nothing", STATE) is None
@@ -88,7 +88,10 @@ def steps() -> Iterator[tuple[str, Callable[[RunsStore], object]]]:
     """What becomes of a history, one after the other."""
     running = run_of(50, Status.RUNNING)
     yield "a claim", lambda store: store.record(running)
-    yield "a failure", lambda store: store.record(run_of(51, Status.FAILED, reason=Reason.AGENT_ERROR, error="\ud800"))
+    yield (
+        "a failure",
+        lambda store: store.record(run_of(51, Status.FAILED, reason=Reason.AGENT_ERROR, error="\u202e\ud800")),
+    )
     yield "a skip", lambda store: store.record(run_of(52, Status.SKIPPED, reason=Reason.OVERLAP))
     yield "an end", lambda store: store.record(running.moved(Status.COMPLETED, reason=Reason.OK))
     yield "a compaction", lambda store: [store.record(run_of(number, Status.COMPLETED)) for number in range(60, 160)]
@@ -101,6 +104,7 @@ def test_after_each_change_note_and_history_say_the_same(home: Home) -> None:
     store.record(run_of(1, Status.COMPLETED))
     for what, change in steps():
         change(store)
+        assert (home.sums / JOB).read_bytes().isascii(), what
         seen = RunsStore(home, keep=5).summary(JOB), [run.id for run in RunsStore(home, keep=5).unfinished()]
         short = past.noted(home, [JOB])[0]
         (home.sums / JOB).unlink(missing_ok=True)
