@@ -38,6 +38,8 @@ ROOT = Path(__file__).parents[1]
 PROGRAM = "import sys; from supervisor.__main__ import main; sys.exit(main())"
 """What a console script does."""
 LINES, COLUMNS = 50, 140
+TEMPLATES = 20
+"""So many histories are recorded; the others are like one of these."""
 SCHEDULES = ("{minute} {hour} * * *", "*/{few} 9-17 * * mon-fri", "@every {many}m", "{minute} {hour} 1 * *")
 ZONES = ("Europe/Berlin", "UTC", "America/New_York")
 
@@ -47,9 +49,12 @@ def furnish(home: Home, jobs: int, runs: int) -> None:
     now = datetime.now(UTC)
     made = [job(number, now) for number in range(jobs)]
     CronStore(home).change(made)
-    history = recorded(home, made[0], runs, now)
-    for each in made[1:]:
-        (home.runs / f"{each.id}.jsonl").write_bytes(history.replace(made[0].id.encode(), each.id.encode()))
+    for each in range(min(TEMPLATES, jobs)):
+        history, ended = recorded(home, made[each], runs, now - each * timedelta(minutes=10))
+        for other in made[each::TEMPLATES]:
+            path = home.runs / f"{other.id}.jsonl"
+            path.write_bytes(history.replace(made[each].id.encode(), other.id.encode()))
+            os.utime(path, (ended.timestamp(), ended.timestamp()))
     with HomeLock(home):
         RunsStore(home).quarantine()  # as a supervisor looks at them when it starts
 
@@ -67,8 +72,8 @@ def job(number: int, now: datetime) -> CronJob:
     )
 
 
-def recorded(home: Home, of: CronJob, runs: int, now: datetime) -> bytes:
-    """The file of this job, once so many runs were claimed and have ended."""
+def recorded(home: Home, of: CronJob, runs: int, now: datetime) -> tuple[bytes, datetime]:
+    """The file of this job, once so many runs were claimed and have ended, and when the last of them did."""
     store = RunsStore(home)
     layers = tuple(Layer(name=f"layer {number}", held=True, detail="what it says about itself") for number in range(8))
     usage = Usage(wall_seconds=90.0, cpu_seconds=10.0, peak_rss_bytes=1 << 28, output_bytes=1000)
@@ -80,7 +85,7 @@ def recorded(home: Home, of: CronJob, runs: int, now: datetime) -> bytes:
             told = {"response": "All is well with this service. " * 15, "layers": layers, "usage": usage}
             over = {"finished_at": at + timedelta(seconds=90), "duration": 90 * SECOND}
             store.record(claim.moved(Status.COMPLETED, reason=Reason.OK, **over, **told))
-    return (home.runs / f"{of.id}.jsonl").read_bytes()
+    return (home.runs / f"{of.id}.jsonl").read_bytes(), now - timedelta(hours=5) + timedelta(seconds=90)
 
 
 def piped(argv: list[str], environ: dict[str, str], codes: tuple[int, ...] = (0,)) -> float:

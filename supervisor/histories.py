@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -28,6 +28,7 @@ from supervisor.summary import NOTHING, Summary
 FILE_BYTES = 1 << 30
 REMEMBERED_RUNS = 50_000
 """Runs whose places are held in memory, at about 250 bytes each."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Pick = Callable[[History], Iterable[Mark]]
 
 
@@ -61,6 +62,10 @@ class Histories:
 
     def job_ids(self) -> list[str]:
         """The jobs that have a file, those changed last first."""
+        return [job_id for job_id, _ in self.changes()]
+
+    def changes(self) -> list[tuple[str, datetime]]:
+        """The same, with when it was last written."""
         try:
             with os.scandir(self.directory) as entries:
                 found = [(_changed(entry), entry.name[: -len(".jsonl")]) for entry in entries if _is_ours(entry.name)]
@@ -68,7 +73,7 @@ class Histories:
             return []
         except OSError as error:
             raise failure("read", self.directory, error) from None
-        return [job_id for _, job_id in sorted(found, reverse=True)]
+        return [(job_id, _EPOCH + timedelta(microseconds=at // 1000)) for at, job_id in sorted(found, reverse=True)]
 
     def get(self, job_id: str) -> History | None:
         """What the file of this job says; None where there is none. Raises DamagedError, NewerError, StoreError."""
@@ -221,7 +226,9 @@ class Histories:
             return None
 
     def _note(self, job_id: str, history: History, found: os.stat_result) -> None:
-        if not history.problems:
+        if history.problems:
+            return
+        with suppress(PydanticSerializationError):  # half a surrogate pair, out of an error: the file has it mended
             sums.write(self._notes / job_id, sums.state_of(found), _json(history.summary), history.unfinished)
 
     def _hopeless(self, job_id: str, error: DamagedError) -> DamagedError:
@@ -239,10 +246,8 @@ class Histories:
 
 def _json(summary: Summary) -> str:
     """In ASCII, as all that `tail` may be used on."""
-    with suppress(PydanticSerializationError):  # half a surrogate pair, out of an agent's answer
-        if (text := summary.model_dump_json()).isascii():  # nearly always, and five times as fast
-            return text
-    return json.dumps(summary.model_dump(mode="json"))
+    text = summary.model_dump_json()
+    return text if text.isascii() else json.dumps(json.loads(text))
 
 
 def _changed(entry: os.DirEntry[str]) -> int:

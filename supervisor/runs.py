@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -39,6 +39,8 @@ from supervisor.summary import NOTHING, Summary
 
 PREFIX_CHARS = 4
 CANDIDATES = 5
+SLACK = timedelta(minutes=1)
+"""By how much a file may say that it was written before a run in it began: clocks are set, and the kernel's ticks."""
 logger = logging.getLogger("cronward.runs")
 
 
@@ -119,20 +121,29 @@ class RunsStore:
 
     def recent(self, since: datetime) -> Iterator[Recent]:
         """What became of each job since then, removed ones included; what cannot be read stands in `damaged`."""
-        for job_id in self.job_ids():
+        return self._recent(self.job_ids(), since)
+
+    def newest(self, last: int, now: datetime, status: Status | None = None) -> list[CronRun]:
+        """As `all_runs`, by the times at which histories were written: none of a file's runs began after that."""
+        changes = [(job_id, written + SLACK) for job_id, written in self._histories.changes()]
+        lately = now - timedelta(days=1)
+
+        def begun(job_id: str) -> Iterator[CronRun]:
+            for recent in self._recent([job_id], lately):
+                yield from (run for run in recent.runs if began(run) >= lately and status in (None, run.status))
+
+        def kept(job_id: str) -> Iterator[CronRun]:
+            return self._of_jobs([job_id], lambda history: history.newest(status), last)
+
+        found = _newest(last, [change for change in changes if change[1] >= lately], begun)
+        return found if len(found) >= last else _newest(last, changes, kept)
+
+    def _recent(self, job_ids: Iterable[str], since: datetime) -> Iterator[Recent]:
+        for job_id in job_ids:
             try:
                 yield self._histories.recent(job_id, since)
             except StoreError as error:
                 self._histories.damaged.setdefault(job_id, Damage(self._histories.path(job_id), str(error), stays=True))
-
-    def newest(self, last: int, now: datetime, status: Status | None = None) -> list[CronRun]:
-        """As `all_runs`, without reading histories whole where what began lately is enough."""
-        for since in (now - timedelta(hours=1), now - timedelta(days=1)):
-            begun = (run for each in self.recent(since) for run in each.runs if began(run) >= since)
-            found = [run for run in begun if status in (None, run.status)]
-            if len(found) >= last:
-                return heapq.nlargest(last, found, key=began)
-        return self.all_runs(last, status)
 
     def unfinished(self, *, noted: bool = True) -> list[CronRun]:
         """The runs of all jobs that have not ended: what a start has to settle.
@@ -300,6 +311,18 @@ class RunsStore:
             # What was to be stored is stored. A full disk is met again at the next line that it cannot take.
             logger.warning("%s", error)
         self._histories.drop(history.job_id)
+
+
+def _newest(
+    last: int, changes: Iterable[tuple[str, datetime]], runs_of: Callable[[str], Iterable[CronRun]]
+) -> list[CronRun]:
+    """So many of the runs of these jobs. Each has beside it an instant after which none of its runs began."""
+    found: list[CronRun] = []
+    for job_id, latest in changes:
+        if len(found) >= last and began(found[-1]) > latest:
+            break
+        found = heapq.nlargest(last, [*found, *runs_of(job_id)], key=began)
+    return found
 
 
 def _ambiguous(reference: str, found: list[str]) -> str:

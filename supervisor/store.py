@@ -152,7 +152,8 @@ def read_bytes(path: Path, limit: int) -> bytes:
     """The whole file, if it has at most `limit` bytes. Raises as `open_regular` does; DamagedError when longer."""
     with os.fdopen(open_regular(path), "rb") as file:
         try:
-            data = file.read(limit + 1)
+            # Room for as much as there is: for a limit of megabytes, that takes longer to get than the file to read.
+            data = file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
         except OSError as error:
             raise failure("read", path, error) from None
     if len(data) > limit:

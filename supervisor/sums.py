@@ -59,7 +59,7 @@ def read(path: str | Path, state: State) -> Note | None:
 
 
 def write(path: Path, state: State, summary: str, live: int) -> None:
-    """Note this; `summary` is JSON already, in ASCII. Where it cannot be, the history will be read, and nothing is said."""
+    """Note this; `summary` is JSON already, in ASCII. Where it cannot be noted, the history will be read."""
     told = ",".join(map(str, state))
     body = f'{{"version":{VERSION},"state":[{told}],"live":{live},"summary":{summary}}}'.encode("ascii")
     line = _checksum(body) + b" " + body + b"\n"

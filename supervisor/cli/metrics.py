@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from supervisor.cli.place import Place, place_of
 if TYPE_CHECKING:
     from supervisor.exposition import Family
     from supervisor.metrics import Measured
+    from supervisor.models import CronJob
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +53,7 @@ def _families(place: Place) -> Iterator[Family]:
     else:
         last = lastsign.of(place.home)
         sign = None if last is None else last.at
-    return families(jobs, _measured(place), live, sign)
+    return families(jobs, _measured(place, {job.id: job for job in jobs}), live, sign)
 
 
 def _live(place: Place) -> dict[str, Any] | None:
@@ -64,11 +65,10 @@ def _live(place: Place) -> dict[str, Any] | None:
         return None
 
 
-def _measured(place: Place) -> Iterator[Measured]:
+def _measured(place: Place, jobs: Mapping[str, CronJob]) -> Iterator[Measured]:
     from supervisor.errors import StoreError
     from supervisor.metrics import Measured
 
-    jobs = {job.id: job for job in place.jobs.list()}
     unfinished = Counter(run.job_id for run in place.runs.unfinished())
     for job_id in sorted({*jobs, *place.runs.job_ids()}):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
@@ -137,9 +138,25 @@ def test_the_newest_of_all_jobs_are_the_same_by_both_ways(folder: Path) -> None:
     long = {"scheduled_at": NOON - timedelta(days=3), "started_at": NOON - timedelta(days=3), "job_id": "long"}
     for number in range(50, 60):  # these ended just now, and are not new
         store.record(run_of(number, finished_at=NOON, **long))
+    # As if each had been written when the newest of its runs ended.
+    for path in store.home.runs.iterdir():
+        newest = max(run.finished_at for run in store.get_runs(path.stem))
+        os.utime(path, (newest.timestamp(), newest.timestamp()))
     for last in (1, 3, 6, 20, 40, 99):
         for status in (None, Status.FAILED):
             assert ids(store.newest(last, NOON, status)) == ids(store.all_runs(last, status)), (last, status)
+
+
+def test_a_history_that_was_written_before_enough_others_began_is_not_read(folder: Path) -> None:
+    store = RunsStore(folder)
+    for number in range(6):
+        at = NOON - number * timedelta(days=2)
+        store.record(run_of(number, job_id=f"job{number}", scheduled_at=at, started_at=at, finished_at=at))
+        os.utime(store.home.runs / f"job{number}.jsonl", (at.timestamp(), at.timestamp()))
+    # It says that it is older than what is in it, which only one who does not read it believes.
+    os.utime(store.home.runs / "job1.jsonl", (0, 0))
+    assert ids(store.newest(3, NOON)) == ["run-0000", "run-0002", "run-0003"]
+    assert ids(store.newest(6, NOON)) == [f"run-{number:04}" for number in range(6)]
 
 
 def test_a_history_that_cannot_be_read_is_told_and_hides_no_other(folder: Path) -> None:
