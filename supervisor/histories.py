@@ -78,7 +78,7 @@ class Histories:
     def get(self, job_id: str) -> History | None:
         """What the file of this job says; None where there is none. Raises DamagedError, NewerError, StoreError."""
         known = self._known.get(job_id)
-        if known and known.signature == self._now(job_id):
+        if known and known.state == self._now(job_id):
             self._known.move_to_end(job_id)
             return known.history
         file = self._open(job_id)
@@ -171,10 +171,10 @@ class Histories:
         if known:
             self._weight -= known.weight
 
-    def _now(self, job_id: str) -> Signature | None:
+    def _now(self, job_id: str) -> sums.State | None:
         """What tells whether the file is the one that is remembered; a link would not be."""
         try:
-            return _signature(self.path(job_id).lstat())
+            return sums.state_of(self.path(job_id).lstat())
         except OSError:
             return None
 
@@ -212,11 +212,9 @@ class Histories:
 
     def _glance(self, job_id: str) -> tuple[Summary, int] | None:
         """What is known of this file as it is now, and how many of its runs have not ended, without reading it."""
-        try:
-            state = sums.state_of(self.path(job_id).stat(follow_symlinks=False))
-        except OSError:  # there is none, or there is more to say about that
+        state, known = self._now(job_id), self._known.get(job_id)
+        if state is None:  # there is none, or there is more to say about that
             return None
-        known = self._known.get(job_id)
         if known and known.state == state:
             return known.history.summary, known.history.unfinished
         note = sums.read(self._notes / job_id, state)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from supervisor import shapes
 from supervisor.sums import READ
-from supervisor.terms import FORMAT_VERSION, NEVER
+from supervisor.vocabulary import FORMAT_VERSION, NEVER
 
 FILE_BYTES = 8 << 20
 _SUFFIX = ".json"

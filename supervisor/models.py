@@ -18,14 +18,14 @@ from supervisor.budget import MOST_TOKENS, Budget
 from supervisor.limits import OwnLimits
 from supervisor.money import MOST_USD
 from supervisor.status import ALLOWED, Status, TransitionError
-from supervisor.terms import FORMAT_VERSION as FORMAT_VERSION
-from supervisor.terms import NEVER as NEVER
-from supervisor.terms import CatchUp as CatchUp
-from supervisor.terms import Event as Event
-from supervisor.terms import JobType as JobType
-from supervisor.terms import OutputFormat as OutputFormat
-from supervisor.terms import Overlap as Overlap
-from supervisor.terms import Trigger as Trigger
+from supervisor.vocabulary import FORMAT_VERSION as FORMAT_VERSION
+from supervisor.vocabulary import NEVER as NEVER
+from supervisor.vocabulary import CatchUp as CatchUp
+from supervisor.vocabulary import Event as Event
+from supervisor.vocabulary import JobType as JobType
+from supervisor.vocabulary import OutputFormat as OutputFormat
+from supervisor.vocabulary import Overlap as Overlap
+from supervisor.vocabulary import Trigger as Trigger
 
 MAX_PROMPT = 256 * 1024
 MAX_SCHEMA = 256 * 1024

@@ -14,8 +14,8 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from supervisor.schedule import Schedule, parse
-from supervisor.terms import NEVER, CatchUp
 from supervisor.timed import Timed
+from supervisor.vocabulary import NEVER, CatchUp
 
 if TYPE_CHECKING:
     from supervisor.models import CronJob

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from shared.reasons import Reason
 from supervisor import sums
 from supervisor.status import Status
-from supervisor.terms import NEVER
+from supervisor.vocabulary import NEVER
 
 if TYPE_CHECKING:
     from supervisor.home import Home

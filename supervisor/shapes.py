@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from supervisor.terms import CatchUp, Event, JobType, OutputFormat, Overlap
+from supervisor.vocabulary import CatchUp, Event, JobType, OutputFormat, Overlap
 
 Check = Callable[[object], bool]
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)

@@ -10,7 +10,7 @@ from supervisor.cli import jobtable, render
 from supervisor.listed import Listed, read_all
 from supervisor.occurrences import next_occurrence
 from supervisor.past import Past, noted
-from supervisor.terms import NEVER
+from supervisor.vocabulary import NEVER
 
 if TYPE_CHECKING:
     from supervisor.cli.place import Place

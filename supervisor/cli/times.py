@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from supervisor.terms import NEVER
+from supervisor.vocabulary import NEVER
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _WEEK = 7
