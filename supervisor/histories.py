@@ -40,15 +40,14 @@ class _Known:
 
 
 class Histories:
-    """The files of runs in one directory, and what is noted of them in another.
+    """The files of runs in one directory, and what is noted of them in another."""
 
-    `noting`: whether who reads one whole is to note what it comes to: whoever may write in this home.
-    """
-
-    def __init__(self, directory: Path, keep: int, notes: Path, noting: Callable[[], bool]) -> None:
+    def __init__(self, directory: Path, keep: int, notes: Path) -> None:
         self.directory = directory
         self.keep = keep
-        self._notes, self._noting = notes, noting
+        self.noting = False
+        """Whether what is read whole is noted: for a supervisor that starts."""
+        self._notes = notes
         self.damaged: dict[str, Damage] = {}
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._weight = 0
@@ -140,6 +139,12 @@ class Histories:
         self._note(job_id, history, found)
         self._remember(job_id, history, sums.state_of(found))
 
+    def replaced(self, job_id: str, history: History) -> None:
+        """The file was written anew, without what nobody will ask for: what it comes to is the same."""
+        with suppress(OSError):
+            self._note(job_id, history, self.path(job_id).stat())
+        self.drop(job_id)
+
     def refused(self, job_id: str, history: History) -> None:
         """Remember a history on that its writer could not append to; what got there of a line counts for nobody.
 
@@ -205,7 +210,7 @@ class Histories:
             count = len(history.problems)
             lines = "a damaged line" if count == 1 else f"{count} damaged lines, the first"
             self.damaged[job_id] = Damage(path, f"{path} has {lines}: {history.problems[0]}")
-        elif self._noting() and sums.read(self._notes / job_id, sums.state_of(found)) is None:
+        elif self.noting and sums.read(self._notes / job_id, sums.state_of(found)) is None:
             self._note(job_id, history, found)
         self._remember(job_id, history, sums.state_of(found))
         return history
@@ -219,7 +224,7 @@ class Histories:
             return known.history.summary, known.history.unfinished
         note = sums.read(self._notes / job_id, state)
         try:
-            return (Summary.model_validate(note.summary), note.live) if note is not None else None
+            return (Summary.model_validate(note.summary), len(note.live)) if note is not None else None
         except ValidationError:
             return None
 
@@ -227,7 +232,10 @@ class Histories:
         if history.problems:
             return
         with suppress(PydanticSerializationError):  # half a surrogate pair, out of an error: the file has it mended
-            sums.write(self._notes / job_id, sums.state_of(found), _json(history.summary), history.unfinished)
+            live = (
+                [(mark.status.value, mark.since.isoformat()) for mark in history.live()] if history.unfinished else ()
+            )
+            sums.write(self._notes / job_id, sums.state_of(found), _json(history.summary), live)
 
     def _hopeless(self, job_id: str, error: DamagedError) -> DamagedError:
         self.damaged[job_id] = Damage(self.path(job_id), str(error), stays=isinstance(error, UnreadableError))

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from supervisor.models import FORMAT_VERSION, NEVER, CronRun
+from supervisor.past import since
 from supervisor.sentences import sentence
 from supervisor.status import Status
 from supervisor.store import DamagedError, versioned
@@ -50,6 +51,8 @@ class Mark:
     ended: datetime
     """When it was over; of one that is not, when it began."""
     counted: bool
+    since: datetime
+    """Of one that is not over: since when it goes on, or was due."""
 
     @property
     def skip(self) -> bool:
@@ -184,7 +187,7 @@ class History:
         before = self._marks.pop(run.id, None)
         if before is not None and before.status.final:
             self._ended[before.skip] -= 1
-        mark = Mark(offset, length, run.status, began(run), ended(run), counts(run))
+        mark = Mark(offset, length, run.status, began(run), ended(run), counts(run), since(run))
         self._marks[run.id] = mark
         if mark.status.final:
             self._ended[mark.skip] += 1

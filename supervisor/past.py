@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from supervisor.vocabulary import NEVER
 
 if TYPE_CHECKING:
     from supervisor.home import Home
+    from supervisor.models import CronRun
     from supervisor.summary import Summary
 
 
@@ -28,6 +29,10 @@ class Past:
     reason: Reason | None = None
     at: datetime = NEVER
     """When that was."""
+    going: Status | None = None
+    """How the newest run stands that has not ended."""
+    since: datetime = NEVER
+    """When that one started, or was due."""
 
     @property
     def ending(self) -> str:
@@ -37,10 +42,19 @@ class Past:
         return self.status.value if self.status else "-"
 
 
-def of(found: Summary) -> Past:
-    """What this summary says. A file that an earlier version began says only when the newest run started."""
+def of(found: Summary, live: Sequence[CronRun] = ()) -> Past:
+    """What this summary says, and the runs beside it that have not ended.
+
+    A file that an earlier version began says only when the newest run started.
+    """
     at = found.last_run if found.last_end == NEVER else found.last_end
-    return Past(found.run_count, found.last_status, found.last_reason, at)
+    going, begun = (live[-1].status, since(live[-1])) if live else (None, NEVER)
+    return Past(found.run_count, found.last_status, found.last_reason, at, going, begun)
+
+
+def since(run: CronRun) -> datetime:
+    """When it started, else when it was due."""
+    return run.started_at if run.started_at != NEVER else run.scheduled_at
 
 
 def noted(home: Home, job_ids: Iterable[str]) -> list[Past | None]:
@@ -58,12 +72,12 @@ def _noted(history: str, path: str) -> Past | None:
         return None
     note = sums.read(path, state)
     try:
-        return None if note is None else _out_of(note.summary)
+        return None if note is None else _out_of(note.summary, note.live)
     except (KeyError, ValueError, TypeError):
         return None
 
 
-def _out_of(summary: dict[str, Any]) -> Past:
+def _out_of(summary: dict[str, Any], live: list[list[str]]) -> Past:
     status, reason = summary["last_status"], summary["last_reason"]
     ended, begun = (datetime.fromisoformat(summary[name]) for name in ("last_end", "last_run"))
     return Past(
@@ -71,4 +85,6 @@ def _out_of(summary: dict[str, Any]) -> Past:
         status=None if status is None else Status(status),
         reason=None if reason is None else Reason(reason),
         at=begun if ended == NEVER else ended,
+        going=Status(live[-1][0]) if live else None,
+        since=datetime.fromisoformat(live[-1][1]) if live else NEVER,
     )

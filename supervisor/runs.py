@@ -51,7 +51,7 @@ class RunsStore:
         """`keep`: how many runs, and how many skips beside them, are kept of each job."""
         self.home, self._disk = Home.of(home), disk
         self._lock = HomeLock(self.home, wait_seconds)
-        self._histories = Histories(self.home.runs, max(1, keep), self.home.sums, lambda: self._lock.held)
+        self._histories = Histories(self.home.runs, max(1, keep), self.home.sums)
         self._totals: Totals | None = None
 
     @property
@@ -90,6 +90,10 @@ class RunsStore:
         Raises DamagedError where the file is there and nothing of it can be read: that is not "no runs".
         """
         return self._histories.records(job_id, lambda history: history.newest(status), last)
+
+    def live_of(self, job_id: str) -> list[CronRun]:
+        """The runs of a job that have not ended, oldest first. Raises as above."""
+        return self._histories.records(job_id, History.live)
 
     def last_ended(self, job_id: str) -> CronRun | None:
         """The run of a job that ended last, of those that really started; None where there is none. Raises as above."""
@@ -227,6 +231,7 @@ class RunsStore:
                     self._histories.gone(job_id)
                 elif dropped:
                     self._disk.replace(path, self._histories.compacted(job_id, history))
+                    self._histories.replaced(job_id, history)
             finally:  # what is on disk decides
                 self._histories.drop(job_id)
             return dropped
@@ -239,7 +244,9 @@ class RunsStore:
         """Keep what is damaged in `damaged/`, go on with what of it is good; remove what killed writers left."""
         with self._lock.writing():
             remove_leftovers(self.home.runs)
+            self._histories.noting = True
             self.unfinished(noted=False)
+            self._histories.noting = False
             waiting = [job_id for job_id, damage in self._histories.damaged.items() if damage.moved_to is None]
             for job_id in waiting:
                 if not self._histories.damaged[job_id].stays:
@@ -307,6 +314,7 @@ class RunsStore:
         path = self._histories.path(history.job_id)
         try:
             self._disk.replace(path, self._histories.compacted(history.job_id, history))
+            self._histories.replaced(history.job_id, history)
         except StoreError as error:
             # What was to be stored is stored. A full disk is met again at the next line that it cannot take.
             logger.warning("%s", error)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,8 +28,8 @@ class Note(NamedTuple):
 
     summary: dict[str, Any]
     """A `Summary`, as JSON has it."""
-    live: int
-    """How many of its runs have not ended."""
+    live: list[list[str]]
+    """Of each of its runs that has not ended, oldest first: how it stands, and since when it goes on or was due."""
 
 
 def state_of(found: os.stat_result) -> State:
@@ -58,10 +59,10 @@ def read(path: str | Path, state: State) -> Note | None:
         return None
 
 
-def write(path: Path, state: State, summary: str, live: int) -> None:
+def write(path: Path, state: State, summary: str, live: Iterable[tuple[str, str]]) -> None:
     """Note this; `summary` is JSON already, in ASCII. Where it cannot be noted, the history will be read."""
-    told = ",".join(map(str, state))
-    body = f'{{"version":{VERSION},"state":[{told}],"live":{live},"summary":{summary}}}'.encode("ascii")
+    head = json.dumps({"version": VERSION, "state": state, "live": list(live)}, separators=(",", ":"))
+    body = f'{head[:-1]},"summary":{summary}}}'.encode("ascii")
     line = _checksum(body) + b" " + body + b"\n"
     with suppress(OSError):
         fd = os.open(path, _WRITE, 0o600)

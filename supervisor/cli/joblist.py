@@ -51,7 +51,7 @@ def _read(place: Place, job_id: str) -> Past | None:
     from supervisor.past import of
 
     try:
-        return of(place.runs.summary(job_id))
+        return of(place.runs.summary(job_id), place.runs.live_of(job_id))
     except StoreError:
         return None
 

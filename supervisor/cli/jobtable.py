@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from supervisor.cli.escape import shortened
 from supervisor.cli.looks import MARKS, STYLES
 from supervisor.cli.render import Cell, Column, columns, on_terminal, show_table
-from supervisor.cli.times import relative, roughly, stamp
+from supervisor.cli.times import relative, roughly, span, stamp
 from supervisor.status import Status
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ def paused(job: CronJob | Listed) -> str:
 
 def _columns(whole: bool) -> list[Column]:
     found = [
-        Column("ID", needs=70),
+        Column("ID", needs=90),
         Column("NAME", shrinks=True),
         Column("SCHEDULE", shrinks=True),
         Column("NEXT", shrinks=True, least=13),
-        Column("LAST", shrinks=True, least=24),
+        Column("LAST", shrinks=True, least=30),
         Column("AGENT", needs=110),
         Column("PROMPT", shrinks=True, needs=110),
     ]
@@ -73,6 +73,9 @@ def _paused(job: CronJob | Listed, whole: bool) -> str:
 def _last(past: Past | None, now: datetime, whole: bool) -> Cell:
     if past is None:
         return Cell("damaged", "red")
+    if past.going is not None and not whole:
+        passed = span((now - past.since).total_seconds())
+        return Cell(f"{MARKS[past.going]} {past.going.value} for {passed}", STYLES[past.going])
     if past.status is None:
         return Cell("-")
     if whole:

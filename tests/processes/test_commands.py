@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from shared.reasons import Reason
+from supervisor.__main__ import main
 from supervisor.cli.page import standing
 from supervisor.home import Home
 from supervisor.jobs import CronStore
@@ -278,7 +281,6 @@ def test_a_wrong_option_points_to_the_help(cronward: Command) -> None:
 
 def test_the_version_is_told_without_the_command_line_library(capsys: pytest.CaptureFixture[str]) -> None:
     from supervisor import __version__
-    from supervisor.__main__ import main
 
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"cronward {__version__}\n"
@@ -375,3 +377,29 @@ def test_metrics_are_read_from_the_stores_where_nothing_runs(cronward: Command) 
     families = {family["name"]: family for family in cronward.json("metrics")}
     assert families["cronward_runs_due_total"]["samples"][0]["value"] == 2
     assert "cronward_queued" not in families
+
+
+def test_a_list_on_a_terminal_shows_what_goes_on_by_its_note_and_by_its_history(cronward: Command) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def shown() -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("COLUMNS", "100")
+            patch.setenv("NO_COLOR", "1")
+            patch.setattr(sys, "stdout", Terminal())
+            assert main(["--home", str(cronward.home), "list"]) == 0
+            assert isinstance(sys.stdout, Terminal)
+            return sys.stdout.getvalue()
+
+    CronStore(cronward.home).add(make_job(name="n"))
+    begun = datetime.now(UTC) - timedelta(minutes=3)
+    RunsStore(cronward.home).record(ended())
+    RunsStore(cronward.home).record(make_run(id="live", status=Status.RUNNING, started_at=begun, attempt=1))
+    noted = shown()
+    assert "> running for 3 min" in noted
+    for note in Home(cronward.home).sums.iterdir():
+        note.unlink()
+    assert shown() == noted
+    assert "completed 5 min ago" in cronward("list").out

@@ -42,15 +42,15 @@ def state_of(home: Home) -> sums.State:
     return sums.state_of(file_of(home).stat())
 
 
-def forge(home: Home, runs: int = 4711, live: int = 0) -> None:
+def forge(home: Home, runs: int = 4711, live: tuple[tuple[str, str], ...] = ()) -> None:
     """A note that holds and does not tell the truth: whoever believes it has not read the history."""
     forged = Summary(run_count=runs, last_status=Status.FAILED).model_dump_json()
     sums.write(home.sums / JOB, state_of(home), forged, live)
 
 
 def test_a_note_holds_for_one_state_of_its_file(tmp_path: Path) -> None:
-    sums.write(tmp_path / "n", STATE, '{"last_error":"Too late."}', 2)
-    assert sums.read(tmp_path / "n", STATE) == ({"last_error": "Too late."}, 2)
+    sums.write(tmp_path / "n", STATE, '{"last_error":"Too late."}', [("queued", "x")])
+    assert sums.read(tmp_path / "n", STATE) == ({"last_error": "Too late."}, [["queued", "x"]])
     for place in range(4):
         assert sums.read(tmp_path / "n", (*STATE[:place], 9, *STATE[place + 1 :])) is None, place
     assert sums.read(tmp_path / "nothing", STATE) is None
@@ -59,12 +59,12 @@ def test_a_note_holds_for_one_state_of_its_file(tmp_path: Path) -> None:
 
 def test_a_shorter_note_covers_a_longer_one(tmp_path: Path) -> None:
     for text in ('"' + "x" * 500 + '"', '"y"'):
-        sums.write(tmp_path / "n", STATE, text, 0)
-        assert sums.read(tmp_path / "n", STATE) == (text[1:-1], 0)
+        sums.write(tmp_path / "n", STATE, text, ())
+        assert sums.read(tmp_path / "n", STATE) == (text[1:-1], [])
 
 
 def test_whatever_tears_a_note_it_is_not_believed(tmp_path: Path) -> None:
-    sums.write(tmp_path / "n", STATE, '{"run_count":17}', 0)
+    sums.write(tmp_path / "n", STATE, '{"run_count":17}', ())
     whole = (tmp_path / "n").read_bytes()
     torn = [whole[:length] for length in range(len(whole) - 1)]
     torn += [whole[:place] + b"7" + whole[place + 1 :] for place in range(len(whole) - 1) if whole[place] != ord("7")]
@@ -105,11 +105,12 @@ def test_after_each_change_note_and_history_say_the_same(home: Home) -> None:
         change(store)
         assert (home.sums / JOB).read_bytes().isascii(), what
         seen = RunsStore(home, keep=5).summary(JOB), [run.id for run in RunsStore(home, keep=5).unfinished()]
-        short = past.noted(home, [JOB])[0]
+        short, live = past.noted(home, [JOB])[0], RunsStore(home, keep=5).live_of(JOB)
         (home.sums / JOB).unlink(missing_ok=True)
         assert seen[0] == RunsStore(home, keep=5).summary(JOB), what
         assert seen[1] == (["run-0050"] if what in ("a claim", "a failure", "no text", "a skip") else []), what
-        assert short in (None, past.of(seen[0])), what
+        assert short in (None, past.of(seen[0], live)), what
+        assert short is not None or what in ("no text", "a skip"), what
         with HomeLock(home):
             RunsStore(home, keep=5).quarantine()  # notes it anew
 
@@ -137,7 +138,7 @@ OTHER: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("what", OTHER)
 def test_a_history_in_another_state_is_read_itself(home: Home, what: str) -> None:
     history(home)
-    forge(home, live=0)
+    forge(home)
     OTHER[what](file_of(home))
     assert past.noted(home, [JOB]) == [None]
     try:
@@ -159,11 +160,19 @@ def test_damage_is_never_noted(home: Home) -> None:
     assert RunsStore(home).summary(JOB).run_count == 2
 
 
-def test_who_may_not_write_here_notes_nothing(home: Home) -> None:
+def test_who_only_reads_notes_nothing_and_who_starts_notes_what_is_not_noted(home: Home) -> None:
     history(home)
     (home.sums / JOB).unlink()
-    RunsStore(home).summary(JOB)
-    assert list(home.sums.iterdir()) == []
+    with HomeLock(home):
+        RunsStore(home).summary(JOB)
+        RunsStore(home).unfinished()
+        assert list(home.sums.iterdir()) == []
+        RunsStore(home).quarantine()
+    before = (home.sums / JOB).stat()
+    assert [found and found.runs for found in past.noted(home, [JOB])] == [3]
+    with HomeLock(home):
+        RunsStore(home).quarantine()
+    assert (home.sums / JOB).stat() == before
 
 
 def test_a_note_that_cannot_be_made_stops_no_run(home: Home) -> None:
