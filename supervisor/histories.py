@@ -229,8 +229,6 @@ class Histories:
             return None
 
     def _note(self, job_id: str, history: History, found: os.stat_result) -> None:
-        if history.problems:
-            return
         with suppress(PydanticSerializationError):  # half a surrogate pair, out of an error: the file has it mended
             live = (
                 [(mark.status.value, mark.since.isoformat()) for mark in history.live()] if history.unfinished else ()

@@ -403,3 +403,9 @@ def test_a_list_on_a_terminal_shows_what_goes_on_by_its_note_and_by_its_history(
         note.unlink()
     assert shown() == noted
     assert "completed 5 min ago" in cronward("list").out
+
+
+def test_a_list_needs_no_config_but_one_that_is_named_must_be_there(cronward: Command) -> None:
+    cronward("add", "--every", "1h", "--prompt", "x")
+    assert cronward("list").code == 0
+    assert cronward("list", "--config", str(cronward.home / "none")).code == 2

@@ -13,7 +13,6 @@ from shared.reasons import Reason
 from supervisor import past, sums
 from supervisor.home import Home
 from supervisor.lock import HomeLock
-from supervisor.models import CronRun
 from supervisor.runs import RunsStore
 from supervisor.status import Status
 from supervisor.store import StoreError
@@ -190,10 +189,22 @@ def test_a_history_that_goes_takes_its_note_along(home: Home) -> None:
 
 
 def test_a_start_looks_at_every_history_whatever_is_noted(home: Home) -> None:
-    store = history(home)
-    store.record(run_of(9, Status.RUNNING))
+    history(home)
+    lines = file_of(home).read_bytes().split(b"\n")
+    file_of(home).write_bytes(b"\n".join([*lines[:2], b"{garbage", *lines[3:]]))
     forge(home)
-    assert RunsStore(home).unfinished() == []
+    store = RunsStore(home)
     with HomeLock(home):
-        left: list[CronRun] = RunsStore(home).unfinished(noted=False)
-    assert [run.id for run in left] == ["run-0009"]
+        assert [damage.moved_to is not None for damage in store.quarantine()] == [True]
+    assert store.summary(JOB).run_count == 2
+
+
+def test_a_history_that_was_just_compacted_is_noted(home: Home) -> None:
+    store, size = RunsStore(home, keep=1), 0
+    for number in range(200):
+        store.record(run_of(number, Status.COMPLETED, reason=Reason.OK))
+        if file_of(home).stat().st_size < size:
+            break
+        size = file_of(home).stat().st_size
+    assert number < 199
+    assert [found and found.runs for found in past.noted(home, [JOB])] == [number + 1]
