@@ -15,7 +15,6 @@ from supervisor.vocabulary import CatchUp, Event, JobType, OutputFormat, Overlap
 
 Check = Callable[[object], bool]
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DAY = 86400
 
 
@@ -44,6 +43,11 @@ def _encodable(value: str) -> bool:
 
 def _short(most: int) -> Check:
     return lambda value: _text(value) and len(value) <= most  # type: ignore[arg-type]
+
+
+def _like(pattern: str) -> Check:
+    wanted = re.compile(pattern, re.ASCII)
+    return lambda value: type(value) is str and wanted.fullmatch(value) is not None
 
 
 def _flag(value: object) -> bool:
@@ -112,7 +116,7 @@ _LIMITS: Mapping[str, Check] = {
 }
 _BUDGET = _group({"runs": _count(0, 10**9), "tokens": _count(0, 10**12), "cost_usd": _amount(0, 1e6)})
 DEFINITION: Mapping[str, Check] = {
-    "id": lambda value: type(value) is str and _ID.fullmatch(value) is not None,
+    "id": _like(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"),
     "name": _short(64),
     "cron_expr": _text,
     "at": _maybe(instant),
