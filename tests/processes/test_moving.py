@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from supervisor.batch import Batch
 from supervisor.home import Home
 from supervisor.jobs import CronStore
@@ -16,6 +18,7 @@ from supervisor.lock import HomeLock
 from tests.command import Command, snapshot
 from tests.house import CHECKOUT, House
 
+GOLDEN = CHECKOUT / "tests" / "unit" / "supervisor" / "moving" / "golden"
 JOBS = b"""{
   "version": 1,
   "jobs": [
@@ -109,6 +112,17 @@ def test_the_originals_files_come_in_and_go_out_byte_for_byte(cronward: Command,
     assert cronward("import", source).code == 2
     assert cronward("import", source, "--dry-run").code == 2
     assert snapshot(cronward.home) == before
+
+
+@pytest.mark.parametrize("name", ["worded", "zoned", "historic", "edged"])
+def test_what_gos_own_json_wrote_comes_in_and_goes_out_byte_for_byte(
+    cronward: Command, tmp_path: Path, name: str
+) -> None:
+    said = cronward("import", str(GOLDEN / name))
+    assert said.code == 0, said
+    assert cronward("export", "--original", str(tmp_path / "out")).code == 0
+    for file in ("jobs.json", "runs.json"):
+        assert (tmp_path / "out" / file).read_bytes() == (GOLDEN / name / file).read_bytes(), file
 
 
 def test_if_one_is_refused_none_is_stored_and_the_rest_can_be_asked_for(cronward: Command, tmp_path: Path) -> None:
