@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from supervisor.clock import Clock, Moment
 from supervisor.deliveries import Channel, Delivery, Letter, News, State, delay_after, due_at
+from supervisor.logline import about
 from supervisor.models import CronRun
 from supervisor.outbox import Outbox
 from supervisor.posting import seconds_of
@@ -120,14 +122,16 @@ class Courier:
 
     def _note(self, run_id: str, delivery: Delivery) -> None:
         self._outbox.change(run_id, delivery)
+        channel, tries, state = delivery.channel.value, delivery.tries, delivery.state.value
+        about_it = partial(about, run=run_id, channel=channel, tries=tries, status=state)
         if delivery.state is State.DELIVERED:
-            self._logger.info("run %s: told (%s)", run_id, delivery.channel.value)
+            self._logger.info("run %s: told (%s)", run_id, channel, extra=about_it("told"))
         elif delivery.waits:
             words = "The end of run %s was not told by %s yet, try %d: %s"
-            self._logger.warning(words, run_id, delivery.channel.value, delivery.tries, delivery.error)
+            self._logger.warning(words, run_id, channel, tries, delivery.error, extra=about_it("told.later"))
         else:
             words = "The end of run %s was not told by %s (%s): %s"
-            self._logger.error(words, run_id, delivery.channel.value, delivery.state.value, delivery.error)
+            self._logger.error(words, run_id, channel, state, delivery.error, extra=about_it("told.never"))
 
     def _say_start(self, letter: Letter, ping: Delivery) -> None:
         now = self._clock.now()
