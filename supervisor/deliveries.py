@@ -25,6 +25,8 @@ LONGEST = 4 * 3600.0
 """The most that a receiver's `Retry-After` is believed."""
 PING_EXPIRES = timedelta(hours=1)
 """A sign of life that is older tells nothing."""
+OUTBOX_FULL = "The outbox was full."
+"""Why the oldest is dropped."""
 _EVENTS = {
     Status.COMPLETED: Event.COMPLETED,
     Status.FAILED: Event.FAILED,
@@ -87,6 +89,12 @@ class Delivery(BaseModel):
     def waits(self) -> bool:
         """Whether it is still owed."""
         return self.state is State.WAITING
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was given up, and not by its owner's word."""
+        full = self.state is State.DROPPED and self.error == OUTBOX_FULL
+        return full or self.state in (State.FAILED, State.EXPIRED)
 
     @property
     def place(self) -> str:

@@ -29,7 +29,7 @@ DROPS = frozenset(
 makes another job of it, to which nobody has granted anything yet."""
 KEEPS = frozenset(
     {
-        *("id", "name", "created_by", "applied_from", "created_at", "changed_at", "anchor", "private"),
+        *("id", "name", "created_by", "applied_from", "imported_from", "created_at", "changed_at", "anchor", "private"),
         *("cron_expr", "at", "timezone", "dst", "jitter_secs", "grace_secs", "catch_up", "overlap"),
         *("start", "until", "max_runs", "enabled", "pause_reason", "disable_after"),
         *(

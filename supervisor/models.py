@@ -219,6 +219,8 @@ class CronJob(_Record):
 
     applied_from: Annotated[str, StringConstraints(max_length=4096)] = ""
     """The jobs file that it was last applied from, which may also remove it. Empty: no file has a say in it."""
+    imported_from: Annotated[str, StringConstraints(max_length=4200)] = ""
+    """The file that it was once read from, by `import`. Nothing goes by it."""
     created_by: str = ""
     created_at: AwareDatetime = NEVER
     changed_at: AwareDatetime = NEVER

@@ -82,6 +82,15 @@ def told(job: CronJob) -> Facts:
         yield "tells", "nobody" if job.silent else "only of " + ", ".join(event.value for event in job.notify_on)
 
 
+def origin(job: CronJob) -> Facts:
+    """Which file has a say in it, and which it was once read from."""
+    if job.applied_from:
+        file = "a jobs file on standard input" if job.applied_from == "-" else job.applied_from
+        yield "managed by", f"{file} (cronward apply): edit it there"
+    if job.imported_from:
+        yield "imported", f"from {job.imported_from}"
+
+
 def _duration(seconds: int) -> str:
     """As it was given: what is set is no matter of roughly."""
     return format_duration(timedelta(seconds=seconds))

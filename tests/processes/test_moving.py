@@ -100,6 +100,7 @@ def test_the_originals_files_come_in_and_go_out_byte_for_byte(cronward: Command,
     said = cronward.json("import", source)
     assert (said["stored"], len(said["jobs"]), said["runs_kept"], said["refused"]) == (True, 2, 2, [])
     job = cronward.json("show", "0f8f")
+    assert job["imported_from"] == f"{source}/jobs.json"
     assert (job["run_count"], job["created_at"], job["last_error"]) == (512, "2026-03-22T03:15:00.123456Z", "boom")
     assert [run["duration"] for run in cronward.json("runs", "0f8f")] == [1000000007]
     assert cronward("export", "--original", str(tmp_path / "out")).code == 0
@@ -149,6 +150,8 @@ def test_a_crontab_arrives_paused_and_is_told_of(cronward: Command, tmp_path: Pa
         ("cat", False, "Asia/Tokyo"),
     ]
     assert cat["prompt"] == "in\n"
+    assert cat["imported_from"] == "a crontab on standard input, line 3"
+    assert "imported  from a crontab on standard input, line 2" in cronward("show", "curl").out
     said = cronward("import", "--crontab", "-", stdin=text)
     assert (said.code, said.out.count("It is here already")) == (2, 2)
     said = cronward("import", "--crontab", "-", stdin=text + b"@reboot x\n0 1 * * * y\n")
@@ -175,6 +178,7 @@ def test_a_jobs_file_is_applied_once_and_then_nothing_changes(cronward: Command,
     assert (said.code, said.out) == (0, "Applied: 2 unchanged.\n")
     assert snapshot(cronward.home) == before
     assert cronward.json("show", "a")["work_dir"] == str(folder)
+    assert f"managed by  {file} (cronward apply): edit it there\n" in cronward("show", "a").out
     (folder / "p.md").write_text("one\nthree\n")
     file.write_text(head)
     said = cronward("apply", str(file))
