@@ -75,7 +75,7 @@ class CronScheduler:
         self.home, self.config, self.store = store.home, config, store
         self.logger = logger or logging.getLogger("cronward")
         self._executor = executor
-        self.secrets = SecretDesk(self.home, store)
+        self.secrets = SecretDesk(self.home, store, lambda: self.config.notify)
         self.sessions = SessionDesk(self.home, store, lambda job_id: bool(self._core.live.of_job(job_id)))
         self.clock = clock or SystemClock()
         self._host = Host.here()

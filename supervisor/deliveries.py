@@ -74,6 +74,8 @@ class Delivery(BaseModel):
     channel: Channel
     to: str
     """The URL of a webhook or ping, the name of a target, the number of a callback."""
+    token: str = ""
+    """The name of the secret that a webhook gets as its bearer token. Empty: none, or the target's own."""
     news: News = News.END
     since: AwareDatetime | None = None
     """When the incident began that it tells of."""
@@ -205,6 +207,7 @@ def letter_of(
                 id=_id(run.id, channel, to),
                 channel=channel,
                 to=to,
+                token=job.webhook_token if channel is Channel.WEBHOOK else "",
                 news=each,
                 since=since if channel is Channel.TARGET else None,
                 next_at=at,

@@ -18,6 +18,10 @@ def check_told(job: CronJob, targets: Collection[str]) -> None:
                 check_url(url)
             except WebhookError as error:
                 raise InvalidError(f"The field {name} cannot be used. {error}") from None
+    if job.webhook_token and not (job.on_complete or job.on_fail):
+        raise InvalidError(
+            "The field webhook_token names what is sent to on_complete and on_fail, and the job has neither."
+        )
     for target in job.notify:
         if target not in targets:
             known = f" There are: {', '.join(sorted(targets))}." if targets else ""

@@ -73,7 +73,8 @@ def told(job: CronJob) -> Facts:
         yield "private", "ps shows other users no name of it"
     if job.on_complete or job.on_fail:
         urls = (("completed: ", job.on_complete), ("failed: ", job.on_fail))
-        yield "webhooks", "\n".join(word + url for word, url in urls if url)
+        token = [f"with the token {job.webhook_token}"] if job.webhook_token else []
+        yield "webhooks", "\n".join([*(word + url for word, url in urls if url), *token])
     if job.notify:
         yield "alerts", ", ".join(job.notify)
     if job.ping:
