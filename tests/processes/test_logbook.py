@@ -77,6 +77,7 @@ def test_a_file_is_its_owners_alone_whatever_it_was_and_no_link_is_followed(tmp_
     path.write_text("before\n")
     path.chmod(0o666)
     chosen = open_file(path, config)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for number in range(200):
         chosen.handle(record(f"{number} " + "x" * 100))
     chosen.close()
