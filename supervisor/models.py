@@ -212,7 +212,7 @@ class CronJob(_Record):
     notify_on: tuple[Event, ...] = ()
     on_complete: str = ""
     on_fail: str = ""
-    webhook_token: Annotated[str, StringConstraints(pattern=r"^([A-Z_][A-Z0-9_]{0,63})?$")] = ""
+    webhook_token: Annotated[str, StringConstraints(max_length=64)] = ""
     """The secret sent to those two as `Authorization: Bearer`. The agent does not get it."""
     notify: tuple[Annotated[str, StringConstraints(max_length=32)], ...] = ()
     """Targets of the configuration's `[notify.targets]`."""

@@ -70,8 +70,10 @@ def test_a_change_of_where_it_is_sent_takes_it_away_unless_the_same_edit_says_so
     url = "https://hooks.example.org/"
     refused = cronward("add", "--every", "1h", "--prompt", "x", "--webhook-token", "HOOK")
     assert (refused.code, "has neither" in refused.err) == (2, True)
-    wrong = cronward("add", "--every", "1h", "--prompt", "x", "--on-fail", url, "--webhook-token", "Bearer abc")
-    assert (wrong.code, cronward.json("list")) == (2, [])
+    for value in ("Bearer abc-mistaken", "abc-mistaken" * 99):
+        wrong = cronward("add", "--every", "1h", "--prompt", "x", "--on-fail", url, "--webhook-token", value)
+        assert (wrong.code, cronward.json("list")) == (2, [])
+        assert "mistaken" not in wrong.err
     hook = ("--on-fail", url, "--webhook-token", "HOOK")
     assert cronward("add", "--name", "n", "--every", "1h", "--prompt", "x", *hook).code == 0
     assert "with the token HOOK" in cronward("show", "n").out
