@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from supervisor.errors import StoreError
 from supervisor.home import Home
 from supervisor.journal import handler
 from supervisor.logfile import LogFile
+from supervisor.logline import about
 
 log = logging.getLogger("cronward")
 
@@ -42,10 +44,11 @@ def begin_with(chosen: logging.Handler) -> None:
     # What cannot be logged (a full disk) would be told on standard error, with its values.
     logging.raiseExceptions = False
     logging.captureWarnings(True)
-    threading.excepthook = _defect
+    # So would what nobody catches.
+    sys.excepthook = lambda _kind, error, _trace: _defect("The supervisor cannot go on.", error)
+    threading.excepthook = lambda found: _defect("A thread broke.", found.exc_value)
+    sys.unraisablehook = lambda found: _defect("What nobody waits for broke.", found.exc_value)
 
 
-def _defect(found: threading.ExceptHookArgs) -> None:
-    error = found.exc_value
-    if error is not None:
-        log.error("A thread broke.", exc_info=(type(error), error, found.exc_traceback))
+def _defect(what: str, error: BaseException | None) -> None:
+    log.error(what, exc_info=error, extra=about("defect"))

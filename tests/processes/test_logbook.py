@@ -8,6 +8,8 @@ import os
 import re
 import socket
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from supervisor.home import Home
 from supervisor.journal import Journal, handler
 from supervisor.logbook import log_file, open_file
 from supervisor.logline import about
-from tests.house import House, house
+from tests.house import CHECKOUT, House, house
 
 
 def record(message: str) -> logging.LogRecord:
@@ -114,6 +116,23 @@ def refused(home: House) -> str:
     assert "Traceback" not in done.stderr
     assert home.cronward("supervise", "--ensure").returncode == 1
     return done.stderr
+
+
+def test_whatever_nobody_catches_is_a_line_without_its_words() -> None:
+    broken = (
+        "import logging, threading, warnings; from supervisor.config import Config; from supervisor import logbook\n"
+        "class Dies:\n    def __del__(self): raise ValueError('SECRET')\n"
+        "def breaks(): raise KeyError('SECRET')\n"
+        "logbook.begin(Config()); Dies(); thread = threading.Thread(target=breaks); thread.start(); thread.join()\n"
+        "logging.getLogger('x').error('%d', 'SECRET')\n"
+        "breaks()"
+    )
+    done = subprocess.run([sys.executable, "-c", broken], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert "SECRET" not in done.stderr
+    assert [line.split()[2] for line in lines] == ["event=defect"] * 3
+    assert [line.rpartition(" ")[2] for line in lines] == ['ValueError"', 'KeyError"', 'KeyError"']
 
 
 def test_it_lies_in_the_home_where_none_is_configured(tmp_path: Path) -> None:
