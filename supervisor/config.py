@@ -88,6 +88,17 @@ class Config(BaseModel):
         SIZE,
         Field(ge=0, le=LARGEST, description="What the files of all runs may take; the oldest go first. 0: any."),
     ] = 5 << 30
+    supervisor_log: Annotated[
+        AbsolutePath,
+        Field(
+            description="The file that the supervisor logs to. Empty: the journal under systemd, else standard error; "
+            "supervisor.log in the home if started by --ensure."
+        ),
+    ] = ""
+    supervisor_log_bytes: Annotated[
+        int, SIZE, Field(ge=4096, le=LARGEST, description="How large such a file gets before a new one is begun.")
+    ] = 1 << 20
+    supervisor_log_files: Annotated[int, Field(ge=1, le=100, description="How many older ones are kept beside it.")] = 3
     response_bytes: Annotated[
         int,
         Field(ge=0, le=65536, description="How many bytes of an answer a run's record shows. Its log has the whole."),

@@ -1,23 +1,29 @@
-"""Delivers what is owed: one try a turn, whatever is due first. Whoever answers nothing rests, and delays nobody else.
+"""Delivers what is owed: whatever is due first, a few tries at a time and at each place one. Whoever answers nothing
+rests, and delays nobody else.
 
-It runs in a thread of its own and is told what time it is, so that a simulated day can be put through it.
+Whoever dispatches takes a try with `claim` and has it made with `carry_out`, which may wait for a receiver, in another
+thread. It is told what time it is, so that a simulated day can be put through it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from supervisor.clock import Clock, Moment
 from supervisor.deliveries import Channel, Delivery, Letter, News, State, delay_after, due_at
+from supervisor.logline import about
 from supervisor.models import CronRun
 from supervisor.outbox import Outbox
 from supervisor.posting import seconds_of
 from supervisor.webhookurl import WebhookError
 
+AT_ONCE = 4
+"""How many tries may wait for their receivers: so many dead ones there can be before one that lives waits for them."""
 STORE_AGAIN = 2.0
 MOST_STARTS = 100
 Send = Callable[[Letter, Delivery], None]
@@ -32,55 +38,110 @@ class Rest:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One try that is about to be made. Until it is over nobody else is at its place, so what is told there keeps its
+    order."""
+
+    letter: Letter
+    delivery: Delivery
+
+
 class Courier:
-    """The deliveries of one outbox."""
+    """The deliveries of one outbox. One thread claims; of the others only those that carry out write here."""
 
     def __init__(self, outbox: Outbox, send: Send, clock: Clock, logger: logging.Logger) -> None:
         self._outbox, self._send, self._clock, self._logger = outbox, send, clock, logger
         self._rests: dict[str, Rest] = {}
-        self._starts: deque[tuple[Letter, Delivery]] = deque(maxlen=MOST_STARTS)
+        self._starts: deque[Claimed] = deque(maxlen=MOST_STARTS)
+        self._at: set[str] = set()
 
     def started(self, url: str, run: CronRun) -> None:
         """Say that a run begins, once, now or never: later it would say nothing."""
         at = run.started_at
         letter = Letter(run_id=run.id, job_id=run.job_id, status=run.status, made_at=at)
         ping = Delivery(id="", channel=Channel.PING, to=url, news=News.START, next_at=at, expires_at=at)
-        self._starts.append((letter, ping))
+        self._starts.append(Claimed(letter, ping))
 
     def forget_rests(self) -> None:
         """Whoever failed is asked again at once."""
         self._rests.clear()
 
+    @property
+    def under_way(self) -> int:
+        """How many tries are being made."""
+        return len(self._at)
+
     def turn(self) -> float | None:
-        """Try what is due first. Seconds until the next turn is wanted, 0: now; None: nothing is owed."""
-        if self._starts:
-            self._say_start(*self._starts.popleft())
-            return 0.0
+        """Try what is due first, and wait for it. As `claim`, 0 after a try."""
+        found = self.claim()
+        if not isinstance(found, Claimed):
+            return found
+        self.carry_out(found)
+        return 0.0
+
+    def claim(self) -> Claimed | float | None:
+        """What is due first, where nobody is at its place. Else the seconds until something will be, or None: nothing
+        is owed, or who is under way has to come back first."""
         stored, now = self._outbox.store(), self._clock.now()
-        first = min(self._waits(now), key=lambda found: found[0], default=None)
+        # Before it is asked what is owed: whoever comes back after this has noted by then what became of its try.
+        taken = frozenset(self._at)
+        if len(taken) >= AT_ONCE:
+            return None if stored else STORE_AGAIN
+        start = self._next_start(taken)
+        if start is not None:
+            return self._begun(start)
+        first = min(self._waits(now, taken), key=lambda found: found[0], default=None)
         if first is None:
             return None if stored else STORE_AGAIN
         seconds, letter, delivery = first
         if seconds > 0:
             return seconds if stored else min(seconds, STORE_AGAIN)
-        self._try(letter.run_id, delivery, now)
-        return 0.0
+        return self._begun(Claimed(letter, delivery))
 
-    def _waits(self, now: Moment) -> list[tuple[float, Letter, Delivery]]:
+    def carry_out(self, claimed: Claimed) -> None:
+        """Make the try, and note what became of it. May take as long as a receiver is given."""
+        try:
+            if claimed.delivery.news is News.START:
+                self._say_start(claimed.letter, claimed.delivery)
+            else:
+                self._try(claimed.letter.run_id, claimed.delivery, self._clock.now())
+        finally:
+            self._at.discard(claimed.delivery.place)
+
+    def _begun(self, claimed: Claimed) -> Claimed:
+        self._at.add(claimed.delivery.place)
+        return claimed
+
+    def _next_start(self, taken: Container[str]) -> Claimed | None:
+        """The first at whose place nobody is. Runs begin meanwhile, in another thread."""
+        later: list[Claimed] = []
+        found = None
+        while found is None and self._starts:
+            first = self._starts.popleft()
+            if first.delivery.place in taken:
+                later.append(first)
+            else:
+                found = first
+        self._starts.extendleft(reversed(later))
+        return found
+
+    def _waits(self, now: Moment, taken: Container[str]) -> list[tuple[float, Letter, Delivery]]:
         return [
             (self._seconds(each, now), letter, each)
             for letter in self._outbox.waiting()
             for each in letter.deliveries
-            if each.waits
+            if each.waits and each.place not in taken
         ]
 
     def _seconds(self, delivery: Delivery, now: Moment) -> float:
         """Until it may be tried, or is to be given up."""
         wait = (due_at(delivery, now.wall) - now.wall).total_seconds()
-        if now.wall > delivery.expires_at or not self._resting(delivery, now):
+        rest = self._rests.get(delivery.place)  # its owner may forget all of them meanwhile
+        if now.wall > delivery.expires_at or rest is None or rest.until <= now.mono:
             return wait
         left = (delivery.expires_at - now.wall) / timedelta(seconds=1) + 1
-        return max(wait, min(left, self._rests[delivery.place].until - now.mono))
+        return max(wait, min(left, rest.until - now.mono))
 
     def _resting(self, delivery: Delivery, now: Moment) -> bool:
         rest = self._rests.get(delivery.place)
@@ -120,14 +181,16 @@ class Courier:
 
     def _note(self, run_id: str, delivery: Delivery) -> None:
         self._outbox.change(run_id, delivery)
+        channel, tries, state = delivery.channel.value, delivery.tries, delivery.state.value
+        about_it = partial(about, run=run_id, channel=channel, tries=tries, status=state)
         if delivery.state is State.DELIVERED:
-            self._logger.info("run %s: told (%s)", run_id, delivery.channel.value)
+            self._logger.info("run %s: told (%s)", run_id, channel, extra=about_it("told"))
         elif delivery.waits:
             words = "The end of run %s was not told by %s yet, try %d: %s"
-            self._logger.warning(words, run_id, delivery.channel.value, delivery.tries, delivery.error)
+            self._logger.warning(words, run_id, channel, tries, delivery.error, extra=about_it("told.later"))
         else:
             words = "The end of run %s was not told by %s (%s): %s"
-            self._logger.error(words, run_id, delivery.channel.value, delivery.state.value, delivery.error)
+            self._logger.error(words, run_id, channel, state, delivery.error, extra=about_it("told.never"))
 
     def _say_start(self, letter: Letter, ping: Delivery) -> None:
         now = self._clock.now()

@@ -29,6 +29,7 @@ from supervisor.identity import Identity
 from supervisor.jobs import CronStore, new_id
 from supervisor.launcher import Executor, Gone, News
 from supervisor.lock import HomeLock
+from supervisor.logline import about
 from supervisor.loop import Pulse, Turns
 from supervisor.models import CronJob, CronRun
 from supervisor.notify import CronCallback, Notifier
@@ -74,7 +75,7 @@ class CronScheduler:
         self.home, self.config, self.store = store.home, config, store
         self.logger = logger or logging.getLogger("cronward")
         self._executor = executor
-        self.secrets = SecretDesk(self.home, store)
+        self.secrets = SecretDesk(self.home, store, lambda: self.config.notify)
         self.sessions = SessionDesk(self.home, store, lambda job_id: bool(self._core.live.of_job(job_id)))
         self.clock = clock or SystemClock()
         self._host = Host.here()
@@ -251,13 +252,14 @@ class CronScheduler:
         try:
             config = self._load()
         except CronwardError as error:
-            self.logger.error("The configuration stays as it is: %s", error)
+            self.logger.error("The configuration stays as it is: %s", error, extra=about("config.refused"))
             raise
         with self._changing():
             changed = [name for name in Config.model_fields if getattr(config, name) != getattr(self.config, name)]
             self.config = config
             self._core.configure(config)
-        self.logger.info("the configuration was read again; changed: %s", ", ".join(changed) or "nothing")
+        said = ", ".join(changed) or "nothing"
+        self.logger.info("the configuration was read again; changed: %s", said, extra=about("config.read"))
         return changed
 
     # ---- keeping time
@@ -323,7 +325,7 @@ class CronScheduler:
             now = self.clock.now()
             self._core.reset()
             for damage in (*self.store.quarantine(), *self._core.runs.quarantine()):
-                self.logger.error("%s", damage)
+                self.logger.error("%s", damage, extra=about("store.damaged"))
             left_open = list(self._core.runs.unfinished())
             undead = kill_runners(left_open, self._host)
             clear_leavings(left_open, self._host)

@@ -8,7 +8,6 @@ import faulthandler
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from supervisor.cronscheduler import CronScheduler
 from supervisor.errors import CronwardError, RefusedError
 from supervisor.home import Home
 from supervisor.jobs import CronStore
-from supervisor.journal import formatter
 from supervisor.lock import write_info
+from supervisor.logbook import begin
+from supervisor.logline import about
 from supervisor.loop import Pulse
 from supervisor.mounted import file_system_of, is_network
 from supervisor.preparation import make_executor
@@ -40,14 +40,12 @@ def supervise(home: Home, config_path: Path | None, ready: Callable[[], None] = 
     the configuration again. `ready` is called when it keeps time and answers.
     """
     config = load(home, config_path)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter(os.environ, 2))
-    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    os.umask(0o077)
+    begin(config)
     systemd = Systemd.taken_from(os.environ, os.getpid())
     if systemd.watchdog_seconds is not None:
         # Its signal then leaves the stacks of all threads in the log: names of functions, and no values.
         faulthandler.enable()
-    os.umask(0o077)
     strays.adopt()
     asyncio.run(_supervise(home, config, lambda: load(home, config_path), ready, systemd))
     return 0
@@ -71,7 +69,7 @@ async def _supervise(
         server, path = await _listen(home, scheduler)
         began = scheduler.clock.now().wall
         write_info(home, started_at=began, cronward=__version__, socket=path)
-        log.info("keeping time in %s, pid %d", home.root, os.getpid())
+        log.info("keeping time in %s, pid %d", home.root, os.getpid(), extra=about("supervisor.ready"))
         ready()
         systemd.ready(f"keeping time in {home.root}")
         try:
@@ -79,7 +77,7 @@ async def _supervise(
         finally:
             await server.close()
             lastsign.leave(home)
-    log.info("stopped")
+    log.info("stopped", extra=about("supervisor.stopped"))
 
 
 def _pulse(home: Home, systemd: Systemd) -> Pulse:
@@ -135,7 +133,8 @@ def _obey_signals(loop: asyncio.AbstractEventLoop, scheduler: CronScheduler, sys
     def stop(number: int) -> None:
         asked.append(number)
         systemd.stopping(scheduler.config.drain_seconds + scheduler.config.grace_seconds + STOP_MARGIN)
-        log.info("%s: %s", signal.Signals(number).name, "draining" if len(asked) == 1 else "canceling what runs")
+        name, what = signal.Signals(number).name, "draining" if len(asked) == 1 else "canceling what runs"
+        log.info("%s: %s", name, what, extra=about("supervisor.signal", reason=name))
         scheduler.stop(now=len(asked) > 1)
 
     for number in (signal.SIGTERM, signal.SIGINT):

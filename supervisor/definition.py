@@ -56,6 +56,7 @@ _LINES = (
     "model",
     "created_by",
     "applied_from",
+    "imported_from",
     "session_key",
     "pause_reason",
     "run_as",

@@ -25,6 +25,8 @@ LONGEST = 4 * 3600.0
 """The most that a receiver's `Retry-After` is believed."""
 PING_EXPIRES = timedelta(hours=1)
 """A sign of life that is older tells nothing."""
+OUTBOX_FULL = "The outbox was full."
+"""Why the oldest is dropped."""
 _EVENTS = {
     Status.COMPLETED: Event.COMPLETED,
     Status.FAILED: Event.FAILED,
@@ -72,6 +74,8 @@ class Delivery(BaseModel):
     channel: Channel
     to: str
     """The URL of a webhook or ping, the name of a target, the number of a callback."""
+    token: str = ""
+    """The name of the secret that a webhook gets as its bearer token. Empty: none, or the target's own."""
     news: News = News.END
     since: AwareDatetime | None = None
     """When the incident began that it tells of."""
@@ -87,6 +91,12 @@ class Delivery(BaseModel):
     def waits(self) -> bool:
         """Whether it is still owed."""
         return self.state is State.WAITING
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was given up, and not by its owner's word."""
+        full = self.state is State.DROPPED and self.error == OUTBOX_FULL
+        return full or self.state in (State.FAILED, State.EXPIRED)
 
     @property
     def place(self) -> str:
@@ -197,6 +207,7 @@ def letter_of(
                 id=_id(run.id, channel, to),
                 channel=channel,
                 to=to,
+                token=job.webhook_token if channel is Channel.WEBHOOK else "",
                 news=each,
                 since=since if channel is Channel.TARGET else None,
                 next_at=at,

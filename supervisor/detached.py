@@ -18,17 +18,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import NoReturn
 
 from supervisor.client import Client, NotRunningError
+from supervisor.config import Config
 from supervisor.daemon import load, supervise
 from supervisor.errors import CronwardError, StoreError, UnreachableError
 from supervisor.home import Home
 from supervisor.lock import is_held, read_info
+from supervisor.logbook import begin_with, log_file, open_file
 
-LOG_BYTES, OLD_LOGS = 1 << 20, 3
 STARTS_WITHIN = 60.0
 """Seconds that a supervisor gets to keep time: it takes up where a killed one left off first."""
 FREE_WITHIN = 8.0
@@ -40,10 +40,11 @@ log = logging.getLogger("cronward")
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The supervisor that keeps time now. `started`: it did not before."""
+    """The supervisor that keeps time now. `started`: it did not before. `log`: where one that is started writes."""
 
     pid: int
     started: bool
+    log: str = ""
 
 
 def ensure(home: Home, config_path: Path | None) -> Standing:
@@ -54,11 +55,15 @@ def ensure(home: Home, config_path: Path | None) -> Standing:
         return Standing(pid, started=False)
     named = config_path or Path(os.environ.get("CRONWARD_CONFIG") or "")
     config_path = named.absolute() if named != Path() else None  # it will work in another directory
-    load(home, config_path)  # what is wrong with it is said here, and nothing is made yet
+    config = load(home, config_path)  # what is wrong with it is said here, and nothing is made yet
     home.create()
+    log = log_file(home, config)
+    open_file(log, config).close()
     with _alone(home):
         pid = _awaited(home)
-        return Standing(_start(home, config_path), started=True) if pid is None else Standing(pid, started=False)
+        if pid is not None:
+            return Standing(pid, started=False)
+        return Standing(_start(home, config_path, log, config), started=True, log=str(log))
 
 
 def _answering(home: Home) -> int | None:
@@ -109,14 +114,14 @@ def _awaited(home: Home) -> int | None:
     raise UnreachableError(f"{who} holds the home {home.root} and answers no request; nothing was started. Look at it.")
 
 
-def _start(home: Home, config_path: Path | None) -> int:
+def _start(home: Home, config_path: Path | None, log: Path, config: Config) -> int:
     """Fork one off, and hear from it that it keeps time; its pid. Raises what kept it from that."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     hear, say = os.pipe()
     child = os.fork()
     if not child:
-        _detach(home, config_path, say)
+        _detach(home, config_path, say, lambda: open_file(log, config, whole=True))
     os.close(say)
     try:
         os.waitpid(child, 0)
@@ -125,7 +130,7 @@ def _start(home: Home, config_path: Path | None) -> int:
         os.close(hear)
     if "pid" in said:
         return int(said["pid"])
-    error = CronwardError(said.get("error") or f"The supervisor did not begin to keep time. See {log_file(home)}")
+    error = CronwardError(said.get("error") or f"The supervisor did not begin to keep time. See {log}")
     error.exit_code = int(said.get("exit_code", 1))
     raise error
 
@@ -141,15 +146,10 @@ def _heard(hear: int) -> dict[str, str]:
     return found
 
 
-def log_file(home: Home) -> Path:
-    """Where a detached supervisor writes what one in a terminal says on standard error."""
-    return home.root / "supervisor.log"
-
-
 # ---- in the process that becomes the supervisor; it never returns to its starter's code
 
 
-def _detach(home: Home, config_path: Path | None, say: int) -> NoReturn:
+def _detach(home: Home, config_path: Path | None, say: int, log_file: Callable[[], logging.Handler]) -> NoReturn:
     """Of a session of its own that it does not lead, so that it never gets a terminal; nothing inherited but `say`."""
     code = 1
     try:
@@ -162,7 +162,7 @@ def _detach(home: Home, config_path: Path | None, say: int) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)
         os.closerange(3, say)
         os.closerange(say + 1, os.sysconf("SC_OPEN_MAX"))
-        _write_log(home)
+        begin_with(log_file())
         code = _supervise(home, config_path, lambda **words: _tell(say, words))
     except BaseException:
         log.exception("the supervisor cannot go on")
@@ -185,26 +185,3 @@ def _tell(say: int, words: dict[str, str]) -> None:
     with contextlib.suppress(OSError):
         os.write(say, json.dumps(words).encode("ascii"))
         os.close(say)
-
-
-class _Log(RotatingFileHandler):
-    """Bounded, and what is written past the logger (by a C library that fails) goes to the newest file too."""
-
-    def doRollover(self) -> None:  # noqa: N802 - the library's name
-        super().doRollover()
-        self.take_over()
-
-    def take_over(self) -> None:
-        """Be standard output and standard error."""
-        assert self.stream is not None  # it is opened with the handler, and again at each rotation
-        for descriptor in (1, 2):
-            os.dup2(self.stream.fileno(), descriptor)
-
-
-def _write_log(home: Home) -> None:
-    handler = _Log(
-        log_file(home), maxBytes=LOG_BYTES, backupCount=OLD_LOGS, encoding="utf-8", errors="backslashreplace"
-    )
-    handler.take_over()
-    words = "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(handlers=[handler], level=logging.INFO, format=words)

@@ -13,6 +13,7 @@ from shared.reasons import Reason
 from supervisor import failing
 from supervisor.clock import Moment
 from supervisor.errors import StoreError
+from supervisor.logline import about
 from supervisor.models import CronJob
 from supervisor.status import Status
 
@@ -114,7 +115,8 @@ def pause_failing(core: Scheduler, now: Moment) -> None:
             if job is not None and job.enabled and limit and _has_failed(core, job, limit):
                 reason = failing.pause_reason(limit)
                 pause(core, job, now, reason)
-                core.logger.error("Job %s is paused: %s Resume it when the cause is gone.", job.label, reason)
+                words, extra = "Job %s is paused: %s Resume it when the cause is gone.", about("job.paused", job=job_id)
+                core.logger.error(words, job.label, reason, extra=extra)
         except StoreError as error:
             core.failed.add(job_id)
             core.note_unstored(job_id, error)

@@ -29,7 +29,7 @@ DROPS = frozenset(
 makes another job of it, to which nobody has granted anything yet."""
 KEEPS = frozenset(
     {
-        *("id", "name", "created_by", "applied_from", "created_at", "changed_at", "anchor", "private"),
+        *("id", "name", "created_by", "applied_from", "imported_from", "created_at", "changed_at", "anchor", "private"),
         *("cron_expr", "at", "timezone", "dst", "jitter_secs", "grace_secs", "catch_up", "overlap"),
         *("start", "until", "max_runs", "enabled", "pause_reason", "disable_after"),
         *(
@@ -44,14 +44,14 @@ KEEPS = frozenset(
         ),
         *("repeatable", "rerun_unknown"),
         *("max_turns", "max_tokens", "max_cost", "per_day", "per_month"),
-        *("silent", "notify_on", "ping", "secrets", "login", "git_credentials", "program"),
+        *("silent", "notify_on", "ping", "webhook_token", "secrets", "login", "git_credentials", "program"),
         *("last_run", "last_error", "next_run", "run_count"),
     }
 )
 """When and how often it does that, within which limits, and who hears of it."""
 
 
-JobChanges = dict[str, list[str] | bool]
+JobChanges = dict[str, list[str] | bool | str]
 
 
 class Grant(NamedTuple):
@@ -116,9 +116,11 @@ def secrets_for(job: CronJob, store: SecretStore) -> tuple[Secret, ...]:
 def after_edit(before: CronJob, after: CronJob, *, keep: bool, said: Container[str] = ()) -> CronJob:
     """The edited job without the grants that nobody confirmed. `keep`: somebody did, all of them. `said`: the fields
     that somebody gave, knowing what the job does now."""
-    if keep or not changed(before, after):
+    if keep or not (fields := changed(before, after)):
         return after
-    nothing = {"secrets": (), "git_credentials": (), "login": False}
+    nothing: dict[str, object] = {"secrets": (), "git_credentials": (), "login": False}
+    if "on_complete" in fields or "on_fail" in fields:
+        nothing["webhook_token"] = ""
     return after.model_copy(update={key: value for key, value in nothing.items() if key not in said})
 
 
@@ -131,6 +133,7 @@ def dropped(before: CronJob, after: CronJob) -> list[str]:
     """The grants that were there and are not any more."""
     found = [text for text in before.secrets if text not in after.secrets]
     found += [text for text in before.git_credentials if text not in after.git_credentials]
+    found += [before.webhook_token] * (before.webhook_token not in ("", after.webhook_token))
     return found + ["its login"] * (before.login and not after.login)
 
 
@@ -140,6 +143,7 @@ def again(before: CronJob, after: CronJob) -> JobChanges:
         "secrets": list(before.secrets),
         "git_credentials": list(before.git_credentials),
         "login": before.login,
+        "webhook_token": before.webhook_token,
     }
     return {key: value for key, value in lists.items() if getattr(before, key) != getattr(after, key) and value}
 
@@ -147,6 +151,7 @@ def again(before: CronJob, after: CronJob) -> JobChanges:
 def options(changes: JobChanges) -> str:
     """The same as somebody would type it."""
     words = ["--login"] * bool(changes.get("login"))
+    words += [f"--webhook-token {changes['webhook_token']}"] if changes.get("webhook_token") else []
     for key, option in (("secrets", "--secret"), ("git_credentials", "--git-credential")):
         given = changes.get(key, ())
         words += [f"{option} {text}" for text in given] if isinstance(given, list) else []

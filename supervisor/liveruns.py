@@ -6,7 +6,6 @@ one; the end of a run before anybody is told. A step that cannot be stored is no
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -23,6 +22,7 @@ from supervisor.launcher import Gone, News, SpawnError, broken, slug_of
 from supervisor.models import SECOND, CronJob, CronRun, JobType
 from supervisor.prompts import taints
 from supervisor.quota import Quotas, back_at, why_no_wait
+from supervisor.runlog import RunLog
 from supervisor.runs import RunsStore
 from supervisor.status import Status, final_status
 
@@ -98,7 +98,7 @@ class LiveRuns:
     prepare: Prepare
     grace_seconds: float
     told_end: Callable[[CronJob, CronRun], None]
-    logger: logging.Logger
+    log: RunLog
     quotas: Quotas = field(default_factory=Quotas)
     owe: Callable[[CronJob, CronRun], None] = lambda _job, _run: None
     """Puts on disk what is to be told of an end, before it is. Raises StoreError."""
@@ -136,7 +136,6 @@ class LiveRuns:
         except InvalidError as error:
             failed = run.moved(Status.FAILED, reason=Reason.BAD_DEFINITION, error=str(error), finished_at=now.wall)
             self.record_end(job, failed)
-            self.logger.warning("run %s: failed (bad_definition) before its first attempt", run.id)
             self.told_end(job, failed)
         else:
             self.told_start(job, live.run)
@@ -145,6 +144,7 @@ class LiveRuns:
         """Store an end, after what is to be told of it. Raises StoreError; then the run has not ended."""
         self.owe(job, run)
         self.runs.record(run)
+        self.log.ended(run)
 
     def resume(self, job: CronJob, run: CronRun, now: Moment) -> None:
         """Take up a back-off that a former supervisor was waiting out; that attempt's end is on disk."""
@@ -171,8 +171,7 @@ class LiveRuns:
             live.run = live.run.noted(runner_pid=news.message.pid)
         elif isinstance(news.message, Started):
             live.run = live.run.noted(layers=news.message.layers)
-            count = len(news.message.layers)
-            self.logger.info("run %s: the cell stands (%d layers) and the agent has its prompt", live.run.id, count)
+            self.log.started(live.run)
 
     def stop(self, live: LiveRun, reason: Reason, now: Moment) -> CronRun:
         """Tell it to end. The first cause wins; told again, it changes nothing."""
@@ -183,7 +182,7 @@ class LiveRuns:
         try:
             self.runs.record(live.run)
         except StoreError as error:  # a full disk must not keep a run alive
-            self.logger.error("That run %s was told to stop cannot be stored: %s", live.run.id, error)
+            self.log.unstored("That run %s was told to stop cannot be stored: %s", live.run, error)
         if live.runner is None:
             return self._end(live, attempts.stopped(live.run), now)
         live.runner.stop(reason)
@@ -219,7 +218,7 @@ class LiveRuns:
             if now.mono >= live.deadline:
                 live.kill_at = live.deadline + self.grace_seconds + KILL_MARGIN
         elif now.mono >= live.kill_at:
-            self.logger.error("The runner of run %s did not end in time and is killed.", live.run.id)
+            self.log.overdue(live.run)
             live.kill_at, live.overdue = now.mono + KILL_MARGIN, True
             runner.kill()
 
@@ -231,7 +230,7 @@ class LiveRuns:
         run = run.noted(log_dir=request.log_dir, retry_at=None, **facts)
         claimed = run.moved(Status.RUNNING) if run.status is Status.QUEUED else run
         self.runs.record(claimed)
-        self.logger.info("run %s: admitted and claimed, attempt %d", run.id, run.attempt)
+        self.log.claimed(claimed)
         live.run, live.request, live.retry_at = claimed, request, None
         self._live[run.id] = live
         try:
@@ -249,7 +248,7 @@ class LiveRuns:
             end = attempts.End(Status.FAILED, Reason.BAD_DEFINITION, str(error))
             self._end(live, attempts.not_put_right(run, end), now)
         except StoreError as error:
-            self.logger.error("The next attempt of run %s cannot be claimed: %s", run.id, error)
+            self.log.unstored("The next attempt of run %s cannot be claimed: %s", run, error)
             live.retry_at = now.mono + SAVE_AGAIN
 
     def _over(self, live: LiveRun, gone: Gone, now: Moment) -> None:
@@ -280,18 +279,15 @@ class LiveRuns:
         return attempts.Retry(delay)
 
     def _back_off(self, live: LiveRun, result: ExecuteResult, what: attempts.Retry, now: Moment) -> None:
-        run_id, attempt = live.run.id, live.run.attempt
-        next_one = "the next asks to put it right" if what.repair else f"the next in {what.delay:g} s"
-        self.logger.warning("run %s: attempt %d failed (%s); %s", run_id, attempt, result.reason.value, next_one)
+        self.log.retried(live.run, result.reason, what.delay, repair=what.repair)
         live.retry_at = now.mono + what.delay
-        live.run = live.run.noted(
-            retry_at=now.wall + timedelta(seconds=what.delay), repair_of=attempt if what.repair else live.run.repair_of
-        )
+        repaired = live.run.attempt if what.repair else live.run.repair_of
+        live.run = live.run.noted(retry_at=now.wall + timedelta(seconds=what.delay), repair_of=repaired)
         try:
             self.runs.record(live.run)
         except StoreError as error:
             # Without its end on disk no other attempt may follow: a crash now would make it a second first one.
-            self.logger.error("The end of an attempt of run %s cannot be stored: %s", live.run.id, error)
+            self.log.unstored("The end of an attempt of run %s cannot be stored: %s", live.run, error)
             self._end(live, attempts.End(final_status(result.reason), result.reason, result.error), now)
 
     def _end(self, live: LiveRun, end: attempts.End, now: Moment) -> CronRun:
@@ -311,11 +307,8 @@ class LiveRuns:
         try:
             self.record_end(live.job, live.ended)
         except StoreError as error:
-            self.logger.error("The end of run %s cannot be stored and is tried again: %s", live.run.id, error)
+            self.log.unstored("The end of run %s cannot be stored and is tried again: %s", live.run, error)
             live.save_at = now.mono + SAVE_AGAIN
             return
         del self._live[live.run.id]
-        reason = live.ended.reason.value if live.ended.reason else ""
-        seconds = live.ended.duration / SECOND
-        self.logger.info("run %s: %s (%s) after %.1f s", live.run.id, live.ended.status.value, reason, seconds)
         self.told_end(live.job, live.ended)

@@ -168,6 +168,8 @@ class CronJob(_Record):
     notify_on: tuple[Event, ...] = ()
     on_complete: str = ""
     on_fail: str = ""
+    webhook_token: Annotated[str, StringConstraints(max_length=64)] = ""
+    """The secret sent to those two as `Authorization: Bearer`. The agent does not get it."""
     notify: tuple[Annotated[str, StringConstraints(max_length=32)], ...] = ()
     """Targets of the configuration's `[notify.targets]`."""
     ping: str = ""
@@ -175,6 +177,8 @@ class CronJob(_Record):
 
     applied_from: Annotated[str, StringConstraints(max_length=4096)] = ""
     """The jobs file that it was last applied from, which may also remove it. Empty: no file has a say in it."""
+    imported_from: Annotated[str, StringConstraints(max_length=4200)] = ""
+    """The file that it was once read from, by `import`. Nothing goes by it."""
     created_by: str = ""
     created_at: AwareDatetime = NEVER
     changed_at: AwareDatetime = NEVER

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from shared.reasons import Reason
+from supervisor.deliveries import Letter
 from supervisor.failing import is_pause_reason
 from supervisor.models import CronJob, CronRun
 from supervisor.recent import Recent
@@ -67,6 +68,17 @@ def of_leavings(run: CronRun) -> Iterator[Need]:
         count = run.planted.count
         words = f"left {count} file{'s' * (count != 1)} that your tools would run or obey. Look before you do."
         yield Need(run.job_id, run.job_name or run.job_id, run.id, words, _command("logs", run.id))
+
+
+def of_untold(letters: Sequence[Letter]) -> Iterator[Need]:
+    """What was to be told and was given up."""
+    lost = [(letter, each) for letter in letters for each in letter.deliveries if each.lost]
+    if not lost:
+        return
+    letter, last = max(lost, key=lambda found: found[1].settled_at)
+    count, why = len(lost), f" The last one: {last.error}" if last.error else ""
+    words = f"{count} notification{'s were' if count != 1 else ' was'} given up.{why}"
+    yield Need("", "", letter.run_id, words, _command("outbox", "list"), pressing=False)
 
 
 def repair(job: CronJob, run: CronRun) -> str:

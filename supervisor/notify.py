@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from supervisor.clock import Clock
-from supervisor.courier import Courier, Send
+from supervisor.courier import Claimed, Courier, Send
 from supervisor.deliveries import Letter, letter_of, wanted
 from supervisor.disk import REAL, Disk
 from supervisor.home import Home
@@ -104,6 +104,7 @@ class Notifier:
         if self._thread is not None:
             self._thread.join(CLOSE_WITHIN)
         self._thread, self.outbox.closed = None, True
+        self._woken.set()
 
     @property
     def busy(self) -> bool:
@@ -126,8 +127,24 @@ class Notifier:
 
     def _deliver_all(self) -> None:
         while not self.outbox.closed:
-            seconds = self.courier.turn()
-            if not self._open and seconds != 0:
+            found = self.courier.claim()
+            if isinstance(found, Claimed):
+                self._send_off(found)
+                continue
+            if not self._open and not self.courier.under_way:
                 return
-            self._woken.wait(LONGEST_WAIT if seconds is None else min(seconds, LONGEST_WAIT))
+            self._woken.wait(LONGEST_WAIT if found is None else min(found, LONGEST_WAIT))
             self._woken.clear()
+
+    def _send_off(self, claimed: Claimed) -> None:
+        """In a thread of its own, for a receiver may take its time; where the host has none left, here."""
+        try:
+            threading.Thread(target=self._carry_out, args=(claimed,), name="cronward-notify", daemon=True).start()
+        except RuntimeError:
+            self._carry_out(claimed)
+
+    def _carry_out(self, claimed: Claimed) -> None:
+        try:
+            self.courier.carry_out(claimed)
+        finally:
+            self._woken.set()

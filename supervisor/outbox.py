@@ -11,11 +11,12 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from supervisor.deliveries import VERSION, Delivery, Letter, State
+from supervisor.deliveries import OUTBOX_FULL, VERSION, Delivery, Letter, State
 from supervisor.disk import REAL, Disk
 from supervisor.errors import StoreError
 from supervisor.history import encoded
@@ -58,7 +59,7 @@ class Outbox:
             logger.error("The end of run %s is not told: %d others are still to be.", oldest.run_id, most)
             for each in oldest.deliveries:
                 if each.waits:
-                    self.change(oldest.run_id, each.settled(State.DROPPED, letter.made_at, "The outbox was full."))
+                    self.change(oldest.run_id, each.settled(State.DROPPED, letter.made_at, OUTBOX_FULL))
 
     def load(self, status_of: Callable[[Letter], Status | None]) -> int:
         """Take up what a former supervisor left, and say how many letters are owed. `status_of`: how the run of a
@@ -164,10 +165,24 @@ def letters(home: Home, prefix: str = "") -> list[Letter]:
     return sorted(found, key=lambda letter: (letter.made_at, letter.run_id))
 
 
+def given_up(home: Home, since: datetime) -> list[Letter]:
+    """The letters of which something was given up after that instant. No other file is read."""
+    paths = [path for path in home.outbox.glob("*.json") if _changed(path) >= since.timestamp()]
+    read = [letter for letter in map(_read, paths) if letter is not None]
+    return [letter for letter in read if any(each.lost and each.settled_at >= since for each in letter.deliveries)]
+
+
 def letter_about(home: Home, run_id: str) -> Letter | None:
     """The letter of one run, for who only looks."""
     path = file_of(home.outbox, run_id, ".json")
     return None if path is None else _read(path)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _read(path: Path) -> Letter | None:

@@ -24,6 +24,7 @@ from supervisor.config import Config
 from supervisor.errors import CronwardError, StoreError
 from supervisor.history import ended
 from supervisor.home import Home
+from supervisor.logline import about
 from supervisor.models import NEVER
 from supervisor.periods import day_of
 from supervisor.retention import Doomed, Log, Rules
@@ -165,7 +166,7 @@ class Pruning:
             self._logger.warning("%s", problem)
         if found.logs or found.records:
             words = "%d logs (%d bytes) and %d records of old runs were cleared"
-            self._logger.info(words, len(found.logs), found.freed, found.records)
+            self._logger.info(words, len(found.logs), found.freed, found.records, extra=about("pruned"))
 
     def _unfinished(self) -> set[str]:
         with self._mutex:

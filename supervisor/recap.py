@@ -10,11 +10,12 @@ from datetime import datetime
 from shared.findings import Branch
 from shared.reasons import Reason
 from supervisor.charge import is_assumed
+from supervisor.deliveries import Letter
 from supervisor.firstrecords import missed_by
 from supervisor.history import began, ended
 from supervisor.models import NEVER, CronJob, CronRun
 from supervisor.money import micros, usd
-from supervisor.needs import Need, of_job, of_leavings
+from supervisor.needs import Need, of_job, of_leavings, of_untold
 from supervisor.occurrences import next_occurrence
 from supervisor.recent import Recent
 from supervisor.status import Status
@@ -33,6 +34,10 @@ class Known:
     live: Sequence[CronRun] | None = None
     trouble: str = ""
     """Why nobody answers, though somebody should: a sentence."""
+    asleep: str = ""
+    """What to say where nobody does: that no job starts, and since when. A sentence."""
+    untold: Sequence[Letter] = ()
+    """Ends that somebody was to hear of and, since then, will not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +183,7 @@ def _changes(over: Iterable[CronRun], names: Mapping[str, str]) -> Iterator[Chan
 
 def _needs(known: Known, over: Sequence[CronRun]) -> list[Need]:
     recent = {each.job_id: each for each in known.recent}
-    found = [*_asleep(known)]
+    found = [*_asleep(known), *of_untold(known.untold)]
     found += [need for job in known.jobs for need in of_job(job, recent.get(job.id, Recent(job.id)), known.since)]
     # Of several runs of a job that left such things the last one is named.
     left = {need.job_id: need for run in over for need in of_leavings(run)}
@@ -190,7 +195,7 @@ def _asleep(known: Known) -> Iterator[Need]:
     if known.trouble:
         yield Need("", "", "", known.trouble, "cronward status")
     elif known.live is None and any(job.enabled for job in known.jobs):
-        yield Need("", "", "", "Nothing keeps time here, so no job starts.", "cronward supervise --ensure")
+        yield Need("", "", "", known.asleep, "cronward supervise --ensure")
 
 
 def _next(known: Known) -> list[Due]:

@@ -29,6 +29,7 @@ from supervisor.logins import LoginStore
 from supervisor.models import CatchUp, CronJob, CronRun, Trigger
 from supervisor.pressure import HOST_AGAIN, Room
 from supervisor.purse import Purse
+from supervisor.runlog import RunLog
 from supervisor.runs import RunsStore
 from supervisor.settled import AHEAD, StepBack, settled_until
 from supervisor.status import Status
@@ -68,7 +69,7 @@ class Scheduler:
     ) -> None:
         self.jobs, self.runs, self.config = jobs, runs, config
         self.logger = logger or logging.getLogger("cronward")
-        self.live = LiveRuns(runs, spawn, prepare, config.grace_seconds, self._ended, self.logger)
+        self.live = LiveRuns(runs, spawn, prepare, config.grace_seconds, self._ended, RunLog(self.logger))
         self.waiting = Queue()
         self.agenda = Agenda()
         self.inbox: deque[News] = deque()
@@ -203,7 +204,7 @@ class Scheduler:
                 self.note_unstored(entry.job_id, error)  # and tried again at once with all others, not each by itself
                 self.agenda.set_aside(entry, self.agenda.next_again() or now.mono + SAVE_AGAIN)
             except InvalidError as error:
-                self.logger.error("Job %s is not scheduled any more: %s", entry.job_id, error)
+                self.live.log.unscheduled(entry.job_id, error)
 
     def _settle_due(self, entry: Entry, now: Moment) -> None:
         job = self.jobs.get(entry.job_id)
@@ -226,7 +227,7 @@ class Scheduler:
     def _offer(self, job: CronJob, at: datetime, trigger: Trigger, now: Moment) -> None:
         """Settle a new occurrence: on return it is on disk, whatever became of it. Raises StoreError."""
         run = self._first.queued(job, at, trigger, now.wall)
-        self.logger.info("run %s: due, the occurrence of %s of job %s", run.id, at.isoformat(), job.id)
+        self.live.log.due(run)
         # Looked up only where it is needed: it costs a search in the schedule.
         waiting = Waiting(job, run, occurrences.last_start(job, at) if self._quota_back(job, now) else None)
         if not self._settle(waiting, now):
@@ -241,8 +242,9 @@ class Scheduler:
             self.live.start(waiting.job, self.purse.reserved(self, waiting.job, waiting.run, now.wall), now)
             return True
         if isinstance(verdict, Skip):
-            skip = {"reason": verdict.reason, "error": verdict.why, "finished_at": now.wall}
-            self.runs.record(waiting.run.moved(Status.SKIPPED, **skip))
+            skip = waiting.run.moved(Status.SKIPPED, reason=verdict.reason, error=verdict.why, finished_at=now.wall)
+            self.runs.record(skip)
+            self.live.log.ended(skip)
             self._replan(waiting.job, now.wall)
             return True
         if isinstance(verdict, Replace):
@@ -326,7 +328,7 @@ class Scheduler:
             after = max(self.settled(job, now), job.changed_at)
             self._put(job, occurrences.next_occurrence(job, after, self._runs_so_far(job)))
         except (InvalidError, StoreError) as error:  # a file that somebody changed by hand must not stop the others
-            self.logger.error("Job %s is not scheduled: %s", job.id, error)
+            self.live.log.unscheduled(job.id, error)
 
     def _put(self, job: CronJob, occurrence: datetime | None) -> None:
         if occurrence is None:
@@ -341,7 +343,7 @@ class Scheduler:
         try:
             current = self.jobs.get(job.id)
         except StoreError as error:
-            self.logger.error("Job %s is not scheduled: %s", job.id, error)
+            self.live.log.unscheduled(job.id, error)
             return
         if current is not None:
             self.plan(current, now)
@@ -393,7 +395,6 @@ class Scheduler:
 
     def note_unstored(self, job_id: str, error: StoreError) -> None:
         """Say so, and come again soon."""
-        if self._unstored:  # said in this turn already; a full disk is not to be filled with complaints
-            return
-        self._unstored = True
-        self.logger.error("What became of job %s cannot be stored and is tried again: %s", job_id, error)
+        if not self._unstored:  # once a turn: a full disk is not to be filled with complaints
+            self._unstored = True
+            self.live.log.job_unstored(job_id, error)

@@ -58,7 +58,8 @@ class Sender:
             self._ping(letter, delivery)
         elif delivery.channel is Channel.WEBHOOK:
             run = letter.run or {}
-            self._post(delivery.to, event_headers(run), run, delivery.id, self._notify().key)
+            headers = event_headers(run) | (bearer(self._secret(delivery.token)) if delivery.token else {})
+            self._post(delivery.to, headers, run, delivery.id, self._notify().key)
         else:
             self._target(letter, delivery)
 

@@ -13,7 +13,9 @@ from shared.record import Record, types_of
 SHOWN = 80
 PROBLEMS = 5
 _LONG_BITS = 1024
-HIDDEN = frozenset({"prompt", "output_schema", "response", "error", "env", "upstream_proxy", "secrets"})
+HIDDEN = frozenset(
+    {"prompt", "output_schema", "response", "error", "env", "upstream_proxy", "secrets", "webhook_token"}
+)
 """Fields whose values are never repeated: an error text is not where a prompt or an answer belongs."""
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from supervisor.models import CronJob
 
 _SHOWN = 100
-_QUIET = frozenset({"changed_at", "anchor", "program", "search_path", "applied_from"})
+_QUIET = frozenset({"changed_at", "anchor", "program", "search_path", "applied_from", "imported_from"})
 """They follow from other changes."""
 
 

@@ -29,7 +29,7 @@ def of(given: JobOptions, now: datetime) -> dict[str, Any]:
     plain = ("name", "agent", "command", "model", "type", "run_as", "retries", "private", "silent")
     policies = ("isolation", "dst", "overlap", "catch_up", "on_complete", "on_fail", "ping", "work_mode", "git_write")
     waivers = ("repeatable", "rerun_unknown", "untrusted_input", "secrets_when_tainted", "gate", "check")
-    granted = ("login", "session_key")
+    granted = ("login", "session_key", "webhook_token")
     fields = described({key: getattr(given, key) for key in (*plain, *policies, *waivers, *granted)}) | _seen(given)
     if given.cron is not None or given.every is not None or given.at is not None:
         fields |= timing(given.cron, given.every, given.at, given.tz, now)

@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
 class _Coming:
     """What was read: a batch in the making, and the report so far."""
 
+    source: str
     entries: list[Entry]
     notes: list[Note]
     warnings: list[str]
@@ -80,6 +81,8 @@ def import_jobs(
         coming = _from_crontab(place, crontab, system)
     else:
         coming = _from_original(place, path, agent, disabled)
+    for entry in coming.entries:
+        entry.draft["imported_from"] = coming.source if crontab is None else f"{coming.source}, {entry.label}"
     raise typer.Exit(_carry_out(place, coming, skip_refused, dry_run, as_json))
 
 
@@ -106,7 +109,7 @@ def _from_original(place: Place, path: str | None, agent: str | None, disabled: 
     if not disabled and any(entry.draft["enabled"] for entry in entries):
         warnings.append("End HotPlex's own scheduler (hotplexd): as long as it runs these jobs run there as well.")
     files = {kind: data.decode("utf-8") for kind, data in texts.items()}
-    return _Coming(entries, [*notes, *more], warnings, histories, files)
+    return _Coming(str(jobs_file.absolute()), entries, [*notes, *more], warnings, histories, files)
 
 
 def _from_crontab(place: Place, file: str, system: bool) -> _Coming:
@@ -144,7 +147,8 @@ def _from_crontab(place: Place, file: str, system: bool) -> _Coming:
         "The crontab was left alone, and cron goes on running it. Before you resume a job, take its line out "
         "(crontab -e), or it runs twice.",
     ]
-    return _Coming(entries, notes, warnings)
+    source = "a crontab on standard input" if file == "-" else str(Path(file).absolute())
+    return _Coming(source, entries, notes, warnings)
 
 
 def _whose(line: Line) -> dict[str, str]:

@@ -156,6 +156,9 @@ class JobOptions:
 
     on_complete: Annotated[Text, _option(_TOLD, "URL", "A webhook for runs that complete; '': none.")] = None
     on_fail: Annotated[Text, _option(_TOLD, "URL", "A webhook for runs that fail or are canceled; '': none.")] = None
+    webhook_token: Annotated[
+        Text, _option(_TOLD, "SECRET", "The secret that both get as `Authorization: Bearer`; '': none.")
+    ] = None
     notify_on: Annotated[
         list[str] | None, _option(_TOLD, "EVENT", "Only of this: completed, failed, canceled; all. Repeatable.")
     ] = None

@@ -84,7 +84,7 @@ def edit(
         before = desk.find_job(job)
         edited = desk.edit_job(job, changes | ({"keep_secrets": True} if keep_secrets else {}))
     told(place, edited.id, "Changed", as_json)
-    if not any(grant in changes for grant in ("secrets", "git_credentials", "login")):
+    if not any(grant in changes for grant in ("secrets", "git_credentials", "login", "webhook_token")):
         secrets.tell_dropped(place, before, edited, ask=not as_json)
     secrets.warn_of_values(place, edited)
 

@@ -63,13 +63,13 @@ def _ensure(place: Place, as_json: bool) -> None:
     """Nothing is said where nothing was to be done: cron would send it by mail."""
     from dataclasses import asdict
 
-    from supervisor.detached import ensure, log_file
+    from supervisor.detached import ensure
 
     found = ensure(place.home, place.config_path)
     if as_json:
         render.show_json(asdict(found))
     elif found.started:
-        render.say(f"Started a supervisor, process {found.pid}; it writes to {log_file(place.home)}")
+        render.say(f"Started a supervisor, process {found.pid}; it writes to {found.log}")
 
 
 def reload(ctx: typer.Context, as_json: AsJson = False) -> None:

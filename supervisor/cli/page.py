@@ -190,6 +190,7 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
         yield "schema", job.output_schema
     by = f" by {job.created_by}" if job.created_by else ""
     yield "added", f"{stamp(job.created_at)}{by}"
+    yield from policies.origin(job)
     yield "prompt", job.prompt
 
 

@@ -73,13 +73,23 @@ def told(job: CronJob) -> Facts:
         yield "private", "ps shows other users no name of it"
     if job.on_complete or job.on_fail:
         urls = (("completed: ", job.on_complete), ("failed: ", job.on_fail))
-        yield "webhooks", "\n".join(word + url for word, url in urls if url)
+        token = [f"with the token {job.webhook_token}"] if job.webhook_token else []
+        yield "webhooks", "\n".join([*(word + url for word, url in urls if url), *token])
     if job.notify:
         yield "alerts", ", ".join(job.notify)
     if job.ping:
         yield "pings", job.ping
     if job.silent or job.notify_on:
         yield "tells", "nobody" if job.silent else "only of " + ", ".join(event.value for event in job.notify_on)
+
+
+def origin(job: CronJob) -> Facts:
+    """Which file has a say in it, and which it was once read from."""
+    if job.applied_from:
+        file = "a jobs file on standard input" if job.applied_from == "-" else job.applied_from
+        yield "managed by", f"{file} (cronward apply): edit it there"
+    if job.imported_from:
+        yield "imported", f"from {job.imported_from}"
 
 
 def _duration(seconds: int) -> str:

@@ -81,12 +81,14 @@ def show(place: Place, now: datetime, since: datetime | None, as_json: bool) -> 
 
 def gathered(place: Place, now: datetime, since: datetime) -> Recap:
     """What is on disk of that time, and what goes on by the supervisor's word, if one answers."""
+    from supervisor.outbox import given_up
     from supervisor.recap import Known, recap
 
     live, trouble = _live(place)
     recent = list(place.runs.recent(since))
     jobs = [_counted(place, job) for job in place.jobs.list()]
-    return recap(Known(jobs, recent, since, now, live, trouble))
+    asleep = _asleep(place, now) if live is None else ""
+    return recap(Known(jobs, recent, since, now, live, trouble, asleep, given_up(place.home, since)))
 
 
 def _live(place: Place) -> tuple[Sequence[CronRun] | None, str]:
@@ -100,6 +102,19 @@ def _live(place: Place) -> tuple[Sequence[CronRun] | None, str]:
         return None, ""
     except UnreachableError as error:
         return None, str(error)
+
+
+def _asleep(place: Place, now: datetime) -> str:
+    """That nothing keeps time, and since when, where that is known."""
+    from supervisor import lastsign
+    from supervisor.cli.times import clock, relative
+
+    sign = lastsign.of(place.home)
+    if sign is None:
+        return "Nothing has ever kept time here, so no job starts."
+    at = min(sign.at, now)
+    killed = "" if sign.orderly else "; what did was killed"
+    return f"Nothing has kept time here since {clock(at, now)}, {relative(at, now)}{killed}: no job starts."
 
 
 def _counted(place: Place, job: CronJob) -> CronJob:

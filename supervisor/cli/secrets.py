@@ -42,12 +42,14 @@ def set_secret(ctx: typer.Context, name: SecretName, as_json: AsJson = False) ->
         render.show_record(record)
         return
     granted = f"It is granted to: {', '.join(record.jobs)}." if record.jobs else "No job has it yet."
+    if record.used_by:
+        granted = f"It is used by: {', '.join(record.users)}."
     render.say(f"Set {name}. {granted}")
 
 
 @app.command("list")
 def list_secrets(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """List the secrets: their names, when they were set, which jobs have them. Their values are never shown.
+    """List the secrets: their names, when they were set, which jobs or targets use them. Their values are never shown.
 
     \b
     Example: cronward secret list
@@ -55,13 +57,13 @@ def list_secrets(ctx: typer.Context, as_json: AsJson = False) -> None:
     from supervisor.secretdesk import SecretDesk
 
     place = place_of(ctx)
-    found = SecretDesk(place.home, place.jobs).list()
+    found = SecretDesk(place.home, place.jobs, lambda: place.config.notify).list()
     if as_json:
         render.show_records(found)
     elif not found:
         render.say("There are no secrets. Set one with: cronward secret set NAME")
     else:
-        columns = [render.Column("NAME"), render.Column("SET"), render.Column("GRANTED TO", shrinks=True)]
+        columns = [render.Column("NAME"), render.Column("SET"), render.Column("USED BY", shrinks=True)]
         render.show_table(columns, [_row(record) for record in found])
 
 
@@ -83,6 +85,7 @@ def remove_secret(
         render.show_record(record)
         return
     left = f" The runs of {', '.join(record.jobs)} fail until it is set again." if record.jobs else ""
+    left += f" Nothing is sent by {', '.join(record.used_by)} until then." if record.used_by else ""
     render.say(f"Removed {name}.{left}")
 
 
@@ -157,4 +160,4 @@ def _row(record: SecretRecord) -> list[render.Cell | str]:
     from supervisor.cli.times import stamp
 
     set_at = stamp(record.set_at) if record.set_at else render.Cell("not set", "red")
-    return [record.name, set_at, ", ".join(record.jobs)]
+    return [record.name, set_at, ", ".join(record.users)]

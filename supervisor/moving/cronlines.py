@@ -12,7 +12,7 @@ from supervisor.moving.shelljob import line_of, zone_of
 _FIELDS_OF_CRON = frozenset(
     {"id", "name", "cron_expr", "timezone", "prompt", "agent", "command", "search_path", "program", "enabled"}
     | {"pause_reason", "created_by", "created_at", "changed_at", "anchor", "applied_from", "last_run", "last_error"}
-    | {"next_run", "run_count", "network", "retries", "dst", "isolation"}
+    | {"imported_from", "next_run", "run_count", "network", "retries", "dst", "isolation"}
 )
 
 

@@ -20,7 +20,8 @@ MOST_RUNS = 100
 """Of each job, as the original keeps them."""
 STATUSES = ("completed", "failed", "canceled")
 _OURS_ALONE = frozenset(
-    {"changed_at", "anchor", "program", "search_path", "timezone", "timeout_secs", "at", "pause_reason", "applied_from"}
+    {"changed_at", "anchor", "program", "search_path", "timezone", "timeout_secs", "at", "pause_reason"}
+    | {"applied_from", "imported_from"}
 )
 """Not missed there, or told of in another way."""
 

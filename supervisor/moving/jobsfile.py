@@ -17,7 +17,7 @@ from supervisor.sizes import parse_size
 
 FILE_BYTES = 16 << 20
 MOST_NESTED = 16
-KEPT_OUT = frozenset({*OURS, "id", "created_by", "applied_from", "search_path"})
+KEPT_OUT = frozenset({*OURS, "id", "created_by", "applied_from", "imported_from", "search_path"})
 """What a file does not say: where programs lie differs from host to host."""
 _SECONDS = {
     "timeout": "timeout_secs",

@@ -24,3 +24,6 @@ def test_neither_prompt_nor_answer_gets_into_the_log(tmp_path: Path) -> None:
     assert [run["status"] for run in ends] == ["completed", "failed"]
     assert all(run["id"] in log for run in ends)
     assert "MARK" not in log
+    for run, status in zip(ends, ("completed", "failed"), strict=True):
+        (line,) = [line for line in log.splitlines() if f"event=run.ended run={run['id']}" in line]
+        assert f" job={run['job_id']} attempt=1 status={status} reason={run['reason']} seconds=" in line

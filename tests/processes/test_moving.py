@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from supervisor.batch import Batch
 from supervisor.home import Home
 from supervisor.jobs import CronStore
@@ -16,6 +18,7 @@ from supervisor.lock import HomeLock
 from tests.command import Command, snapshot
 from tests.house import CHECKOUT, House
 
+GOLDEN = CHECKOUT / "tests" / "unit" / "supervisor" / "moving" / "golden"
 JOBS = b"""{
   "version": 1,
   "jobs": [
@@ -97,6 +100,7 @@ def test_the_originals_files_come_in_and_go_out_byte_for_byte(cronward: Command,
     said = cronward.json("import", source)
     assert (said["stored"], len(said["jobs"]), said["runs_kept"], said["refused"]) == (True, 2, 2, [])
     job = cronward.json("show", "0f8f")
+    assert job["imported_from"] == f"{source}/jobs.json"
     assert (job["run_count"], job["created_at"], job["last_error"]) == (512, "2026-03-22T03:15:00.123456Z", "boom")
     assert [run["duration"] for run in cronward.json("runs", "0f8f")] == [1000000007]
     assert cronward("export", "--original", str(tmp_path / "out")).code == 0
@@ -109,6 +113,17 @@ def test_the_originals_files_come_in_and_go_out_byte_for_byte(cronward: Command,
     assert cronward("import", source).code == 2
     assert cronward("import", source, "--dry-run").code == 2
     assert snapshot(cronward.home) == before
+
+
+@pytest.mark.parametrize("name", ["worded", "zoned", "historic", "edged"])
+def test_what_gos_own_json_wrote_comes_in_and_goes_out_byte_for_byte(
+    cronward: Command, tmp_path: Path, name: str
+) -> None:
+    said = cronward("import", str(GOLDEN / name))
+    assert said.code == 0, said
+    assert cronward("export", "--original", str(tmp_path / "out")).code == 0
+    for file in ("jobs.json", "runs.json"):
+        assert (tmp_path / "out" / file).read_bytes() == (GOLDEN / name / file).read_bytes(), file
 
 
 def test_if_one_is_refused_none_is_stored_and_the_rest_can_be_asked_for(cronward: Command, tmp_path: Path) -> None:
@@ -135,6 +150,8 @@ def test_a_crontab_arrives_paused_and_is_told_of(cronward: Command, tmp_path: Pa
         ("cat", False, "Asia/Tokyo"),
     ]
     assert cat["prompt"] == "in\n"
+    assert cat["imported_from"] == "a crontab on standard input, line 3"
+    assert "imported  from a crontab on standard input, line 2" in cronward("show", "curl").out
     said = cronward("import", "--crontab", "-", stdin=text)
     assert (said.code, said.out.count("It is here already")) == (2, 2)
     said = cronward("import", "--crontab", "-", stdin=text + b"@reboot x\n0 1 * * * y\n")
@@ -161,6 +178,7 @@ def test_a_jobs_file_is_applied_once_and_then_nothing_changes(cronward: Command,
     assert (said.code, said.out) == (0, "Applied: 2 unchanged.\n")
     assert snapshot(cronward.home) == before
     assert cronward.json("show", "a")["work_dir"] == str(folder)
+    assert f"managed by  {file} (cronward apply): edit it there\n" in cronward("show", "a").out
     (folder / "p.md").write_text("one\nthree\n")
     file.write_text(head)
     said = cronward("apply", str(file))

@@ -95,6 +95,25 @@ def test_each_end_is_told_once_in_order_in_a_thread_of_its_own(tmp_path: Path, l
     assert set(threads) == {"cronward-notify"}
 
 
+def test_receivers_that_hang_keep_no_other_waiting(tmp_path: Path) -> None:
+    gate = threading.Event()
+    dead, fine = [Listener() for _ in range(3)], [Listener() for _ in range(3)]
+    for each in dead:
+        each.does = lambda: gate.wait(60)
+    runs = [COMPLETED.model_copy(update={"id": f"run-{number}"}) for number in range(5)]
+    try:
+        with notifier(tmp_path, [*dead, *fine]) as made:
+            tell(made, *runs)
+            eventually(lambda: all(len(each.heard) == len(runs) for each in fine), 20)
+            assert [len(each.heard) for each in dead] == [1, 1, 1]
+            gate.set()
+            eventually(lambda: all(len(each.heard) == len(runs) for each in dead), 20)
+    finally:
+        gate.set()
+    for each in (*dead, *fine):
+        assert [run_id for _, run_id in each.heard] == [run.id for run in runs]
+
+
 def test_who_has_nobody_to_tell_starts_no_thread_and_writes_nothing(tmp_path: Path) -> None:
     before = threading.active_count()
     with notifier(tmp_path) as made:

@@ -10,7 +10,8 @@ import pytest
 
 from shared.reasons import Reason
 from supervisor import outbox as outbox_module
-from supervisor.deliveries import LONGEST, State
+from supervisor.courier import AT_ONCE, Claimed
+from supervisor.deliveries import LONGEST, Letter, State
 from supervisor.errors import InvalidError, NotFoundError, RefusedError
 from supervisor.models import CronRun
 from supervisor.outbox import Outbox, letter_about, letters
@@ -204,6 +205,52 @@ def test_who_is_dead_delays_nobody_else() -> None:
         post.deliver()
         assert len(post.sent) == 2
         assert len(post.tried) == 3  # two, and one try at the dead one, though it is owed three
+
+
+def test_a_few_tries_are_made_at_a_time_and_one_at_each_place() -> None:
+    with postman() as post:
+        courier = post.notifier.courier
+        for number in range(3 * AT_ONCE):  # each place is owed twice
+            place = f"https://{number % (AT_ONCE + 2)}.example/"
+            job = post.add(id=f"job-{number}", on_fail=place, ping="https://ping.example/")
+            post.notifier.owe(job, run := make_ended(number))
+            post.notifier.tell(job, run)
+            courier.started(job.ping, run)
+        first = [courier.claim() for _ in range(AT_ONCE + 2)]
+        claimed = [each for each in first if isinstance(each, Claimed)]
+        assert first[AT_ONCE:] == [None, None]
+        assert len({each.delivery.place for each in claimed}) == len(claimed) == courier.under_way == AT_ONCE
+        courier.carry_out(claimed[1])
+        after = courier.claim()
+        assert isinstance(after, Claimed)
+        assert after.delivery.place not in {each.delivery.place for each in (*claimed[:1], *claimed[2:])}
+        for each in (claimed[0], *claimed[2:], after):
+            courier.carry_out(each)
+        post.deliver()
+        assert (post.owed(), courier.under_way) == ([], 0)
+        ends = [said for said, _ in post.sent if said]
+        assert len(set(ends)) == len(ends) == 6 * AT_ONCE
+        starts = [number for number, (said, _) in enumerate(post.sent) if not said]
+        assert len(starts) == 3 * AT_ONCE
+
+
+def test_what_is_told_while_another_looks_for_what_is_owed_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with postman() as post:
+        post.run(post.add())
+        post.end()
+        courier, outbox = post.notifier.courier, post.notifier.outbox
+        first, waiting = courier.claim(), outbox.waiting
+        assert isinstance(first, Claimed)
+
+        def told_meanwhile() -> list[Letter]:
+            found = waiting()
+            courier.carry_out(first)
+            return found
+
+        monkeypatch.setattr(outbox, "waiting", told_meanwhile)
+        assert courier.claim() is None
+        monkeypatch.undo()
+        assert (courier.claim(), len(post.sent)) == (None, 1)
 
 
 def test_what_a_receiver_asks_for_is_waited_for_and_what_it_refuses_is_given_up() -> None:

@@ -20,6 +20,8 @@ import pytest
 from shared.findings import Branch
 from shared.reasons import Reason
 from supervisor.cli.cells import width
+from supervisor.deliveries import Channel, Delivery, Letter, State
+from supervisor.home import Home
 from supervisor.jobs import CronStore
 from supervisor.models import SECOND, CronRun, Trigger
 from supervisor.runs import RunsStore
@@ -115,6 +117,35 @@ def test_alone_it_shows_the_last_night(filled: Command) -> None:
     assert f"cronward --home {filled.home} supervise --ensure" in out
     assert "\x1b" not in out
     assert "\u202e" not in out
+
+
+def test_it_says_since_when_nothing_kept_time_and_what_was_not_told(filled: Command) -> None:
+    assert "! Nothing has ever kept time here, so no job starts.\n" in filled().out
+    home = Home(filled.home)
+    home.last_info.write_text("{}")
+    os.utime(home.last_info, (ago(5).timestamp(),) * 2)
+    said = re.search(r"! Nothing has kept time here since .*?, 5 h ago: no job starts\.\n", filled().out)
+    assert said, filled().out
+    home.info.write_text("{}")
+    os.utime(home.info, (ago(3).timestamp(),) * 2)
+    assert "3 h ago; what did was killed: no job starts." in filled().out
+    for number, hours in enumerate((2, 1, 40)):
+        letter = given_up_letter(number, ago(hours))
+        (home.outbox / f"{letter.run_id}.json").write_text(json.dumps(letter.record()))
+    out = filled().out
+    assert "! 2 notifications were given up. The last one: The webhook answered 404.\n" in out
+    assert f"    cronward --home {filled.home} outbox list\n" in out
+    assert "3 notifications were given up" in filled("recap", "--since", "2d").out
+    os.utime(home.outbox / "run-0000.json", (ago(90).timestamp(),) * 2)  # not even opened: it was left alone since
+    assert "1 notification was given up" in filled().out
+
+
+def given_up_letter(number: int, at: datetime) -> Letter:
+    known = {"next_at": at, "expires_at": at, "settled_at": at, "state": State.FAILED}
+    told = Delivery(
+        id=f"msg_{number}", channel=Channel.WEBHOOK, to="https://x.example/", error="The webhook answered 404.", **known
+    )
+    return Letter(run_id=f"run-{number:04}", job_id="j", status=Status.FAILED, made_at=at, deliveries=(told,))
 
 
 def test_its_json_says_the_same_and_how_far_back_can_be_said(filled: Command) -> None:

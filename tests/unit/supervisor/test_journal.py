@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
-from supervisor.journal import JournalFormatter, formatter, is_journal
+from supervisor.journal import Prefixed, entry, handler, is_journal
+from supervisor.logline import Logfmt, about
 
 
-def line(level: int, message: str) -> str:
-    return JournalFormatter().format(logging.LogRecord("cronward", level, "", 0, message, (), None))
+def record(level: int, message: str, **extra: object) -> logging.LogRecord:
+    return logging.Logger("cronward").makeRecord("cronward", level, "", 0, "%s", (message,), None, extra=extra)
 
 
 def test_every_line_has_its_priority_and_none_can_choose_another() -> None:
     levels = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
-    assert [line(level, "x") for level in levels] == ["<7>x", "<6>x", "<4>x", "<3>x", "<2>x"]
-    assert line(logging.INFO, "one\n<0>two\r\nthree") == "<6>one\n<6><0>two\n<6>three"
-    assert line(logging.INFO, "") == "<6>"
+    assert [Prefixed().format(record(level, "x"))[:6] for level in levels] == [f"<{n}>ts=" for n in (7, 6, 4, 3, 2)]
+    assert Prefixed().format(record(logging.INFO, "one\n<0>two\r\nthree")).endswith(r'msg="one\n<0>two\r\nthree"')
+
+
+def test_an_entry_has_the_sentence_and_fields_of_ours_and_none_can_be_forged() -> None:
+    facts = about("run.ended", run="r-1", job="j\nPRIORITY=0", reason="ok")
+    lines = entry(record(logging.ERROR, "one\nPRIORITY=0\x1b[31m", **facts), lost=3).decode("ascii").splitlines()
+    assert lines == [
+        r"MESSAGE=one\nPRIORITY=0\u001b[31m",
+        "PRIORITY=3",
+        "SYSLOG_IDENTIFIER=cronward",
+        "CRONWARD_EVENT=run.ended",
+        "CRONWARD_RUN=r-1",
+        r"CRONWARD_JOB=j\nPRIORITY=0",
+        "CRONWARD_REASON=ok",
+        "CRONWARD_LOST=3",
+    ]
 
 
 def test_only_the_stream_that_is_named_is_the_journal() -> None:
@@ -25,10 +41,11 @@ def test_only_the_stream_that_is_named_is_the_journal() -> None:
         found = os.fstat(writing)
         environ = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
         assert is_journal(environ, writing)
-        assert isinstance(formatter(environ, writing), JournalFormatter)
         for other in ({}, {"JOURNAL_STREAM": ""}, {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino + 1}"}):
             assert not is_journal(other, writing)
-            assert not isinstance(formatter(other, writing), JournalFormatter)
+            assert type(handler(other, writing, Path("/nowhere")).formatter) is Logfmt
+        # Where there is the stream and no socket, the stream it is.
+        assert type(handler(environ, writing, Path("/nowhere")).formatter) is Prefixed
     finally:
         os.close(reading)
         os.close(writing)

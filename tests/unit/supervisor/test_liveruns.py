@@ -17,6 +17,7 @@ from supervisor.launcher import Gone, Spoke
 from supervisor.liveruns import KILL_MARGIN, SAVE_AGAIN, LiveRun, LiveRuns
 from supervisor.lock import HomeLock
 from supervisor.models import SECOND, CronJob, CronRun, JobType
+from supervisor.runlog import RunLog
 from supervisor.status import Status
 from tests.fakes import NOON, FakeClock, FakeSpawn, FullRunsStore, make_job, make_request, make_result, make_run
 from tests.timeline import memory_folder
@@ -37,7 +38,7 @@ class Bench:
         def told_end(_job: CronJob, run: CronRun) -> None:
             self.told.append(run)
 
-        self.live = LiveRuns(self.runs, self.spawn, self._prepare, GRACE, told_end, logging.getLogger("test"))
+        self.live = LiveRuns(self.runs, self.spawn, self._prepare, GRACE, told_end, RunLog(logging.getLogger("test")))
 
     def _prepare(self, job: CronJob, run: CronRun, seconds_left: float) -> ExecuteRequest:
         self.left.append(seconds_left)

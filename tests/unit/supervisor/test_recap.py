@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.findings import Branch, Deeds, Plant, Planted, Spending
 from shared.reasons import Reason
+from supervisor.deliveries import OUTBOX_FULL, Channel, Delivery, Letter, State
 from supervisor.failing import is_pause_reason, pause_reason
 from supervisor.firstrecords import FirstRecords, missed_by
 from supervisor.host import Host
@@ -169,13 +170,40 @@ def test_what_is_due_next_is_told_and_a_paused_job_never_is() -> None:
 def test_where_nothing_keeps_time_it_says_so_and_what_should_have_started() -> None:
     a, b = job("a", cron_expr="0 * * * *"), job("b", cron_expr="0 * * * *")
     recent = [Recent(a.id, settled=NOON - 3 * HOUR), Recent(b.id, settled=NOON)]
-    found = recap(Known([a, b], recent, SINCE, NOON))
+    found = recap(Known([a, b], recent, SINCE, NOON, asleep="Nobody is up."))
     assert not found.keeping_time
+    assert found.needs[0].words == "Nobody is up."
     assert [(due.job, due.at) for due in found.overdue] == [("a", NOON - 2 * HOUR)]
     assert [need.command for need in found.needs] == ["cronward supervise --ensure"]
     silent = recap(Known([a], recent, SINCE, NOON, trouble="It does not answer."))
     assert [(need.words, need.command) for need in silent.needs] == [("It does not answer.", "cronward status")]
     assert recap(Known([job("a", enabled=False)], [], SINCE, NOON)).needs == ()
+
+
+def letter(number: int, state: State, hours: float, error: str) -> Letter:
+    at = NOON - hours * HOUR
+    known = {"next_at": at, "expires_at": at, "settled_at": at, "state": state, "error": error}
+    told = Delivery(id=f"msg_{number}", channel=Channel.WEBHOOK, to="https://x.example/", **known)
+    return Letter(run_id=f"run-{number}", job_id="j", status=Status.FAILED, made_at=at, deliveries=(told,))
+
+
+def test_notifications_that_were_given_up_are_told_but_not_those_that_their_owner_dropped() -> None:
+    lost = [
+        letter(1, State.FAILED, 1, "The webhook answered 404."),
+        letter(2, State.EXPIRED, 2, "x"),
+        letter(3, State.DROPPED, 0.5, OUTBOX_FULL),
+    ]
+    fine = [
+        letter(4, State.DROPPED, 1, "No answer."),
+        letter(5, State.WAITING, 1, "x"),
+        letter(6, State.DELIVERED, 1, ""),
+    ]
+    (need,) = made((job("a"), []), untold=[*lost, *fine]).needs
+    assert need.words == "3 notifications were given up. The last one: The outbox was full."
+    assert (need.command, need.run_id, need.pressing) == ("cronward outbox list", "run-3", False)
+    (need,) = made((job("a"), []), untold=lost[:1]).needs
+    assert need.words == "1 notification was given up. The last one: The webhook answered 404."
+    assert made((job("a"), []), untold=fine).needs == ()
 
 
 def test_what_goes_on_is_the_supervisors_word_and_without_one_what_is_on_disk() -> None:

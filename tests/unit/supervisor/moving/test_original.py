@@ -27,6 +27,7 @@ from supervisor.status import Status
 from supervisor.together import _summary
 from tests.fakes import NOON, make_run
 
+GOLDEN = Path(__file__).parent / "golden"
 SETTING = setting_of(Home(Path("/nowhere/cronward")), Config())
 AROUND = departure.Surroundings(SETTING.host_zone, lambda _agent: False, lambda path: path)
 WISH = arrival.Wish("local", resumes=False)
@@ -160,6 +161,14 @@ def test_what_the_original_wrote_is_written_as_it_was(
     first, second = as_go("jobs", named) + ending.encode(), as_go("runs", told) + ending.encode()
     found = left(first, second)
     assert (found.jobs.encode(), found.runs.encode()) == (first, second)
+
+
+@pytest.mark.parametrize("name", ["fresh", "emptied", "zoned", "historic", "worded", "edged", "full"])
+def test_what_gos_own_json_wrote_is_written_as_it_was(name: str) -> None:
+    """The samples of golden/make.go.txt."""
+    jobs, runs = ((GOLDEN / name / f"{kind}.json").read_bytes() for kind in ("jobs", "runs"))
+    found = left(jobs, runs)
+    assert (found.jobs.encode(), found.runs.encode()) == (jobs, runs)
 
 
 def test_files_of_nothing_are_written_as_they_were() -> None:
