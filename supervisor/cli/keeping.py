@@ -168,6 +168,8 @@ def doctor(ctx: typer.Context, job: OneJob = None, as_json: AsJson = False) -> N
         render.show_json([asdict(finding) for finding in findings])
     else:
         show_findings(findings)
+        render.say("")
+        render.say(verdict(findings, "runs are confined here" if job is None else "this job can run"))
     if not all(finding.ok or not finding.required for finding in findings):
         raise typer.Exit(1)
 
@@ -258,8 +260,18 @@ def show_findings(findings: Sequence[Finding]) -> None:
     )
 
 
+def verdict(findings: Sequence[Finding], well: str) -> str:
+    """What they come to, in one sentence: the last line is what a terminal still shows."""
+    bad = [finding.name for finding in findings if not finding.ok and finding.required]
+    notes = [finding.name for finding in findings if not finding.ok and not finding.required]
+    noted = f" To be noted: {', '.join(notes)}." if notes else ""
+    if bad:
+        return f"Not in order, see its repair above: {', '.join(bad)}.{noted}"
+    return f"All in order: {well}.{noted}"
+
+
 def _finding_cell(finding: Finding) -> render.Cell:
     if finding.ok:
         return render.Cell(f"ok: {finding.detail}", "green")
-    words = f"{finding.detail}\nRepair: {finding.repair}"
+    words = f"{finding.detail} {finding.without}".rstrip() + f"\nRepair: {finding.repair}"
     return render.Cell(f"NOT OK: {words}", "red") if finding.required else render.Cell(f"note: {words}", "yellow")

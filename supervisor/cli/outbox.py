@@ -89,8 +89,15 @@ def facts(records: Sequence[DeliveryRecord], now: datetime) -> Iterator[tuple[st
 def _show(found: Sequence[DeliveryRecord], now: datetime) -> None:
     from supervisor.cli.times import relative
 
-    columns = [render.Column(title) for title in ("RUN", "JOB", "OF", "TO", "SINCE")]
-    columns += [render.Column("TRIES", right=True), render.Column("STATE", shrinks=True)]
+    columns = (
+        render.Column("RUN"),
+        render.Column("JOB", shrinks=True),
+        render.Column("OF", needs=90),
+        render.Column("TO", shrinks=True, least=12),
+        render.Column("SINCE", needs=80),
+        render.Column("TRIES", right=True, needs=80),
+        render.Column("STATE", shrinks=True, least=20),
+    )
     whole = not render.on_terminal()
     rows: list[list[render.Cell | str]] = [
         [

@@ -140,12 +140,12 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
     yield "due", f"{stamp(run.scheduled_at)} ({run.trigger.value})"
     if run.started_at != NEVER:
         yield "started", stamp(run.started_at)
-    if run.finished_at != NEVER:
+    if run.finished_at != NEVER and run.attempt:
         yield "took", f"{lasted(run.duration)}, {run.attempt} attempt{'s' * (run.attempt != 1)}"
     if run.usage is not None:
         used = run.usage
-        most = f"at most {size(used.peak_memory_bytes)} in {used.processes_peak} processes and threads"
-        yield "used", f"{used.cpu_seconds:.1f} s of CPU, {most}, {size(used.peak_rss_bytes)} in one"
+        most = f"at most {size(used.peak_memory_bytes)} of memory in {used.processes_peak} processes and threads"
+        yield "used", f"{used.cpu_seconds:.1f} s of CPU, {most}, {size(used.peak_rss_bytes)} in the largest"
         if used.peak_disk_bytes:
             yield "wrote", f"{size(used.peak_disk_bytes)} more on disk, at most, than there were before"
     yield from spending.facts(run)
@@ -160,7 +160,7 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
         yield "branch", offered.words(run.branch)
     yield from leftovers.facts(run)
     if run.layers:
-        yield "cell", "\n".join(map(_layer, run.layers))
+        yield from _cell(run.layers)
     if run.log_dir:
         yield "files", run.log_dir
 
@@ -177,6 +177,18 @@ def when(job: CronJob) -> str:
     if job.at is not None:
         return f"at {stamp(job.at)}"
     return job.cron_expr
+
+
+def _cell(layers: Sequence[Layer]) -> Iterator[tuple[str, Cell | str]]:
+    """One layer a line in a pipe. On a terminal they share lines, so that what the run wrote is not pushed out of
+    sight; those that do not hold stand alone."""
+    if not on_terminal():
+        yield "cell", "\n".join(map(_layer, layers))
+        return
+    for layer in layers:
+        if not layer.held:
+            yield "cell", Cell(_layer(layer), "red")
+    yield "cell", "; ".join(_layer(layer) for layer in layers if layer.held)
 
 
 def _layer(layer: Layer) -> str:
@@ -206,6 +218,9 @@ def _last(found: Summary | None, now: datetime, whole: bool) -> Cell:
         return Cell("-")
     if whole:
         return Cell(f"{_end(found)} {relative(_ended(found), now)}", STYLES[found.last_status])
+    if not found.last_status.final:
+        passed = span((now - found.last_run).total_seconds())
+        return Cell(f"{MARKS[found.last_status]} {found.last_status.value} for {passed}", STYLES[found.last_status])
     why = "" if found.last_status is Status.COMPLETED else f" {_end(found)}"
     return Cell(f"{MARKS[found.last_status]}{why} {roughly(_ended(found), now)}", STYLES[found.last_status])
 
@@ -268,7 +283,7 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
         if job.retries
         else "no retries"
     )
-    yield "limits", f"{job.type.value}, {span(job.timeout_seconds)} in all, {retrying}"
+    yield "limits", f"{job.type.value}, {format_duration(timedelta(seconds=job.timeout_seconds))} in all, {retrying}"
     yield from policies.limits(job)
     yield from capped.facts(job)
     yield from policies.late(job)

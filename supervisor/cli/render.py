@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TextIO
 
 import typer
 
@@ -89,12 +89,21 @@ def show_lines(lines: Iterable[str]) -> None:
 
 def say(sentence: str) -> None:
     """One message, escaped."""
-    typer.echo(escape_lines(sentence))
+    typer.echo(on_lines(escape_lines(sentence), sys.stdout))
 
 
 def warn(sentence: str) -> None:
     """One message beside the output."""
-    typer.echo(escape_lines(sentence), err=True)
+    typer.echo(on_lines(escape_lines(sentence), sys.stderr), err=True)
+
+
+def on_lines(sentence: str, stream: TextIO) -> str:
+    """A harmless message as it is to be written there: on a terminal broken between words."""
+    if not stream.isatty():
+        return sentence
+    from supervisor.cli.sentence import broken
+
+    return broken(sentence, max(_LEAST_WIDE, shutil.get_terminal_size().columns))
 
 
 def show_json(value: object) -> None:

@@ -56,6 +56,9 @@ def usage(
         _show_json(way, first, rows, whole, named, budgets)
         return
     if rows:
+        render.warn(
+            f"Of runs that started on {first.isoformat()} or later and have ended; in tokens, cached ones of those in."
+        )
         _show_rows(way, [(named.get(key, key), spent) for key, spent in rows.items()], whole)
     else:
         render.say(f"No run has ended that started on {first.isoformat()} or later.")
@@ -142,7 +145,7 @@ def _show_rows(way: By, rows: Sequence[tuple[str, Spent]], whole: Spent) -> None
     columns = (
         render.Column(way.upper(), shrinks=True),
         render.Column("RUNS", right=True),
-        render.Column("IN", right=True),
+        render.Column("TOKENS IN", right=True),
         render.Column("OUT", right=True),
         render.Column("CACHED", right=True, needs=70),
         render.Column("COST", right=True),

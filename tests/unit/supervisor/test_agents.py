@@ -171,7 +171,7 @@ def test_one_that_is_not_installed_is_told_of_with_the_command_that_installs_it(
     parrot: Callable[..., CronJob], tmp_path: Path
 ) -> None:
     said = refusal(parrot(search_path="/nowhere"), own(tmp_path))
-    assert said.startswith("a parrot is not installed where this job's programs are looked for: ")
+    assert said.startswith("a parrot is not installed here: ")
     assert said.endswith("To install it: fetch-a-parrot")
     # What is there and cannot be used is another matter.
     (tmp_path / "bin" / "parrot").chmod(0o757)
