@@ -179,14 +179,14 @@ def _embedded_agent(home: Home, config: Config) -> Iterator[Finding]:
         lacks = "not installed: the agent `local` cannot be used"
         yield Finding("embedded engine", False, lacks, fix, required=False)
     else:
-        yield _engine(home, config, engine)
+        yield of_engine(home, config, engine)
     model = Path(config.model_path) if config.model_path else weights.find()
     whole = model is not None and model.is_file()
     detail = str(model or "not fetched: the agent `local` cannot be used")
     yield Finding("embedded model", whole, detail, "" if whole else "cronward fetch-model", required=False)
 
 
-def _engine(home: Home, config: Config, engine: weights.EngineFiles) -> Finding:
+def of_engine(home: Home, config: Config, engine: weights.EngineFiles) -> Finding:
     """Loaded in a cell, as a run does: it is other people's code, and may lack a library of the system."""
     try:
         with tempfile.TemporaryDirectory(prefix="cronward-doctor-") as folder:

@@ -169,7 +169,12 @@ def doctor(ctx: typer.Context, job: OneJob = None, as_json: AsJson = False) -> N
     else:
         show_findings(findings)
         render.say("")
-        render.say(verdict(findings, "runs are confined here" if job is None else "this job can run"))
+        render.say(
+            verdict(
+                findings,
+                "runs are confined here" if job is None else "nothing was found that keeps this job from running",
+            )
+        )
     if not all(finding.ok or not finding.required for finding in findings):
         raise typer.Exit(1)
 

@@ -202,7 +202,9 @@ def _of_job(place: Place, reference: str, unknown: NotFoundError) -> NotFoundErr
         return unknown
     live = [run.id[:8] for run in place.runs.get_runs(job.id) if not run.status.final]
     if not live:
-        return NotFoundError(f"{job.label} is a job, and none of its runs goes on. Pause it with: cronward pause JOB")
+        return NotFoundError(
+            f"{job.label} is a job, and none of its runs goes on. Pause it with: cronward pause {reference}"
+        )
     return NotFoundError(f"{job.label} is a job. End its live run with: cronward cancel {' or '.join(live)}")
 
 

@@ -228,6 +228,8 @@ def test_the_embedded_agent_shows_its_engine_its_weights_and_nothing_else(engine
     assert not any(bind.writable for bind in found.binds)
     assert found.argv[:3] == (os.path.realpath(sys.executable), "-I", "-S")
     assert (found.require_answer, found.files) == (True, {})
+    assert found.reading is not None
+    assert [blame.codes for blame in found.reading.blame] == [(78,)], "what is missing is not tried again"
 
 
 def test_a_schema_constrains_the_embedded_agent(engine: Path, tmp_path: Path) -> None:
