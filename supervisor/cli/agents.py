@@ -15,7 +15,7 @@ from supervisor.cli.place import Place, place_of
 if TYPE_CHECKING:
     from supervisor.adapter import Adapter
 
-app = group("The programs that get prompts: which there are, and whether they work here.")
+app = group("The programs that get prompts. Which there are, and whether they work here.")
 
 
 def complete_agents(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -39,7 +39,7 @@ AgentName = Annotated[
 
 @app.command("list")
 def list_agents(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """List the agents: ours, and those of your own adapters, with the programs that they are here.
+    """List the agents. Ours, and those of your own adapters, with the programs that they are here.
 
     \b
     Example: cronward agents list
@@ -57,7 +57,7 @@ def list_agents(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command()
 def show(ctx: typer.Context, name: AgentName, as_json: AsJson = False) -> None:
-    """Show what is known of an agent: how it is started, what it needs, what can be asked of it.
+    """Show what is known of an agent. How it is started, what it needs, what can be asked of it.
 
     \b
     Example: cronward agents show claude

@@ -61,7 +61,8 @@ def import_jobs(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take over jobs from HotPlex or from a crontab: all of them or none, with a report of what is not the same here.
+    """Take over jobs from HotPlex or from a crontab. All of them or none, with a report of what is not the same
+    here.
 
     What is read is left as it is. Jobs of a crontab arrive paused.
 

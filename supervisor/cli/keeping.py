@@ -73,7 +73,7 @@ def _ensure(place: Place, as_json: bool) -> None:
 
 
 def reload(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Have the supervisor read its config again: whole, or not at all. Live runs keep what they started with.
+    """Have the supervisor read its config again. Whole, or not at all; live runs keep what they started with.
 
     \b
     Example: cronward reload
@@ -118,7 +118,7 @@ def stop(
 
 
 def status(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Show what the supervisor is doing, or since when there is none. Exit 0: it keeps time. 4: nothing does.
+    """Show the supervisor, or since when there is none. Exit 0: it keeps time. 4: nothing does.
 
     For monitoring: 4 also where one is there and does not answer within 10 s, and 1 where the home cannot be read.
 
@@ -145,7 +145,7 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 def doctor(ctx: typer.Context, job: OneJob = None, as_json: AsJson = False) -> None:
-    """Check whether runs are possible and confined here, and how to repair it. Exit 1 if they are not.
+    """Check whether runs are possible and confined here. Says how to repair it; exit 1 if they are not.
 
     For a JOB, try all of it but its agent: program, login, paths, network, limits, in a cell as it asks for.
 

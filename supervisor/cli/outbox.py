@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from supervisor.outboxdesk import DeliveryRecord
 
-app = group("Notifications: what is still to be told, and what became of it.")
+app = group("Notifications: what is to be told, and what became of it.")
 Ref = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id, the beginning of one, or all.", show_default=False)
 ]
@@ -51,7 +51,7 @@ def list_outbox(
 
 @app.command()
 def retry(ctx: typer.Context, run: Ref, as_json: AsJson = False) -> None:
-    """Tell now what was not told: what waits, failed, expired or was dropped.
+    """Tell now what was not told. What waits, failed, expired or was dropped.
 
     \b
     Example: cronward outbox retry 3f2a

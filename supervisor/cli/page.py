@@ -82,11 +82,11 @@ def show_jobs(place: Place, jobs: Sequence[CronJob]) -> None:
 
 def _job_columns() -> list[Column]:
     found = [
-        Column("ID", needs=70),
+        Column("ID", needs=90),
         Column("NAME", shrinks=True),
         Column("SCHEDULE", shrinks=True),
         Column("NEXT", shrinks=True, least=13),
-        Column("LAST", shrinks=True, least=24),
+        Column("LAST", shrinks=True, least=30),
         Column("AGENT", needs=110),
         Column("PROMPT", shrinks=True, needs=110),
     ]

@@ -44,7 +44,8 @@ def recap(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what happened since you last looked, what needs you, and what is due next; as `cronward` alone does.
+    """Show what happened since you last looked. Also what needs you, and what is due next; `cronward` alone does the
+    same.
 
     On a terminal, and without --since and --json, it is noted that you have looked.
 

@@ -99,7 +99,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a run did, answered and complained of, attempt by attempt. Of a job: its latest run, skips aside.
+    """Show what a run did, answered and complained of. Attempt by attempt; of a job: its latest run, skips aside.
 
     \b
     Example: cronward logs 3f2a9c1b

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from supervisor.keeper import Keeper, Kept
     from supervisor.systemctl import SystemdKeeper
 
-app = group("Have a supervisor started at boot and after a crash, by systemd or by cron.")
+app = group("Have a supervisor started at boot and after a crash. By systemd or by cron.")
 _NEITHER = (
     "There is neither a systemd of yours to be had here nor the program crontab. Keep `cronward supervise` in a "
     "terminal that stays (tmux, screen), make it the command of your container, or ask whoever administers this host "
@@ -32,7 +32,7 @@ def install(
     cron: Annotated[bool, typer.Option("--cron", help="By crontab lines, though there is a systemd.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Have a supervisor started now, at boot and after a crash: a systemd unit of yours, else crontab lines.
+    """Have a supervisor started now, at boot and after a crash. By a systemd unit of yours, else crontab lines.
 
     Again, after a change of PATH or --config: what has changed is written anew.
 

@@ -42,7 +42,7 @@ def timeline(
     since: Annotated[str, typer.Option(metavar="TIME", help="From then on: 8h, 7d, or like --at.")] = "24h",
     as_json: AsJson = False,
 ) -> None:
-    """Draw which runs went on when: a line for each job, more where its runs overlap.
+    """Draw which runs went on when. A line for each job, more where its runs overlap.
 
     \b
     Example: cronward timeline

@@ -35,7 +35,7 @@ def usage(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what runs have used, by the word of their agents, and what budgets have left.
+    """Show what runs have used, and what budgets have left. By the word of their agents.
 
     \b
     Example: cronward usage --by agent

@@ -17,7 +17,7 @@ from shared.reasons import Reason
 from supervisor import probes
 from supervisor.cli.keeping import verdict
 from supervisor.config import Config
-from supervisor.doctor import Finding, examine
+from supervisor.doctor import Finding, examine, of_engine
 from supervisor.enginetrial import unloadable
 from supervisor.home import Home
 from supervisor.preparation import make_executor
@@ -55,6 +55,9 @@ def test_an_engine_that_lacks_a_library_is_not_called_ready(tmp_path: Path, open
     (engine / "__init__.py").write_text("raise ImportError('libnowhere.so.1: cannot open it')")
     (tmp_path / "engine").rename(tmp_path / "engine-before")
     assert "libnowhere.so.1" in (unloadable(execute, trial, files) or "")
+    found = of_engine(Home(tmp_path / "home"), Config(), files)
+    assert (found.ok, found.required) == (False, False)
+    assert "libnowhere.so.1" in found.detail
 
 
 def test_the_last_line_of_the_doctor_says_what_all_of_it_comes_to() -> None:

@@ -251,9 +251,11 @@ def test_every_command_has_help_with_an_example(cronward: Command) -> None:
     out = cronward("--help").out
     commands = re.findall(r"^  ([a-z][a-z-]+)  ", out[out.index("Commands:") :], re.MULTILINE)
     assert len(commands) == 39
+    assert not re.search(r"\.\.\.$", out[out.index("Commands:") :], re.MULTILINE), "let its first sentence be shorter"
     for name in commands:
         said = cronward(name, "--help")
         assert said.code == 0
+        assert not re.search(r"\.\.\.$", said.out.partition("Commands:")[2], re.MULTILINE), name
         assert (
             name in ("agents", "config", "cron", "notify", "outbox", "secret", "service", "sessions")
             or f"Example: cronward {name}" in said.out
