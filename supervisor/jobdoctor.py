@@ -91,7 +91,8 @@ def _program(job: CronJob, config: Config) -> str:
     if found is None:
         return f"the agent {job.agent}"
     interpreter = f", by {found.interpreter}" if found.interpreter else ""
-    return f"{name_of(job, known)} is {found.real}{interpreter}"
+    name = name_of(job, known)
+    return f"{found.real if name == found.real else f'{name} is {found.real}'}{interpreter}"
 
 
 def _login(job: CronJob, config: Config) -> str:

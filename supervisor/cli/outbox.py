@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +23,7 @@ Ref = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id, the beginning of one, or all.", show_default=False)
 ]
 _SHOWN = 8
+OVERDUE = timedelta(seconds=5)
 
 
 @app.command("list")
@@ -112,14 +114,22 @@ def _show(found: Sequence[DeliveryRecord], now: datetime) -> None:
         for each in found
     ]
     render.show_table(columns, rows)
+    if any(each.next_at is not None and now - each.next_at > OVERDUE for each in found):
+        render.warn(
+            "What is overdue waits for a supervisor, or for its receiver, which rests after a failure. To ask it at "
+            "once: cronward outbox retry RUN"
+        )
 
 
 def _standing(each: DeliveryRecord, now: datetime) -> render.Cell:
     from supervisor.cli.times import relative
 
     if each.next_at is not None:
-        when = "now" if each.next_at <= now else relative(each.next_at, now)
-        return render.Cell(f"next try {when}{f': {each.error}' if each.error else ''}", "yellow")
+        if now - each.next_at > OVERDUE:
+            when = f"due {relative(each.next_at, now)}"
+        else:
+            when = f"next try {'now' if each.next_at <= now else relative(each.next_at, now)}"
+        return render.Cell(f"{when}{f': {each.error}' if each.error else ''}", "yellow")
     at = f" {relative(each.settled_at, now)}" if each.settled_at else ""
     style: render.Style = "green" if each.state.value == "delivered" else "red"
     return render.Cell(f"{each.state.value}{at}{f': {each.error}' if each.error else ''}", style)

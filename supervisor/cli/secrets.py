@@ -144,6 +144,8 @@ def read_value(name: str) -> str:
     from supervisor.secrets import MOST_BYTES
 
     data = sys.stdin.buffer.read(MOST_BYTES + 3)  # with a line's end, and one too many
+    if not data:
+        raise InvalidError(f"Nothing came on standard input for {name}. Pipe its value in, or ask from a terminal.")
     if len(data) > MOST_BYTES + 2:
         raise InvalidError(f"The value of {name} is longer than {MOST_BYTES} bytes, which is all that is taken.")
     try:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,7 +60,7 @@ def usage(
         render.warn(
             f"Of runs that started on {first.isoformat()} or later and have ended; in tokens, cached ones of those in."
         )
-        _show_rows(way, [(named.get(key, key), spent) for key, spent in rows.items()], whole)
+        _show_rows(way, sorted(((named.get(key, key), spent) for key, spent in rows.items()), key=itemgetter(0)), whole)
     else:
         render.say(f"No run has ended that started on {first.isoformat()} or later.")
     if budgets:
