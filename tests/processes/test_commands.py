@@ -284,7 +284,7 @@ def test_logs_of_a_job_are_those_of_its_live_run_else_of_its_latest_and_cancel_a
     assert cronward.json("logs", "hourly")["run"]["id"] == "run-older"
     cancelling = cronward("cancel", "hourly")
     assert cancelling.code == 4, "without a supervisor there is nothing to cancel"
-    begun = datetime.now(UTC)
+    begun = datetime.now(UTC) - timedelta(hours=1)
     runs.record(make_run(id="run-live", status=Status.RUNNING, started_at=begun, attempt=1, **about))
     runs.record(ended(id="run-newer", **about))
     assert cronward.json("logs", "hourly")["run"]["id"] == "run-live"
