@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _GAP = 2
-_LEAST_WIDE, _PIPED = 40, 1 << 20
+_LEAST_WIDE, _USUAL_WIDE, _PIPED = 40, 80, 1 << 20
 _COPIED = frozenset({"branch", "files"})
 """Facts that people copy: a line break of ours would come along."""
 
@@ -103,7 +103,9 @@ def on_lines(sentence: str, stream: TextIO) -> str:
         return sentence
     from supervisor.cli.sentence import broken
 
-    return broken(sentence, max(_LEAST_WIDE, shutil.get_terminal_size().columns))
+    # Its own width: the other stream may be a pipe, of which the width is a guess.
+    wide = os.get_terminal_size(stream.fileno()).columns or _USUAL_WIDE
+    return broken(sentence, max(_LEAST_WIDE, wide))
 
 
 def show_json(value: object) -> None:

@@ -193,6 +193,18 @@ def test_runs_are_drawn_where_they_were_with_their_attempts_and_waits(cronward: 
     assert cronward("timeline", "nobody").code == 3
 
 
+def test_the_runs_of_a_new_home_are_not_all_drawn_in_the_last_column(
+    cronward: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    CronStore(cronward.home).add(make_job(id="job-new", name="new"))
+    facts = {"started_at": ago(0.5), "finished_at": ago(0.25), "duration": 900 * SECOND, "attempt": 1}
+    RunsStore(cronward.home).record(make_run(id="run-new", job_id="job-new", status=Status.COMPLETED, **facts))
+    drawn = cronward("timeline").out.splitlines()[2]
+    assert drawn.count("#") > 20, drawn
+    assert cronward("timeline", "--since", "24h").out.splitlines()[2].count("#") < 3
+
+
 def test_a_list_on_a_terminal_marks_how_each_last_run_ended(filled: Command) -> None:
     RunsStore(filled.home).record(ended("good", 1, Status.SKIPPED, reason=Reason.OVERLAP))
     CronStore(filled.home).add(make_job(id="job-torn", name="torn", max_runs=1))
