@@ -203,6 +203,6 @@ def of_engine(home: Home, config: Config, engine: weights.EngineFiles) -> Findin
 
 def _supervisor(home: Home) -> Iterator[Finding]:
     info = read_info(home)
-    since = f"{info.started_at.astimezone():%Y-%m-%d %H:%M:%S%z}" if info else ""
+    since = info.started_at.astimezone().isoformat(" ", "seconds") if info else ""
     detail = f"pid {info.pid}, since {since}" if info else "none is running: no job will start"
     yield Finding("supervisor", info is not None, detail, "" if info else START, required=False)
