@@ -88,7 +88,9 @@ class Leaf:
         if not self._since().oom_kills:
             return None
         sentence = f"The agent and its processes needed more than {size(limits.memory_bytes)} of memory, their limit."
-        return Cause(Reason.OUT_OF_MEMORY, f"{sentence} Give the job a larger type, or make it need less.")
+        return Cause(
+            Reason.OUT_OF_MEMORY, f"{sentence} Give the job more (--memory, or a larger --type), or have it need less."
+        )
 
     def _since(self) -> Counts:
         """What was counted of this cell alone."""

@@ -81,4 +81,6 @@ def breach(found: Sample, limits: Limits, counts_memory: bool, processes: int | 
 def out_of_memory(limits: Limits, memory: int) -> Cause:
     """`memory`: what was measured, in bytes."""
     sentence = f"The agent and its processes used {size(memory)} of memory; {size(limits.memory_bytes)} is the limit."
-    return Cause(Reason.OUT_OF_MEMORY, f"{sentence} Give the job a larger type, or make it need less.")
+    return Cause(
+        Reason.OUT_OF_MEMORY, f"{sentence} Give the job more (--memory, or a larger --type), or have it need less."
+    )

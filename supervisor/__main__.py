@@ -95,9 +95,10 @@ def _parse(args: list[str]) -> int:
 
 def _complain(sentence: str, code: int) -> int:
     from supervisor.cli.escape import escape
+    from supervisor.cli.render import on_lines
 
     if sentence:
-        sys.stderr.write(f"{PROGRAM}: {escape(sentence)}\n")
+        sys.stderr.write(on_lines(f"{PROGRAM}: {escape(sentence)}", sys.stderr) + "\n")
     return code
 
 

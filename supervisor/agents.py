@@ -118,8 +118,7 @@ def _found(known: Adapter, name: str, sight: programs.Sight) -> Program:
         if known.start == "command" or not known.program.install:
             raise
         raise InvalidError(
-            f"{known.title or known.name} is not installed where this job's programs are looked for: {error} "
-            f"To install it: {known.program.install}"
+            f"{known.title or known.name} is not installed here: {error} To install it: {known.program.install}"
         ) from None
 
 

@@ -72,7 +72,10 @@ def examine_agent(
         with alone(home, config, job, now), _ended_in_order():
             return [*findings, *_tried(home, config, job, known, login, now)]
     except InvalidError as error:
-        return [*findings, Finding("definition", False, str(error), "what the sentence says")]
+        return [
+            *findings,
+            Finding("definition", False, str(error), "as that says; then again: cronward agents check " + name),
+        ]
 
 
 @contextmanager

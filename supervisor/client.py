@@ -295,8 +295,9 @@ class NotRunningError(UnreachableError):
     """Nobody listens: what every command says that needs a supervisor and finds none."""
 
     def __init__(self, home: Home) -> None:
-        start = f"cronward --home {shlex.quote(str(home.root))} supervise"
-        super().__init__(f"No supervisor is running for the home {home.root}. Start one with: {start}")
+        usual = home.root == Home.usual(os.environ).root
+        which, named = ("", "") if usual else (f" for the home {home.root}", f"--home {shlex.quote(str(home.root))} ")
+        super().__init__(f"No supervisor is running{which}. Start one with: cronward {named}supervise --ensure")
 
 
 def _path(kind: str, ref: str, verb: str = "") -> str:

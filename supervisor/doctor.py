@@ -15,6 +15,7 @@ from shared.reasons import Reason
 from shared.wire import ProtocolError
 from supervisor import cgroup, probes, weights
 from supervisor.config import Config
+from supervisor.enginetrial import unloadable
 from supervisor.errors import CronwardError
 from supervisor.home import Home
 from supervisor.jobs import CronStore
@@ -26,6 +27,8 @@ from supervisor.requests import throw_away_uid
 from supervisor.runs import RunsStore
 
 TRY_SECONDS = 20.0
+START = "cronward supervise --ensure; to have one at each boot: cronward service install"
+LIBRARIES = "apt-get install libgomp1 libstdc++6, as root; or use another agent"
 DELEGATED = "systemd-run --user --scope -p Delegate=yes -- cronward supervise"
 KERNEL = "a kernel that has it (for Landlock: 5.19 or newer, with landlock in the boot parameter lsm=)"
 UNHELD = "run no agents here: install cronward and bubblewrap again, and report it if that does not help"
@@ -42,6 +45,8 @@ class Finding:
     repair: str = ""
     required: bool = True
     """Whether runs are unsafe or impossible without it; else it is something to know."""
+    without: str = ""
+    """What could happen where it is missing."""
 
 
 def examine(home: Home, config: Config) -> list[Finding]:
@@ -53,7 +58,7 @@ def examine(home: Home, config: Config) -> list[Finding]:
         lambda: _stores(home),
         lambda: _cell(home, config),
         lambda: _whole_run(home, config),
-        lambda: _embedded_agent(config),
+        lambda: _embedded_agent(home, config),
         lambda: _supervisor(home),
     )
     return [finding for check in checks for finding in check()]
@@ -125,9 +130,9 @@ def _cell(home: Home, config: Config) -> Iterator[Finding]:
 
 def _of_layer(probe: probes.Probe) -> Finding:
     without = f"Without it an agent could {probes.WITHOUT[probe.layer]}."
-    if probe.held is None:
-        return Finding(f"layer: {probe.layer}", False, f"{probe.detail}. {without}", KERNEL, required=False)
-    return Finding(f"layer: {probe.layer}", probe.held, f"{probe.detail}. {without}", "" if probe.held else UNHELD)
+    name, needed = f"layer: {probe.layer}", probe.held is not None
+    repair = "" if probe.held else UNHELD if needed else KERNEL
+    return Finding(name, bool(probe.held), f"{probe.detail}.", repair, required=needed, without=without)
 
 
 def _whole_run(home: Home, config: Config) -> Iterator[Finding]:
@@ -167,18 +172,37 @@ def _repair(result: ExecuteResult) -> str:
     return "look into the reason; runs would end the same way"
 
 
-def _embedded_agent(config: Config) -> Iterator[Finding]:
+def _embedded_agent(home: Home, config: Config) -> Iterator[Finding]:
     engine = weights.engine()
-    fix = "" if engine else "install cronward with its extra `local` (pip install '.[local]'), or use another agent"
-    there = "installed" if engine else "not installed: the agent `local` cannot be used"
-    yield Finding("embedded engine", engine is not None, there, fix, required=False)
+    if engine is None:
+        fix = "install cronward with its extra `local` (pip install '.[local]'), or use another agent"
+        lacks = "not installed: the agent `local` cannot be used"
+        yield Finding("embedded engine", False, lacks, fix, required=False)
+    else:
+        yield of_engine(home, config, engine)
     model = Path(config.model_path) if config.model_path else weights.find()
     whole = model is not None and model.is_file()
     detail = str(model or "not fetched: the agent `local` cannot be used")
     yield Finding("embedded model", whole, detail, "" if whole else "cronward fetch-model", required=False)
 
 
+def of_engine(home: Home, config: Config, engine: weights.EngineFiles) -> Finding:
+    """Loaded in a cell, as a run does: it is other people's code, and may lack a library of the system."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="cronward-doctor-") as folder:
+            execute = make_executor(home.root if home.root.exists() else Path(folder)).execute
+            problem = unloadable(execute, trial(Path(folder), config), engine)
+    except (SpawnError, ProtocolError, OSError) as error:
+        problem = str(error)
+    if problem:
+        detail = f"installed, and cannot be loaded, so the agent `local` cannot be used: {problem}"
+        return Finding("embedded engine", False, detail, LIBRARIES, required=False)
+    tried = "installed, and can be loaded" if problem is not None else "installed; not tried, as there is no cell"
+    return Finding("embedded engine", True, tried)
+
+
 def _supervisor(home: Home) -> Iterator[Finding]:
     info = read_info(home)
-    detail = f"pid {info.pid}, since {info.started_at.isoformat()}" if info else "none is running: no job will start"
-    yield Finding("supervisor", info is not None, detail, "" if info else "cronward supervise", required=False)
+    since = info.started_at.astimezone().isoformat(" ", "seconds") if info else ""
+    detail = f"pid {info.pid}, since {since}" if info else "none is running: no job will start"
+    yield Finding("supervisor", info is not None, detail, "" if info else START, required=False)

@@ -48,6 +48,7 @@ def spec(job: CronJob, config: Config, adapter: Adapter) -> AgentSpec:
         binds=tuple(shown),
         files={SCHEMA_FILE: job.output_schema} if constrained else {},
         require_answer=adapter.require_answer,
+        reading=adapter.reading,
     )
 
 

@@ -33,6 +33,11 @@ class Home:
         return cls(_absolute(root), Path(runtime) if runtime.startswith("/") else None)
 
     @classmethod
+    def usual(cls, environ: Mapping[str, str]) -> Home:
+        """Where it lies if nobody names one."""
+        return cls.resolve(None, {key: value for key, value in environ.items() if key != "CRONWARD_HOME"})
+
+    @classmethod
     def of(cls, place: Home | Path | str) -> Home:
         """The home at this place."""
         return place if isinstance(place, Home) else cls(_absolute(Path(place)))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from supervisor import jobtrial
+from supervisor import jobtrial, weights
 from supervisor.agents import check_agent, name_of, resolve, settled
 from supervisor.clones import check_clone
 from supervisor.config import Config
 from supervisor.definition import Setting, checked, setting_of
-from supervisor.doctor import Finding
+from supervisor.doctor import Finding, of_engine
 from supervisor.errors import InvalidError
 from supervisor.grants import check_grants, check_set, grants_of
 from supervisor.home import Home
@@ -46,7 +47,9 @@ def examine_job(home: Home, config: Config, job: CronJob, now: datetime) -> list
         findings.insert(0, rest)
     if not all(finding.ok for finding in findings):
         return [*findings, Finding("cell", False, NOT_TRIED, f"then again: cronward doctor {job.id}", required=False)]
-    return [*findings, *jobtrial.of_job(home, config, job, would_be(home, config, job), now)]
+    tried = list(jobtrial.of_job(home, config, job, would_be(home, config, job), now))
+    engine = weights.engine() if job.agent == "local" else None
+    return [*findings, *tried, *([] if engine is None else [replace(of_engine(home, config, engine), required=True)])]
 
 
 def _found(check: Check) -> Finding:
@@ -88,7 +91,8 @@ def _program(job: CronJob, config: Config) -> str:
     if found is None:
         return f"the agent {job.agent}"
     interpreter = f", by {found.interpreter}" if found.interpreter else ""
-    return f"{name_of(job, known)} is {found.real}{interpreter}"
+    name = name_of(job, known)
+    return f"{found.real if name == found.real else f'{name} is {found.real}'}{interpreter}"
 
 
 def _login(job: CronJob, config: Config) -> str:

@@ -25,7 +25,7 @@ from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreEr
 from supervisor.home import Home
 from supervisor.lock import HomeLock
 from supervisor.models import FORMAT_VERSION, CronJob
-from supervisor.sentences import sentence, shown
+from supervisor.sentences import sentence, shown, suggestion
 from supervisor.store import (
     Damage,
     DamagedError,
@@ -40,6 +40,8 @@ from supervisor.store import (
 FILE_BYTES = 8 << 20  # prompt and schema of 256 KiB each, every character escaped, and the rest
 PREFIX_CHARS = 4
 CANDIDATES = 5
+NAMES_LOOKED_AT = 1000
+"""For one that is like a wrong name: to compare all of 100,000 would take seconds."""
 Files = Mapping[Path, bytes]
 Jobs = list[CronJob]  # inside the class, `list` is the seed's operation
 
@@ -121,7 +123,8 @@ class CronStore:
             return job
         found = index.beginning_with(reference) if len(reference) >= PREFIX_CHARS else []
         if not found:
-            raise NotFoundError(f"There is no job {shown(reference)}. `cronward list` shows those there are.")
+            near = suggestion(reference, itertools.islice(index.names, NAMES_LOOKED_AT))
+            raise NotFoundError(f"There is no job {shown(reference)}.{near} `cronward list` shows those there are.")
         if len(found) > 1:
             names = ", ".join(candidate.id for candidate in found[:CANDIDATES])
             more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""

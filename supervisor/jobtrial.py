@@ -138,7 +138,7 @@ def _program(told: Told) -> Finding:
     if lost:
         repair = "give it to the user that runs the job, or install it where everybody may start it"
         return Finding("cell: program", False, f"cannot be started inside: {lost}", repair)
-    return Finding("cell: program", True, "there, and may be started, its interpreters too; it was not")
+    return Finding("cell: program", True, "there, and may be started, its interpreters too; it was not started")
 
 
 def _places(request: ExecuteRequest, told: Told) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -137,7 +137,7 @@ class HomeLock:
         info = _stored_info(self._home)
         if info is None:
             return f"Another process is changing {self._home.root}. Try again in a moment."
-        began = info.started_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        began = info.started_at.astimezone().isoformat(" ", "seconds")
         return (
             f"A supervisor already runs in {self._home.root}: process {info.pid}, started {began}. "
             f"Talk to that one, or end it with `cronward stop`."

@@ -13,6 +13,7 @@ from supervisor.deliveries import Letter
 from supervisor.failing import is_pause_reason
 from supervisor.models import CronJob, CronRun
 from supervisor.recent import Recent
+from supervisor.sizes import format_size
 from supervisor.status import Status
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -93,6 +94,8 @@ def repair(job: CronJob, run: CronRun) -> str:
             return _command("doctor", name)
         case Reason.BUDGET_EXCEEDED:
             return _command("why", name)
+        case Reason.OUT_OF_MEMORY if job.limits.memory is not None:
+            return _command("edit", name, "--memory", format_size(2 * job.limits.memory))
         case Reason.TIMEOUT_WALL:
             return _command("edit", name, "--timeout", f"{2 * job.timeout_seconds}s")
         case _:

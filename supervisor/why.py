@@ -69,7 +69,7 @@ def reasons_of(known: Known) -> list[str]:
 
 def _of_host(known: Known) -> Iterator[str]:
     if not known.keeping_time:
-        yield "Nothing keeps time in this home, so no job starts. Start a supervisor with: cronward supervise"
+        yield "Nothing keeps time in this home, so no job starts. Start a supervisor with: cronward supervise --ensure"
     elif known.stopping:
         yield "The supervisor is stopping and starts nothing more."
 

@@ -30,8 +30,20 @@ CPU_FLAGS = {"avx2", "fma", "f16c"}
 KEPT: list[xllamacpp.Server] = []
 
 
+UNABLE = 78
+"""The exit code where no further attempt would end otherwise (EX_CONFIG); its adapter says what that means."""
+
+
 class LocalError(Exception):
     """Why there is no answer: a sentence for the owner."""
+
+    code = 1
+
+
+class UnableError(LocalError):
+    """What stays so until the owner does something: engine, weights or CPU."""
+
+    code = UNABLE
 
 
 def missing_cpu_flags(cpuinfo: str, machine: str) -> list[str]:
@@ -43,7 +55,9 @@ def missing_cpu_flags(cpuinfo: str, machine: str) -> list[str]:
 def check_cpu() -> None:
     missing = missing_cpu_flags(Path("/proc/cpuinfo").read_text(errors="replace"), os.uname().machine)
     if missing:
-        raise LocalError(f"This CPU lacks {', '.join(missing)}, which the embedded engine needs: choose another agent.")
+        raise UnableError(
+            f"This CPU lacks {', '.join(missing)}, which the embedded engine needs: choose another agent."
+        )
 
 
 def read_prompt() -> str:
@@ -79,9 +93,9 @@ def check_model(path: str) -> None:
         with open(path, "rb") as file:
             magic = file.read(4)
     except OSError as error:
-        raise LocalError(f"The model {path} cannot be read: {error.strerror}.") from error
+        raise UnableError(f"The model {path} cannot be read: {error.strerror}.") from error
     if magic != b"GGUF":
-        raise LocalError(f"The model {path} is not a GGUF file.")
+        raise UnableError(f"The model {path} is not a GGUF file.")
 
 
 def load(path: str) -> xllamacpp.Server:
@@ -90,7 +104,8 @@ def load(path: str) -> xllamacpp.Server:
     try:
         import xllamacpp
     except ImportError as error:
-        raise LocalError(f"The engine cannot be loaded: {error}. It needs xllamacpp, libgomp1, libstdc++6.") from error
+        needs = "It needs the system's libgomp1 and libstdc++6: apt-get install libgomp1 libstdc++6, as root."
+        raise UnableError(f"The engine cannot be loaded: {str(error)[:300]}. {needs}") from error
     params = xllamacpp.CommonParams()
     params.model.path = path
     params.n_ctx = CONTEXT_TOKENS
@@ -174,7 +189,7 @@ def main() -> NoReturn:
         code = 0
     except (LocalError, OSError) as error:
         print(error, file=sys.stderr, flush=True)
-        code = 1
+        code = error.code if isinstance(error, LocalError) else 1
     # Without any teardown: see KEPT.
     os._exit(code)
 

@@ -15,7 +15,7 @@ from supervisor.cli.place import Place, place_of
 if TYPE_CHECKING:
     from supervisor.adapter import Adapter
 
-app = group("The programs that get prompts: which there are, and whether they work here.")
+app = group("The programs that get prompts. Which there are, and whether they work here.")
 
 
 def complete_agents(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -39,7 +39,7 @@ AgentName = Annotated[
 
 @app.command("list")
 def list_agents(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """List the agents: ours, and those of your own adapters, with the programs that they are here.
+    """List the agents. Ours, and those of your own adapters, with the programs that they are here.
 
     \b
     Example: cronward agents list
@@ -52,12 +52,12 @@ def list_agents(ctx: typer.Context, as_json: AsJson = False) -> None:
         render.show_json(found)
         return
     columns = [render.Column("NAME"), render.Column("WHAT", shrinks=True), render.Column("HERE", shrinks=True)]
-    render.show_table(columns, [[each["name"], each["title"], _here(each)] for each in found])
+    render.show_table(columns, [[each["name"], each["title"], _here(each, short=True)] for each in found])
 
 
 @app.command()
 def show(ctx: typer.Context, name: AgentName, as_json: AsJson = False) -> None:
-    """Show what is known of an agent: how it is started, what it needs, what can be asked of it.
+    """Show what is known of an agent. How it is started, what it needs, what can be asked of it.
 
     \b
     Example: cronward agents show claude
@@ -138,9 +138,11 @@ def _program(known: Adapter) -> str:
     return located(known, os.environ.get("PATH") or CELL_PATH).path
 
 
-def _here(row: dict[str, Any]) -> render.Cell | str:
+def _here(row: dict[str, Any], *, short: bool = False) -> render.Cell | str:
     if row["problem"]:
-        return render.Cell(row["problem"], "yellow")
+        brief = short and "is not installed here" in row["problem"] and render.on_terminal()
+        words = f"not installed; how: cronward agents show {row['name']}" if brief else row["problem"]
+        return render.Cell(words, "yellow")
     return row["program"] or ("part of cronward" if row["name"] == "local" else "named by the job")
 
 
@@ -154,7 +156,7 @@ def _facts(known: Adapter, agents_dir: str) -> list[tuple[str, render.Cell | str
         "untold": "not told",
     }
     capped = [words for words, takes in (("turns", "max_turns"), ("money", "max_cost")) if known.takes(takes)]
-    login = " ".join(filter(None, [", ".join(known.login.variables), known.login.words]))
+    login = "\n".join(filter(None, [", ".join(known.login.variables), known.login.words]))
     needed = "has to be named" if "model" in known.needs else "can be named" if known.takes("model") else "none"
     return [
         ("agent", f"{known.name} ({known.title})" if known.title else known.name),

@@ -25,7 +25,7 @@ def show_config(
     changed: Annotated[bool, typer.Option("--changed", help="Only what is not the default.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show each setting, its value, and where it came from: default, file or environment.
+    """Show each setting, its value, and where it came from. That is the default, the file or the environment.
 
     A supervisor that runs goes by what it read last: cronward reload.
 

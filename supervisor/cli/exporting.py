@@ -35,7 +35,7 @@ def export_jobs(
     force: Annotated[bool, typer.Option("--force", help="Replace the files that are in DIR already.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the jobs out: as a jobs file for `cronward apply`, as a crontab, or as HotPlex's files.
+    """Write the jobs out. As a jobs file for `cronward apply`, as a crontab, or as HotPlex's files.
 
     What cannot be said in the other form is told on standard error. Nothing here is changed.
 

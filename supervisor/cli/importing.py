@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,7 +63,8 @@ def import_jobs(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take over jobs from HotPlex or from a crontab: all of them or none, with a report of what is not the same here.
+    """Take over jobs from HotPlex or from a crontab. All of them or none, with a report of what is not the same
+    here.
 
     What is read is left as it is. Jobs of a crontab arrive paused.
 
@@ -238,6 +240,10 @@ def _summary(coming: _Coming, outcome: Outcome, refused: list[tuple[str, str]], 
     jobs = f"{len(outcome.added)} job{'' if len(outcome.added) == 1 else 's'}"
     if outcome.stored:
         render.say(f"Imported {jobs}{history}.")
+        paused = next((job for job in outcome.added if not job.enabled), None)
+        if paused is not None:
+            name = shlex.quote(paused.label)
+            render.say(f"Look at one, then have it be due: cronward show {name}; cronward resume {name}")
     elif refused and not skip:
         render.say(f"Nothing was stored: {len(refused)} refused. Repair that, or leave it out with --skip-refused.")
     elif dry_run:

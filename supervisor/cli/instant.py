@@ -12,6 +12,7 @@ from supervisor.zone import find_zone
 MAX_CHARS = 64
 _FIRST_YEAR = 1971
 _DAYS = re.compile(r"([0-9]{1,4})d")
+_DATE = re.compile(r"[0-9]{4}-?[0-9W]|now$")
 
 
 def parse_instant(text: str, zone: str | None, now: datetime) -> datetime:
@@ -42,7 +43,10 @@ def parse_since(text: str, now: datetime) -> datetime:
     days = _DAYS.fullmatch(text)
     try:
         found = now - (timedelta(days=int(days[1])) if days else parse_duration(text))
-    except DurationError:
+    except DurationError as error:
+        if not _DATE.match(text):
+            like = "write how long ago, like 8h or 7d, or when, like '2026-11-24 07:00'"
+            raise InvalidError(f"The time {text[:20]!r} cannot be read: {like}.") from error
         found = parse_instant(text, None, now)
     except OverflowError as error:
         raise InvalidError(f"The time {text[:20]!r} lies before the year 1: use a shorter one.") from error

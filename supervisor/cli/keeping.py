@@ -73,7 +73,7 @@ def _ensure(place: Place, as_json: bool) -> None:
 
 
 def reload(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Have the supervisor read its config again: whole, or not at all. Live runs keep what they started with.
+    """Have the supervisor read its config again. Whole, or not at all; live runs keep what they started with.
 
     \b
     Example: cronward reload
@@ -118,7 +118,7 @@ def stop(
 
 
 def status(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Show what the supervisor is doing, or since when there is none. Exit 0: it keeps time. 4: nothing does.
+    """Show the supervisor, or since when there is none. Exit 0: it keeps time. 4: nothing does.
 
     For monitoring: 4 also where one is there and does not answer within 10 s, and 1 where the home cannot be read.
 
@@ -145,7 +145,7 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 def doctor(ctx: typer.Context, job: OneJob = None, as_json: AsJson = False) -> None:
-    """Check whether runs are possible and confined here, and how to repair it. Exit 1 if they are not.
+    """Check whether runs are possible and confined here. Says how to repair it; exit 1 if they are not.
 
     For a JOB, try all of it but its agent: program, login, paths, network, limits, in a cell as it asks for.
 
@@ -168,6 +168,13 @@ def doctor(ctx: typer.Context, job: OneJob = None, as_json: AsJson = False) -> N
         render.show_json([asdict(finding) for finding in findings])
     else:
         show_findings(findings)
+        render.say("")
+        render.say(
+            verdict(
+                findings,
+                "runs are confined here" if job is None else "nothing was found that keeps this job from running",
+            )
+        )
     if not all(finding.ok or not finding.required for finding in findings):
         raise typer.Exit(1)
 
@@ -258,8 +265,18 @@ def show_findings(findings: Sequence[Finding]) -> None:
     )
 
 
+def verdict(findings: Sequence[Finding], well: str) -> str:
+    """What they come to, in one sentence: the last line is what a terminal still shows."""
+    bad = [finding.name for finding in findings if not finding.ok and finding.required]
+    notes = [finding.name for finding in findings if not finding.ok and not finding.required]
+    noted = f" To be noted: {', '.join(notes)}." if notes else ""
+    if bad:
+        return f"Not in order, see its repair above: {', '.join(bad)}.{noted}"
+    return f"All in order: {well}.{noted}"
+
+
 def _finding_cell(finding: Finding) -> render.Cell:
     if finding.ok:
         return render.Cell(f"ok: {finding.detail}", "green")
-    words = f"{finding.detail}\nRepair: {finding.repair}"
+    words = f"{finding.detail} {finding.without}".rstrip() + f"\nRepair: {finding.repair}"
     return render.Cell(f"NOT OK: {words}", "red") if finding.required else render.Cell(f"note: {words}", "yellow")

@@ -31,7 +31,7 @@ def list_jobs(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 def show(ctx: typer.Context, job: JobRef, as_json: AsJson = False) -> None:
-    """Show one job and its latest runs; or, by the id of a run, what that did.
+    """Show one job, or one run. Of a job its latest runs too; by the id of a run, what that did.
 
     \b
     Example: cronward show morning

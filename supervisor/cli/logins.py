@@ -46,7 +46,7 @@ def login(
     listing: Annotated[bool, typer.Option("--list", help="List the logins there are.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Log in with an agent's provider, for the jobs that are granted it: cronward edit JOB --login.
+    """Log in with an agent's provider. For the jobs that are granted it: cronward edit JOB --login.
 
     Without an option the agent's own login runs on this terminal, in a home of cronward's, and yours is not touched.
 

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def metrics(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Print measurements in Prometheus's text format: due, started, ended, lateness, queue, durations, cost.
+    """Print measurements in Prometheus's text format. Due, started, ended, lateness, queue, durations, cost.
 
     A supervisor is not needed; without one cronward_up is 0, and the queue is left out.
 

@@ -11,7 +11,7 @@ from supervisor.cli.group import group
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import place_of
 
-app = group("Who is told: tables [notify.targets.NAME] of the configuration.")
+app = group("Who is told: [notify.targets.NAME] of the configuration.")
 
 
 @app.command("test")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
     from supervisor.outboxdesk import DeliveryRecord
 
-app = group("Notifications: what is still to be told, and what became of it.")
+app = group("Notifications: what is to be told, and what became of it.")
 Ref = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id, the beginning of one, or all.", show_default=False)
 ]
 _SHOWN = 8
+OVERDUE = timedelta(seconds=5)
 
 
 @app.command("list")
@@ -51,7 +53,7 @@ def list_outbox(
 
 @app.command()
 def retry(ctx: typer.Context, run: Ref, as_json: AsJson = False) -> None:
-    """Tell now what was not told: what waits, failed, expired or was dropped.
+    """Tell now what was not told. What waits, failed, expired or was dropped.
 
     \b
     Example: cronward outbox retry 3f2a
@@ -89,8 +91,15 @@ def facts(records: Sequence[DeliveryRecord], now: datetime) -> Iterator[tuple[st
 def _show(found: Sequence[DeliveryRecord], now: datetime) -> None:
     from supervisor.cli.times import relative
 
-    columns = [render.Column(title) for title in ("RUN", "JOB", "OF", "TO", "SINCE")]
-    columns += [render.Column("TRIES", right=True), render.Column("STATE", shrinks=True)]
+    columns = (
+        render.Column("RUN"),
+        render.Column("JOB", shrinks=True),
+        render.Column("OF", needs=90),
+        render.Column("TO", shrinks=True, least=12),
+        render.Column("SINCE", needs=80),
+        render.Column("TRIES", right=True, needs=80),
+        render.Column("STATE", shrinks=True, least=20),
+    )
     whole = not render.on_terminal()
     rows: list[list[render.Cell | str]] = [
         [
@@ -105,14 +114,22 @@ def _show(found: Sequence[DeliveryRecord], now: datetime) -> None:
         for each in found
     ]
     render.show_table(columns, rows)
+    if any(each.next_at is not None and now - each.next_at > OVERDUE for each in found):
+        render.warn(
+            "What is overdue waits for a supervisor, or for its receiver, which rests after a failure. To ask it at "
+            "once: cronward outbox retry RUN"
+        )
 
 
 def _standing(each: DeliveryRecord, now: datetime) -> render.Cell:
     from supervisor.cli.times import relative
 
     if each.next_at is not None:
-        when = "now" if each.next_at <= now else relative(each.next_at, now)
-        return render.Cell(f"next try {when}{f': {each.error}' if each.error else ''}", "yellow")
+        if now - each.next_at > OVERDUE:
+            when = f"due {relative(each.next_at, now)}"
+        else:
+            when = f"next try {'now' if each.next_at <= now else relative(each.next_at, now)}"
+        return render.Cell(f"{when}{f': {each.error}' if each.error else ''}", "yellow")
     at = f" {relative(each.settled_at, now)}" if each.settled_at else ""
     style: render.Style = "green" if each.state.value == "delivered" else "red"
     return render.Cell(f"{each.state.value}{at}{f': {each.error}' if each.error else ''}", style)

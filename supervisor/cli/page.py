@@ -13,7 +13,7 @@ from supervisor.cli.jobtable import paused, when
 from supervisor.cli.looks import STYLES
 from supervisor.cli.place import Place
 from supervisor.cli.render import Cell, Column, on_terminal, say, show_facts, show_table, warn
-from supervisor.cli.times import lasted, relative, roughly, size, span, stamp
+from supervisor.cli.times import lasted, relative, roughly, size, stamp
 from supervisor.describe import describe
 from supervisor.duration import format_duration
 from supervisor.errors import CronwardError, StoreError
@@ -95,12 +95,12 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
     yield "due", f"{stamp(run.scheduled_at)} ({run.trigger.value})"
     if run.started_at != NEVER:
         yield "started", stamp(run.started_at)
-    if run.finished_at != NEVER:
+    if run.finished_at != NEVER and run.attempt:
         yield "took", f"{lasted(run.duration)}, {run.attempt} attempt{'s' * (run.attempt != 1)}"
     if run.usage is not None:
         used = run.usage
-        most = f"at most {size(used.peak_memory_bytes)} in {used.processes_peak} processes and threads"
-        yield "used", f"{used.cpu_seconds:.1f} s of CPU, {most}, {size(used.peak_rss_bytes)} in one"
+        most = f"at most {size(used.peak_memory_bytes)} of memory in {used.processes_peak} processes and threads"
+        yield "used", f"{used.cpu_seconds:.1f} s of CPU, {most}, {size(used.peak_rss_bytes)} in the largest"
         if used.peak_disk_bytes:
             yield "wrote", f"{size(used.peak_disk_bytes)} more on disk, at most, than there were before"
     yield from spending.facts(run)
@@ -115,7 +115,7 @@ def run_facts(run: CronRun) -> Iterator[tuple[str, Cell | str]]:
         yield "branch", offered.words(run.branch)
     yield from leftovers.facts(run)
     if run.layers:
-        yield "cell", "\n".join(map(_layer, run.layers))
+        yield from _cell(run.layers)
     if run.log_dir:
         yield "files", run.log_dir
 
@@ -125,6 +125,18 @@ def standing(run: CronRun) -> Cell:
     told = run.reason is None or run.status is Status.COMPLETED
     text = run.status.value if told or run.reason is None else f"{run.status.value}: {run.reason.value}"
     return Cell(text, STYLES[run.status])
+
+
+def _cell(layers: Sequence[Layer]) -> Iterator[tuple[str, Cell | str]]:
+    """One layer a line in a pipe. On a terminal they share lines, so that what the run wrote is not pushed out of
+    sight; those that do not hold stand alone."""
+    if not on_terminal():
+        yield "cell", "\n".join(map(_layer, layers))
+        return
+    for layer in layers:
+        if not layer.held:
+            yield "cell", Cell(_layer(layer), "red")
+    yield "cell", "; ".join(_layer(layer) for layer in layers if layer.held)
 
 
 def _layer(layer: Layer) -> str:
@@ -179,7 +191,7 @@ def _job_facts(job: CronJob, found: Summary | None, now: datetime) -> Iterable[t
         if job.retries
         else "no retries"
     )
-    yield "limits", f"{job.type.value}, {span(job.timeout_seconds)} in all, {retrying}"
+    yield "limits", f"{job.type.value}, {format_duration(timedelta(seconds=job.timeout_seconds))} in all, {retrying}"
     yield from policies.limits(job)
     yield from capped.facts(job)
     yield from policies.late(job)

@@ -26,7 +26,8 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Clear logs and records that are older or larger than the configuration keeps. A supervisor does it each hour.
+    """Clear old logs and records. Those that are older or larger than the configuration keeps; a supervisor does it
+    each hour.
 
     \b
     Example: cronward prune --dry-run

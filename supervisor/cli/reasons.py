@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def why(ctx: typer.Context, job: JobRef, as_json: AsJson = False) -> None:
-    """Say why a job did, does or does not run, and when it is due next.
+    """Say why a job did, does or does not run. And when it is due next.
 
     \b
     Example: cronward why morning

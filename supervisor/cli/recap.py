@@ -18,11 +18,17 @@ if TYPE_CHECKING:
     from supervisor.models import CronJob, CronRun
     from supervisor.recap import Recap
 
-BEGIN = """
+BEGIN = """\
+cronward runs AI agents on a schedule, each run in a cell of its own.
+
 Nothing is set up here yet. To begin:
-  cronward doctor                                                   can runs be confined on this host?
-  cronward add --name hello --every 1h --prompt 'Say hello.'        a first job
-  cronward supervise --ensure                                       let it be kept going
+  cronward doctor                                             is all in order?
+  cronward supervise --ensure                                 keep time
+  cronward add --name hello --every 1h --prompt 'Say hello.'  a first job
+  cronward run hello --wait                                   try it at once
+  cronward service install                                    keep time at boot
+
+All commands: cronward --help
 """
 
 
@@ -38,7 +44,8 @@ def recap(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what happened since you last looked, what needs you, and what is due next; as `cronward` alone does.
+    """Show what happened since you last looked. Also what needs you, and what is due next; `cronward` alone does the
+    same.
 
     On a terminal, and without --since and --json, it is noted that you have looked.
 
@@ -55,12 +62,11 @@ def recap(
 
 
 def alone(ctx: typer.Context) -> None:
-    """What the program does when no command is named: help where there is nothing else to show."""
+    """What the program does when no command is named: how to begin where there is nothing to show."""
     place = place_of(ctx)
     if place.jobs.list() or place.jobs.damaged or place.runs.job_ids():
         show(place, place.now, None, as_json=False)
         return
-    typer.echo(ctx.get_help())
     typer.echo(BEGIN.rstrip())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -138,12 +139,13 @@ def _cost(found: Recap) -> Iterator[str]:
 
 
 def _changes(found: Recap) -> Iterator[str]:
-    for change in found.changes[-_CHANGES:]:
+    shown = _most(_CHANGES)
+    for change in found.changes[-shown:]:
         yield _line(f"{change.job}: {_what(change)}")
         if change.branch is not None:
             yield f"    {styled(escape(offered.command(change.branch)), 'cyan')}"
-    if len(found.changes) > _CHANGES:
-        yield _line(f"and {len(found.changes) - _CHANGES} more before that: cronward runs")
+    if len(found.changes) > shown:
+        yield _line(f"and {len(found.changes) - shown} more before that: cronward recap | less")
 
 
 def _what(change: Change) -> str:
@@ -158,14 +160,20 @@ def _what(change: Change) -> str:
 
 
 def _needs(place: Place, found: Recap) -> Iterator[str]:
-    for need in found.needs[:_NEEDS]:
+    shown = _most(_NEEDS)
+    for need in found.needs[:shown]:
         text = _shown(f"{need.job} {need.words}".strip())
         for number, line in enumerate(_wrapped(text)):
             mark = styled("!", "red" if need.pressing else "yellow") if number == 0 else " "
             yield f"{mark} {line}"
         yield f"    {styled(escape(command_of(place, need)), 'cyan')}"
-    if len(found.needs) > _NEEDS:
-        yield f"  and {len(found.needs) - _NEEDS} more: cronward recap --json"
+    if len(found.needs) > shown:
+        yield f"  and {len(found.needs) - shown} more: cronward recap | less"
+
+
+def _most(on_screen: int) -> int:
+    """How many of a list are shown: one screen's share, and in a pipe all of them."""
+    return on_screen if render.on_terminal() else sys.maxsize
 
 
 def _wrapped(text: str) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _GAP = 2
-_LEAST_WIDE, _PIPED = 40, 1 << 20
+_LEAST_WIDE, _USUAL_WIDE, _PIPED = 40, 80, 1 << 20
 _COPIED = frozenset({"branch", "files"})
 """Facts that people copy: a line break of ours would come along."""
 
@@ -93,12 +93,23 @@ def _put(text: str, stream: TextIO | None = None) -> None:
 
 def say(sentence: str) -> None:
     """One message, escaped."""
-    _put(f"{escape_lines(sentence)}\n")
+    _put(f"{on_lines(escape_lines(sentence), sys.stdout)}\n")
 
 
 def warn(sentence: str) -> None:
     """One message beside the output."""
-    _put(f"{escape_lines(sentence)}\n", sys.stderr)
+    _put(f"{on_lines(escape_lines(sentence), sys.stderr)}\n", sys.stderr)
+
+
+def on_lines(sentence: str, stream: TextIO) -> str:
+    """A harmless message as it is to be written there: on a terminal broken between words."""
+    if not stream.isatty():
+        return sentence
+    from supervisor.cli.sentence import broken
+
+    # Its own width: the other stream may be a pipe, of which the width is a guess.
+    wide = os.get_terminal_size(stream.fileno()).columns or _USUAL_WIDE
+    return broken(sentence, max(_LEAST_WIDE, wide))
 
 
 def show_json(value: object) -> None:

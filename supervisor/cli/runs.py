@@ -12,6 +12,7 @@ from supervisor.cli.options import AsJson, JobRef, RunRef, complete_jobs
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
+    from supervisor.errors import NotFoundError
     from supervisor.models import CronRun
     from supervisor.status import Status
 
@@ -98,18 +99,18 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a run did, answered and complained of, attempt by attempt.
+    """Show what a run did, answered and complained of. Attempt by attempt; of a job: its latest run, skips aside.
 
     \b
     Example: cronward logs 3f2a9c1b
-    Example: cronward logs -f 3f2a9c1b
+    Example: cronward logs -f morning
     Example: cronward logs --network 3f2a9c1b
     Example: cronward logs --raw 3f2a9c1b | jq
     """
     from supervisor.cli import reading
 
     place = place_of(ctx)
-    found = place.runs.get(run)
+    found = run_meant(place, run)
     if raw:
         show_raw(place, found, follow=follow, more=network or as_json)
     elif network:
@@ -140,7 +141,13 @@ def cancel(ctx: typer.Context, run: RunRef, as_json: AsJson = False) -> None:
     \b
     Example: cronward cancel 3f2a9c1b
     """
-    told = place_of(ctx).client.cancel_run(run)
+    from supervisor.errors import NotFoundError
+
+    place = place_of(ctx)
+    try:
+        told = place.client.cancel_run(run)
+    except NotFoundError as error:
+        raise _of_job(place, run, error) from None
     if as_json:
         render.show_record(told)
     elif told.status.final:
@@ -164,6 +171,41 @@ def ps(ctx: typer.Context, as_json: AsJson = False) -> None:
         render.show_json(trees)
     else:
         proctree.show(trees)
+
+
+def run_meant(place: Place, reference: str) -> CronRun:
+    """The run of that id; where a job is named, its live run, else its latest. Raises as `RunsStore.get` does."""
+    from supervisor.errors import NotFoundError
+    from supervisor.status import Status
+
+    try:
+        return place.runs.get(reference)
+    except NotFoundError as unknown:
+        try:
+            job = place.jobs.find(reference)
+        except NotFoundError:
+            raise unknown from None
+    found = place.runs.get_runs(job.id)
+    known = [run for run in found if not run.status.final] or [run for run in found if run.status is not Status.SKIPPED]
+    if not (known or found):
+        raise NotFoundError(f"The job {job.label} has not run yet. Run it now with: cronward run {reference}")
+    return (known or found)[0]
+
+
+def _of_job(place: Place, reference: str, unknown: NotFoundError) -> NotFoundError:
+    """What is said where a run was to be named, and a job was."""
+    from supervisor.errors import NotFoundError
+
+    try:
+        job = place.jobs.find(reference)
+    except NotFoundError:
+        return unknown
+    live = [run.id[:8] for run in place.runs.get_runs(job.id) if not run.status.final]
+    if not live:
+        return NotFoundError(
+            f"{job.label} is a job, and none of its runs goes on. Pause it with: cronward pause {reference}"
+        )
+    return NotFoundError(f"{job.label} is a job. End its live run with: cronward cancel {' or '.join(live)}")
 
 
 def runs_of(place: Place, job: str | None, last: int | None, status: Status | None) -> Sequence[CronRun]:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from supervisor.models import CronJob
     from supervisor.secretdesk import SecretRecord
 
-app = group("Values that agents are given, by name: set once, granted to jobs, never shown.")
+app = group("Values that agents are given by name. Set once, granted to jobs, never shown.")
 SecretName = Annotated[str, typer.Argument(metavar="NAME", help="A-Z, 0-9 and _, like DEPLOY_KEY.", show_default=False)]
 _TEXTS = ("name", "prompt", "command", "output_schema", "on_complete", "on_fail")
 
 
 @app.command("set")
 def set_secret(ctx: typer.Context, name: SecretName, as_json: AsJson = False) -> None:
-    """Set a secret, from a prompt or from standard input; one newline at its end is left out.
+    """Set a secret, from a prompt or from standard input. One newline at its end is left out.
 
     Jobs get it where they are granted it: cronward edit JOB --secret NAME. Attempts that start from now on get
     the new value.
@@ -49,7 +49,7 @@ def set_secret(ctx: typer.Context, name: SecretName, as_json: AsJson = False) ->
 
 @app.command("list")
 def list_secrets(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """List the secrets: their names, when they were set, which jobs or targets use them. Their values are never shown.
+    """List the secrets. Their names, when they were set, which jobs or targets use them; values are never shown.
 
     \b
     Example: cronward secret list
@@ -147,6 +147,8 @@ def read_value(name: str) -> str:
     from supervisor.secrets import MOST_BYTES
 
     data = sys.stdin.buffer.read(MOST_BYTES + 3)  # with a line's end, and one too many
+    if not data:
+        raise InvalidError(f"Nothing came on standard input for {name}. Pipe its value in, or ask from a terminal.")
     if len(data) > MOST_BYTES + 2:
         raise InvalidError(f"The value of {name} is longer than {MOST_BYTES} bytes, which is all that is taken.")
     try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from supervisor.keeper import Keeper, Kept
     from supervisor.systemctl import SystemdKeeper
 
-app = group("Have a supervisor started at boot and after a crash, by systemd or by cron.")
+app = group("Have a supervisor started at boot and after a crash. By systemd or by cron.")
 _NEITHER = (
     "There is neither a systemd of yours to be had here nor the program crontab. Keep `cronward supervise` in a "
     "terminal that stays (tmux, screen), make it the command of your container, or ask whoever administers this host "
@@ -32,7 +32,7 @@ def install(
     cron: Annotated[bool, typer.Option("--cron", help="By crontab lines, though there is a systemd.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Have a supervisor started now, at boot and after a crash: a systemd unit of yours, else crontab lines.
+    """Have a supervisor started now, at boot and after a crash. By a systemd unit of yours, else crontab lines.
 
     Again, after a change of PATH or --config: what has changed is written anew.
 
@@ -107,13 +107,7 @@ def _show(kept: Kept, as_json: bool) -> None:
     if as_json:
         render.show_json(asdict(kept))
         return
-    runs = {"systemd": "runs", "cron": "cron looks every 5 minutes"} if kept.running else {}
-    state = render.Cell(runs.get(kept.by, "does not run"), "green" if kept.running else "red")
-    pid = f", process {kept.pid}" if kept.pid else ""
-    facts: list[tuple[str, render.Cell | str]] = [
-        ("kept by", f"{kept.by}: {kept.where}"),
-        ("state", render.Cell(f"{state.text}{pid}", state.style)),
-    ]
+    facts: list[tuple[str, render.Cell | str]] = [("kept by", f"{kept.by}: {kept.where}"), ("state", _state(kept))]
     if kept.restarts:
         facts.append(("restarts", str(kept.restarts)))
     if kept.lingers is not None:
@@ -121,6 +115,17 @@ def _show(kept: Kept, as_json: bool) -> None:
     render.show_facts(facts)
     for note in kept.notes:
         render.warn(note)
+
+
+def _state(kept: Kept) -> render.Cell:
+    """That a supervisor lives and that something starts it again are two things where cron keeps it."""
+    pid = f", process {kept.pid}" if kept.pid else ""
+    if kept.by == "systemd":
+        return render.Cell(f"runs{pid}", "green") if kept.running else render.Cell("does not run", "red")
+    now = f"; a supervisor runs now{pid}" if pid else ""
+    if kept.running:
+        return render.Cell(f"cron looks every 5 minutes{now}", "green")
+    return render.Cell(f"no cron looks, so nothing starts it again{now}", "red")
 
 
 def _systemd(place: Place) -> SystemdKeeper | None:
@@ -136,7 +141,7 @@ def _systemd(place: Place) -> SystemdKeeper | None:
     instance = Instance.here(os.environ, os.geteuid())
     if instance is None:
         return None
-    usual = Home.resolve(None, {key: value for key, value in os.environ.items() if key != "CRONWARD_HOME"})
+    usual = Home.usual(os.environ)
     stop_seconds = place.config.drain_seconds + place.config.grace_seconds + STOP_MARGIN
 
     def text() -> str:

@@ -11,12 +11,12 @@ from supervisor.cli.group import group
 from supervisor.cli.options import AsJson, JobRef, OneJob
 from supervisor.cli.place import place_of
 
-app = group("Conversations with agents that go on from run to run (--session-key).")
+app = group("Conversations that go on from run to run (--session-key).")
 
 
 @app.command("list")
 def list_sessions(ctx: typer.Context, job: OneJob = None, as_json: AsJson = False) -> None:
-    """List the conversations that are kept, and whether the next run goes on with them.
+    """List the conversations that are kept. And whether the next run goes on with them.
 
     \b
     Example: cronward sessions list

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,6 +28,7 @@ MARKS = {
     "queued": "~",
 }
 WAIT = "."
+_USUAL, _LEAST_SHOWN = "24h", timedelta(minutes=10)
 _LABEL_LEAST, _LABEL_MOST, _LEAST_CHART, _GAP = 8, 24, 20, 2
 
 
@@ -39,10 +40,13 @@ def register(app: typer.Typer) -> None:
 def timeline(
     ctx: typer.Context,
     job: OneJob = None,
-    since: Annotated[str, typer.Option(metavar="TIME", help="From then on: 8h, 7d, or like --at.")] = "24h",
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="From then on: 8h, 7d, or like --at. Default: the first run in 24h."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw which runs went on when: a line for each job, more where its runs overlap.
+    """Draw which runs went on when. A line for each job, more where its runs overlap.
 
     \b
     Example: cronward timeline
@@ -52,14 +56,15 @@ def timeline(
 
     place = place_of(ctx)
     now = place.now
-    start = parse_since(since, now)
+    start = parse_since(_USUAL if since is None else since, now)
     runs = _runs(place, job, start)
     if as_json:
         render.show_json({"since": _iso(start), "until": _iso(now), "runs": [_record(place, run, now) for run in runs]})
     elif not runs:
         render.say("Nothing ran in that time.")
     else:
-        _draw(place, runs, start.astimezone(), now.astimezone())
+        shown = start if since is not None else _first(runs, start, now)
+        _draw(place, runs, shown.astimezone(), now.astimezone())
 
 
 def _runs(place: Place, job: str | None, since: datetime) -> list[CronRun]:
@@ -69,6 +74,13 @@ def _runs(place: Place, job: str | None, since: datetime) -> list[CronRun]:
     of = None if job is None else _job_id(place, job)
     found = [run for each in place.runs.recent(since) if of in (None, each.job_id) for run in each.runs]
     return sorted((run for run in found if not run.status.final or ended(run) >= since), key=began)
+
+
+def _first(runs: Sequence[CronRun], start: datetime, now: datetime) -> datetime:
+    """Where to begin if nobody says: else the runs of a new home are all drawn in the last column."""
+    from supervisor.history import began
+
+    return max(start, min(*map(began, runs), now - _LEAST_SHOWN))
 
 
 def _job_id(place: Place, reference: str) -> str:

@@ -46,7 +46,7 @@ def upcoming(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show when a job or an expression is due next, local and in UTC.
+    """Show when a job or an expression is due next.
 
     \b
     Example: cronward next morning -n 3

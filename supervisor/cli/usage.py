@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,7 +36,7 @@ def usage(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what runs have used, by the word of their agents, and what budgets have left.
+    """Show what runs have used, and what budgets have left. By the word of their agents.
 
     \b
     Example: cronward usage --by agent
@@ -56,7 +57,10 @@ def usage(
         _show_json(way, first, rows, whole, named, budgets)
         return
     if rows:
-        _show_rows(way, [(named.get(key, key), spent) for key, spent in rows.items()], whole)
+        render.warn(
+            f"Of runs that started on {first.isoformat()} or later and have ended; in tokens, cached ones of those in."
+        )
+        _show_rows(way, sorted(((named.get(key, key), spent) for key, spent in rows.items()), key=itemgetter(0)), whole)
     else:
         render.say(f"No run has ended that started on {first.isoformat()} or later.")
     if budgets:
@@ -142,7 +146,7 @@ def _show_rows(way: By, rows: Sequence[tuple[str, Spent]], whole: Spent) -> None
     columns = (
         render.Column(way.upper(), shrinks=True),
         render.Column("RUNS", right=True),
-        render.Column("IN", right=True),
+        render.Column("TOKENS IN", right=True),
         render.Column("OUT", right=True),
         render.Column("CACHED", right=True, needs=70),
         render.Column("COST", right=True),

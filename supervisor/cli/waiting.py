@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from supervisor.cli import render
+from supervisor.cli import offered, render
 from supervisor.cli.times import lasted
 from supervisor.errors import NotFoundError, UnreachableError
 from supervisor.models import NEVER, CronRun
@@ -68,6 +68,8 @@ def show_how(run: CronRun) -> None:
     took = f" after {lasted(run.duration)}" if run.finished_at != NEVER and run.attempt else ""
     if run.status is Status.COMPLETED:
         render.warn(f"Run {run.id[:8]} completed{took}.")
+        if run.branch is not None and run.branch.name:
+            render.warn(f"Its commits are on a branch: {offered.command(run.branch)}")
     else:
         reason = f" ({run.reason.value})" if run.reason else ""
         render.warn(f"Run {run.id[:8]} {run.status.value}{reason}{took}. {run.error}".rstrip())

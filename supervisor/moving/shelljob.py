@@ -107,7 +107,8 @@ def _taken_away(line: Line) -> Iterator[str]:
     if "HOME" in line.env:
         yield "HOME is the cell's own, private and empty."
     if _HOME.search(line.command):
-        yield "it names a home, and sees none: give it what it needs with --work-dir, --read-path or --write-path."
+        give = "give it what it needs with --work-dir, --read-path or --write-path."
+        yield f"it names your home, of which a cell shows nothing: {give}"
     words = re.split(r"[\s;|&()`]+", line.command)
     programs = _NETWORK & {word.rpartition("/")[2] for word in words if "://" not in word}
     if programs:

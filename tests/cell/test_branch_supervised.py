@@ -36,7 +36,7 @@ def test_a_run_offers_a_branch_and_says_how_to_look_at_it(tmp_path: Path) -> Non
     with house(tmp_path) as home:
         home.start()
         job = add(home, place, COMMIT)
-        home.cronward("run", "nightly", "--wait")
+        waited = home.cronward("run", "nightly", "--wait")
         [run] = home.ended(job)
         assert (run["status"], run["branch"]["commits"]) == ("completed", 1), run
         name = f"cronward/nightly/{run['id']}"
@@ -45,6 +45,7 @@ def test_a_run_offers_a_branch_and_says_how_to_look_at_it(tmp_path: Path) -> Non
         shown = home.cronward("logs", run["id"]).stdout
         command = f"git -C {place} log --stat {run['branch']['base'][:12]}..{name}"
         assert command in shown
+        assert command in waited.stderr
         assert "second" in git(place, *command.split()[3:])
         eventually(lambda: not list((home.root / "clones").iterdir()))
 

@@ -15,9 +15,13 @@ from runner import host, kernel
 from shared.messages import ExecuteRequest, ExecuteResult, Layer
 from shared.reasons import Reason
 from supervisor import probes
+from supervisor.cli.keeping import verdict
 from supervisor.config import Config
-from supervisor.doctor import examine
+from supervisor.doctor import Finding, examine, of_engine
+from supervisor.enginetrial import unloadable
 from supervisor.home import Home
+from supervisor.preparation import make_executor
+from supervisor.weights import EngineFiles
 from tests.driver import request, run_as
 from tests.house import house
 from tests.lacks import need
@@ -35,8 +39,33 @@ def test_each_layer_is_tried_and_what_it_keeps_an_agent_from_is_said(tmp_path: P
     assert probes.WITHOUT.keys() == INSIDE | {"memory limit", "kill", "proxy"}
     bad = [found for name, found in findings.items() if name in probes.WITHOUT and not found["ok"]]
     assert [found["name"] for found in bad] == ([] if kernel.landlock_version() >= 2 else ["layer: landlock"])
-    assert all("Without it an agent could" in findings[name]["detail"] for name in probes.WITHOUT)
+    assert all(findings[name]["without"].startswith("Without it an agent could ") for name in probes.WITHOUT)
     assert done.returncode == 0
+
+
+@need("cell")
+def test_an_engine_that_lacks_a_library_is_not_called_ready(tmp_path: Path, open_dir: Path) -> None:
+    """As on a small Debian, where libgomp is not there: what is installed cannot be loaded."""
+    execute, trial = make_executor(tmp_path / "home").execute, request(tmp_path, "true")
+    engine = open_dir / "xllamacpp"
+    engine.mkdir(mode=0o755)
+    (engine / "__init__.py").write_text("")
+    files = EngineFiles(site=engine.parent, paths=(engine,))
+    assert unloadable(execute, trial, files) == ""
+    (engine / "__init__.py").write_text("raise ImportError('libnowhere.so.1: cannot open it')")
+    (tmp_path / "engine").rename(tmp_path / "engine-before")
+    assert "libnowhere.so.1" in (unloadable(execute, trial, files) or "")
+    found = of_engine(Home(tmp_path / "home"), Config(), files)
+    assert (found.ok, found.required) == (False, False)
+    assert "libnowhere.so.1" in found.detail
+
+
+def test_the_last_line_of_the_doctor_says_what_all_of_it_comes_to() -> None:
+    well, bad = Finding("cell", True, "there"), Finding("home", False, "open", "chmod")
+    note = Finding("supervisor", False, "none", "start one", required=False)
+    assert verdict([well], "runs are confined here") == "All in order: runs are confined here."
+    assert verdict([well, note], "x") == "All in order: x. To be noted: supervisor."
+    assert verdict([bad, note], "x") == "Not in order, see its repair above: home. To be noted: supervisor."
 
 
 def test_the_same_acts_come_through_where_there_is_no_cell() -> None:

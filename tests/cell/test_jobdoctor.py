@@ -238,7 +238,7 @@ def test_the_command_says_so_by_its_exit_code_and_knows_no_other_job(tmp_path: P
         added = home.json("add", "--every", "1h", "--prompt", "x", "--command", "cat", "--name", "morning")
         good = home.cronward("doctor", "morning", "--json")
         assert good.returncode == 0, good.stdout
-        assert {"name", "ok", "detail", "repair", "required"} == json.loads(good.stdout)[0].keys()
+        assert {"name", "ok", "detail", "repair", "required", "without"} == json.loads(good.stdout)[0].keys()
         home.environ["CRONWARD_BWRAP"] = "/nonexistent/bwrap"
         broken = home.cronward("doctor", added["id"][:8])
         assert (broken.returncode, "apt-get install bubblewrap" in broken.stdout) == (1, True)

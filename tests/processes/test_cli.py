@@ -163,6 +163,8 @@ def test_a_live_run_is_followed_shown_with_its_tree_and_canceled(home: House) ->
         assert [word in listed for word in ("supervisor", "runner", "bwrap", "init", f"sleep {mark}")] == [True] * 5
         # A second run of the same job, while it is not over, is refused in a sentence.
         assert waiter.wait(20) == 5
+        asked = home.cronward("cancel", "slow")
+        assert (asked.returncode, f"with: cronward cancel {run['id'][:8]}" in asked.stderr) == (3, True)
         told = home.json("cancel", run["id"])
         assert told["status"] in ("stopping", "canceled")
         followed, _ = follower.communicate(timeout=20)

@@ -251,12 +251,14 @@ def test_the_originals_defaults_are_its_own(cronward: Command) -> None:
 
 
 def test_every_command_has_help_with_an_example(cronward: Command) -> None:
-    out = cronward().out
+    out = cronward("--help").out
     commands = re.findall(r"^  ([a-z][a-z-]+)  ", out[out.index("Commands:") :], re.MULTILINE)
     assert len(commands) == 39
+    assert not re.search(r"\.\.\.$", out[out.index("Commands:") :], re.MULTILINE), "let its first sentence be shorter"
     for name in commands:
         said = cronward(name, "--help")
         assert said.code == 0
+        assert not re.search(r"\.\.\.$", said.out.partition("Commands:")[2], re.MULTILINE), name
         assert (
             name in ("agents", "config", "cron", "notify", "outbox", "secret", "service", "sessions")
             or f"Example: cronward {name}" in said.out
@@ -272,6 +274,38 @@ def test_a_command_that_is_made_of_commands_shows_its_help_where_none_is_named(c
         alone = cronward(name)
         assert (alone.code, alone.out) == (0, cronward(name, "--help").out), name
     assert not cronward.home.exists()
+
+
+def test_logs_of_a_job_are_those_of_its_live_run_else_of_its_latest_and_cancel_asks_for_the_run(
+    cronward: Command,
+) -> None:
+    job = cronward.json("add", "--every", "1h", "--prompt", "x", "--name", "hourly")
+    assert "has not run yet. Run it now with: cronward run hourly" in cronward("logs", "hourly").err
+    runs, about = RunsStore(cronward.home), {"job_id": job["id"], "job_name": "hourly"}
+    runs.record(ended(id="run-older", **about))
+    runs.record(make_run(id="run-skipped", status=Status.SKIPPED, reason=Reason.OVERLAP, **about))
+    assert cronward.json("logs", "hourly")["run"]["id"] == "run-older"
+    cancelling = cronward("cancel", "hourly")
+    assert cancelling.code == 4, "without a supervisor there is nothing to cancel"
+    begun = datetime.now(UTC) - timedelta(hours=1)
+    runs.record(make_run(id="run-live", status=Status.RUNNING, started_at=begun, attempt=1, **about))
+    runs.record(ended(id="run-newer", **about))
+    assert cronward.json("logs", "hourly")["run"]["id"] == "run-live"
+    assert cronward("logs", "nobody").err.startswith("cronward: There is no run 'nobody'")
+
+
+def test_a_time_that_is_past_is_asked_for_as_it_may_be_written(cronward: Command) -> None:
+    for text in ("5x", "yesterday", "8 hours", ""):
+        said = cronward("timeline", "--since", text)
+        assert said.code == 2
+        assert "write how long ago, like 8h or 7d, or when" in said.err, text
+    for text in ("8h", "7d", "2026-01-01 07:00", "20260101T070000Z", "2026-01-01T07:00:00+01:00"):
+        assert cronward("timeline", "--since", text).code == 0, text
+
+
+def test_limits_are_shown_as_they_were_given(cronward: Command) -> None:
+    cronward("add", "--every", "1h", "--prompt", "x", "--name", "n", "--timeout", "100s")
+    assert re.search(r"limits +light, 1m40s in all", cronward("show", "n").out)
 
 
 def test_a_wrong_option_points_to_the_help(cronward: Command) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,17 @@ def test_the_list_says_what_waits_and_shows_no_more_of_a_url_than_its_host(cronw
     assert all(words in said for words in ("abcd1234-run", "backup", "webhook https://hooks.example", "answered 404"))
     assert "s3cret" not in said + cronward("outbox", "list", "--all", "--json").out
     assert [each["state"] for each in json.loads(cronward("outbox", "list", "--json").out)] == ["waiting", "failed"]
+
+
+def test_what_is_overdue_is_not_called_tried_now(cronward: Command, letter: Path) -> None:
+    """It may rest with its receiver for minutes, or nothing keeps time."""
+    over = RUN.model_copy(update={"finished_at": datetime.now(UTC) - timedelta(minutes=3)})
+    job = make_job(name="backup", on_fail="https://hooks.example/s3cret-path")
+    REAL.replace(letter, encoded(letter_of(job, over, Notify()).record()))
+    said = cronward("outbox", "list")
+    assert re.search(r"due \d+ \w+ ago", said.out), said.out
+    assert "next try now" not in said.out
+    assert "cronward outbox retry RUN" in said.err
 
 
 def test_one_may_drop_and_retry_without_a_supervisor(cronward: Command, letter: Path) -> None:

@@ -97,10 +97,12 @@ def on_terminal(home: Path, *args: str, columns: int = 80, **env: str) -> str:
     return data.decode().replace("\r\n", "\n")
 
 
-def test_with_nothing_set_up_there_is_help_and_what_to_begin_with(cronward: Command) -> None:
+def test_with_nothing_set_up_one_screen_says_what_to_begin_with(cronward: Command) -> None:
     out = cronward().out
-    assert "Commands:" in out
     assert "cronward supervise --ensure" in out
+    assert "cronward --help" in out
+    assert len(out.splitlines()) < 20, "the list of commands pushes the beginning out of sight"
+    assert max(map(len, out.splitlines())) <= 80
     assert cronward("recap").out.splitlines()[-1] == "  No run has ended, and there are no jobs."
     assert cronward("timeline").out == "Nothing ran in that time.\n"
     assert not cronward.home.exists()
@@ -222,18 +224,35 @@ def test_runs_are_drawn_where_they_were_with_their_attempts_and_waits(cronward: 
     assert cronward("timeline", "nobody").code == 3
 
 
+def test_the_runs_of_a_new_home_are_not_all_drawn_in_the_last_column(
+    cronward: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    CronStore(cronward.home).add(make_job(id="job-new", name="new"))
+    facts = {"started_at": ago(0.5), "finished_at": ago(0.25), "duration": 900 * SECOND, "attempt": 1}
+    RunsStore(cronward.home).record(make_run(id="run-new", job_id="job-new", status=Status.COMPLETED, **facts))
+    drawn = cronward("timeline").out.splitlines()[2]
+    assert drawn.count("#") > 20, drawn
+    assert cronward("timeline", "--since", "24h").out.splitlines()[2].count("#") < 3
+
+
 def test_a_list_on_a_terminal_marks_how_each_last_run_ended(filled: Command) -> None:
     RunsStore(filled.home).record(ended("good", 1, Status.SKIPPED, reason=Reason.OVERLAP))
     CronStore(filled.home).add(make_job(id="job-torn", name="torn", max_runs=1))
     (filled.home / "runs" / "job-torn.jsonl").write_text("{")
     CronStore(filled.home).add(make_job(id="job-over", name="over", max_runs=1))
     RunsStore(filled.home).record(ended("over", 2, id="run-over", job_id="job-over"))
+    CronStore(filled.home).add(make_job(id="job-live", name="live"))
+    RunsStore(filled.home).record(ended("live", 2, id="run-1", job_id="job-live"))
+    goes_on = {"status": Status.RUNNING, "started_at": datetime.now(UTC) - timedelta(minutes=5), "attempt": 1}
+    RunsStore(filled.home).record(make_run(id="run-2", job_id="job-live", job_name="live", **goes_on))
     rows = COLOUR.sub("", on_terminal(filled.home, "list", columns=100)).splitlines()
     table = {
         "good": r"in .* \u2713 1 h ago",
         "claude": r"in .* \u2717 auth_failed 2 h ago",
         "torn": r"- +damaged",
         "over": r"- +\u2713 1 h ago",
+        "live": r"> running for 5 min",
     }
     for name, wanted in table.items():
         row = next(row for row in rows if f" {name} " in row)

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runner.agents import local
+from shared.reasons import Reason
 from supervisor.adapter import Adapter
 from supervisor.adapters import FILE_BYTES, AdapterError, adapter, built_in, merged, names, source
 from supervisor.errors import InvalidError
@@ -294,3 +296,14 @@ def test_what_a_job_has_to_give_is_what_stands_outside_of_groups() -> None:
     assert made(env={"X": "{session}"}).takes("session")
     assert not made(argv=["{session}"]).resumable
     assert made(argv=["{session}"], conversation={"files": [".x/*"]}).resumable
+
+
+def test_an_engine_or_weights_that_cannot_be_used_are_not_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(b"NOPE")
+    for path in (tmp_path / "model", tmp_path / "missing"):
+        with pytest.raises(local.UnableError) as caught:
+            local.check_model(str(path))
+        assert caught.value.code == local.UNABLE, path
+    (blame,) = adapter("local").reading.blame
+    assert (blame.codes, blame.reason) == ((local.UNABLE,), Reason.BAD_DEFINITION)
+    assert not blame.reason.retry_helps

@@ -171,7 +171,7 @@ def test_one_that_is_not_installed_is_told_of_with_the_command_that_installs_it(
     parrot: Callable[..., CronJob], tmp_path: Path
 ) -> None:
     said = refusal(parrot(search_path="/nowhere"), own(tmp_path))
-    assert said.startswith("a parrot is not installed where this job's programs are looked for: ")
+    assert said.startswith("a parrot is not installed here: ")
     assert said.endswith("To install it: fetch-a-parrot")
     # What is there and cannot be used is another matter.
     (tmp_path / "bin" / "parrot").chmod(0o757)
@@ -228,6 +228,8 @@ def test_the_embedded_agent_shows_its_engine_its_weights_and_nothing_else(engine
     assert not any(bind.writable for bind in found.binds)
     assert found.argv[:3] == (os.path.realpath(sys.executable), "-I", "-S")
     assert (found.require_answer, found.files) == (True, {})
+    assert found.reading is not None
+    assert [blame.codes for blame in found.reading.blame] == [(78,)], "what is missing is not tried again"
 
 
 def test_a_schema_constrains_the_embedded_agent(engine: Path, tmp_path: Path) -> None:

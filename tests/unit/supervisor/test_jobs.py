@@ -337,3 +337,15 @@ def test_two_stores_are_always_one_dict(operations: list[tuple[str, str, str, in
             for store in [*stores, CronStore(home)]:
                 assert store.list() == [model[key] for key in sorted(model)]
                 assert [store.get(key) for key in ("aaaa1", "aaaa2")] == [model.get("aaaa1"), model.get("aaaa2")]
+
+
+def test_a_mistyped_name_is_answered_with_the_one_that_is_like_it(tmp_path: Path) -> None:
+    store = CronStore(tmp_path / "home")
+    store.add(make_job(id="id-1", name="morning"))
+    for wrong, wanted in {
+        "mornign": " Did you mean `morning`?",
+        "zzz": "There is no job 'zzz'. `cronward list`",
+    }.items():
+        with pytest.raises(NotFoundError) as missing:
+            store.find(wrong)
+        assert wanted in str(missing.value), wrong

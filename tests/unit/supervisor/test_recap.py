@@ -12,6 +12,7 @@ from supervisor.deliveries import OUTBOX_FULL, Channel, Delivery, Letter, State
 from supervisor.failing import is_pause_reason, pause_reason
 from supervisor.firstrecords import FirstRecords, missed_by
 from supervisor.host import Host
+from supervisor.limits import OwnLimits
 from supervisor.models import CronJob, CronRun, Trigger
 from supervisor.needs import named, repair
 from supervisor.occurrences import Owed
@@ -103,6 +104,8 @@ def test_each_failure_names_the_command_that_repairs_it() -> None:
         ({}, Reason.BUDGET_EXCEEDED, "cronward why a"),
         ({"timeout_secs": 90}, Reason.TIMEOUT_WALL, "cronward edit a --timeout 180s"),
         ({}, Reason.AGENT_ERROR, "cronward logs run-1"),
+        ({}, Reason.OUT_OF_MEMORY, "cronward logs run-1"),
+        ({"limits": OwnLimits(memory=200 << 20)}, Reason.OUT_OF_MEMORY, "cronward edit a --memory 400MiB"),
     ]
     for fields, reason, command in table:
         a = job("a", **fields)

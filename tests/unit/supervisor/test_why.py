@@ -39,7 +39,11 @@ TABLE: dict[str, tuple[Known, list[str]]] = {
     "it was only just added": (known(), [DUE, NO_RUN]),
     "nothing keeps time": (
         known(keeping_time=False),
-        ["Nothing keeps time in this home, so no job starts. Start a supervisor with: cronward supervise", DUE, NO_RUN],
+        [
+            "Nothing keeps time in this home, so no job starts. Start a supervisor with: cronward supervise --ensure",
+            DUE,
+            NO_RUN,
+        ],
     ),
     "the supervisor is stopping": (
         known(stopping=True), ["The supervisor is stopping and starts nothing more.", DUE, NO_RUN],

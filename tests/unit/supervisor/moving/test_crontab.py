@@ -118,8 +118,8 @@ def test_it_is_said_what_a_cell_takes_away() -> None:
     table = {
         "0 1 * * * x": "no mail is sent",
         "HOME=/h\n0 1 * * * x": "HOME is the cell's own",
-        "0 1 * * * ~/bin/x": "names a home",
-        "0 1 * * * cat $HOME/x": "names a home",
+        "0 1 * * * ~/bin/x": "names your home",
+        "0 1 * * * cat $HOME/x": "names your home",
         "0 1 * * * /usr/bin/curl -s x|y": "it calls curl, and reaches no network",
     }
     for text, words in table.items():
