@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 
 PROGRAM = "cronward"
+COMPLETES = "_CRONWARD_COMPLETE"
+"""The variable by which a shell asks what can stand at a place of a line."""
 _GLOBAL = ("--home", "--config")
 
 
@@ -18,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Without the 70 ms that the command line's library costs.
         return _print_version()
     try:
-        return _run(args)
+        return _complete() if os.environ.get(COMPLETES, "").startswith("complete_") else _run(args)
     except BrokenPipeError:
         # Whoever read has enough.
         _give_up_output()
@@ -71,6 +73,20 @@ def _run(args: list[str]) -> int:
         _give_up_output()
         return _complain(_trouble(error), 1)
     return done if isinstance(done, int) else 0
+
+
+def _complete() -> int:
+    """Say what a shell can offer, and nothing where something is wrong: it has nowhere to show that."""
+    import contextlib
+
+    from supervisor.cli import typed
+
+    try:
+        typed.put_in_order(os.environ, _globals_first)
+    except (LookupError, ValueError):
+        return 1
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
+        return _run([])
 
 
 def _complain(sentence: str, code: int) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.completion import complete_agents
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
@@ -52,7 +53,12 @@ def import_jobs(
         bool, typer.Option("--system", help="The crontab names a user in each line, as /etc/crontab does.")
     ] = False,
     agent: Annotated[
-        str | None, typer.Option(metavar="AGENT", help="Who gets HotPlex's prompts. Default: as configured.")
+        str | None,
+        typer.Option(
+            metavar="AGENT",
+            help="Who gets HotPlex's prompts. Default: as configured.",
+            autocompletion=complete_agents,
+        ),
     ] = None,
     disabled: Annotated[bool, typer.Option("--disabled", help="HotPlex's jobs arrive paused too.")] = False,
     skip_refused: Annotated[

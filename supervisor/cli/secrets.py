@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.completion import complete_secrets
 from supervisor.cli.group import group
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
     from supervisor.secretdesk import SecretRecord
 
 app = group("Values that agents are given, by name: set once, granted to jobs, never shown.")
-SecretName = Annotated[str, typer.Argument(metavar="NAME", help="A-Z, 0-9 and _, like DEPLOY_KEY.", show_default=False)]
+SecretName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A-Z, 0-9 and _, like DEPLOY_KEY.",
+        show_default=False,
+        autocompletion=complete_secrets,
+    ),
+]
 _TEXTS = ("name", "prompt", "command", "output_schema", "on_complete", "on_fail")
 
 

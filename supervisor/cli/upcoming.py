@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from supervisor.cli import render
-from supervisor.cli.options import AsJson, Zone, complete_jobs
+from supervisor.cli.completion import among, complete_jobs
+from supervisor.cli.options import AsJson, Zone
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,12 @@ def upcoming(
     ] = None,
     tz: Zone = None,
     dst: Annotated[
-        str | None, typer.Option(metavar="RULE", help="At clock changes: once (default) or exact; with --cron.")
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="At clock changes: once (default) or exact; with --cron.",
+            autocompletion=among("once", "exact"),
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
