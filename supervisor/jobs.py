@@ -97,7 +97,9 @@ class CronStore:
         """Store a new definition. Raises RefusedError where its id or its name is taken, InvalidError, StoreError."""
         with self._writing() as index:
             if job.id in index.jobs:
-                raise RefusedError(f"There is a job with the id {job.id} already; it was not changed.")
+                raise RefusedError(
+                    f"There is a job with the id {job.id} already; it was not changed. Edit it, or leave the id out."
+                )
             return self._put(index, job)
 
     def get(self, job_id: str) -> CronJob | None:
@@ -232,12 +234,12 @@ class CronStore:
     def _check_whole(self, index: _Index, job: CronJob) -> None:
         damage = index.damaged.get(job.id)
         if damage is not None and damage.moved_to is None:
-            raise DamagedError(f"{damage.problem} It is kept as it is; move it away first.")
+            raise DamagedError(f"{damage.problem} It is kept as it is; move it away, then try again.")
 
     def _existing(self, index: _Index, job_id: str) -> CronJob:
         job = index.jobs.get(job_id)
         if job is None:
-            raise NotFoundError(f"There is no job {shown(job_id)} (any more).")
+            raise NotFoundError(f"There is no job {shown(job_id)} (any more). `cronward list` shows those there are.")
         return job
 
 

@@ -137,7 +137,9 @@ def _from_crontab(place: Place, file: str, system: bool) -> _Coming:
             draft = moved.draft | _whose(line) | {"created_by": user_name()}
             twin = known.get((draft["cron_expr"], draft["command"]))
             if twin is not None:
-                raise InvalidError(f"It is here already, as {twin}.")
+                raise InvalidError(
+                    f"It is here already, as {twin}. Leave the line out (--skip-refused), or remove that job first."
+                )
         except InvalidError as error:
             notes.append(Note(label, str(error), True))
             continue
@@ -161,7 +163,7 @@ def _whose(line: Line) -> dict[str, str]:
     if line.user in ("", user_name()):
         return {}
     if os.geteuid() != 0:
-        raise InvalidError(f"It runs as {line.user[:80]!r}, and you are {user_name()}.")
+        raise InvalidError(f"It runs as {line.user[:80]!r}, and you are {user_name()}: only root can import it.")
     return {"run_as": line.user}
 
 

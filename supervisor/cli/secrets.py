@@ -141,7 +141,9 @@ def ask_value(what: str) -> str:
         value = getpass.getpass(f"{what}: ")
         again = getpass.getpass("Again: ")
     except EOFError:
-        raise InvalidError("No value was given. Nothing was changed.") from None
+        raise InvalidError(
+            "No value was given. Nothing was changed; type one, or send it in: cronward secret set NAME < FILE"
+        ) from None
     if value != again:
         raise InvalidError("The two values differ. Nothing was changed; try again.")
     return value
@@ -154,7 +156,10 @@ def read_value(name: str) -> str:
 
     data = sys.stdin.buffer.read(MOST_BYTES + 3)  # with a line's end, and one too many
     if len(data) > MOST_BYTES + 2:
-        raise InvalidError(f"The value of {name} is longer than {MOST_BYTES} bytes, which is all that is taken.")
+        raise InvalidError(
+            f"The value of {name} is longer than {MOST_BYTES} bytes, which is all that is taken. "
+            "Let jobs read a file (--read-path)."
+        )
     try:
         text = data.decode()
     except UnicodeDecodeError:

@@ -7,7 +7,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,7 +15,7 @@ import typer
 
 from shared.messages import Isolation, WorkMode
 from supervisor.__main__ import main
-from supervisor.cli import app, joboptions
+from supervisor.cli import app, joboptions, manual
 from supervisor.cli.completion import TYPES, offers
 from supervisor.cli.runs import STATUS
 from supervisor.home import Home
@@ -201,19 +200,14 @@ def test_bash_puts_a_name_on_the_line_and_runs_nothing(home: Path, tmp_path: Pat
     assert not (tmp_path / "pwned").exists()
 
 
-def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Every command of the finished program."""
-    for name, inner in getattr(command, "commands", {}).items():
-        yield from leaves(inner, (*path, name))
-    if not getattr(command, "commands", None):
-        yield " ".join(path), command
-
-
 def test_whatever_is_named_by_what_lies_in_a_home_can_be_completed() -> None:
     named = re.compile(r"\[?(JOB|RUN|AGENT|TARGET|STATUS|POLICY|RULE|EVENT)\]?(\.\.\.)?")
-    for path, command in leaves(typer.main.get_command(app)):
-        for parameter in command.params:
-            if named.fullmatch(parameter.metavar or "") or (path.startswith("secret") and parameter.metavar == "NAME"):
+    program: Any = typer.main.get_command(app)
+    for path, command, ctx in manual._commands(program, program.context_class(program, info_name="cronward")):
+        for parameter in command.get_params(ctx):
+            if named.fullmatch(parameter.metavar or "") or (
+                path.startswith("cronward secret") and parameter.metavar == "NAME"
+            ):
                 assert parameter._custom_shell_complete is not None, (path, parameter.name)
 
 
