@@ -105,7 +105,9 @@ def _check(args: list[str]) -> None:
         try:
             arg.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise InvalidError(f"The argument {arg[:80]!r} is not valid UTF-8.") from error
+            raise InvalidError(
+                f"The argument {arg[:80]!r} is not valid UTF-8: type it again, or take it from a file."
+            ) from error
 
 
 def _globals_first(args: list[str]) -> list[str]:

@@ -150,7 +150,7 @@ def _parsed(path: Path, data: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise AdapterError(f"{path} is not UTF-8 (at byte {error.start}). Save it as UTF-8.") from None
     except RecursionError:
-        raise AdapterError(f"{path} is nested too deeply.") from None
+        raise AdapterError(f"{path} is nested too deeply. The keys are in docs/adapters.md.") from None
     except ValueError as error:
         if not isinstance(error, tomllib.TOMLDecodeError):  # Python's own bound on digits
             raise AdapterError(f"{path} has a number of thousands of digits; give a smaller one.") from None

@@ -21,7 +21,7 @@ from pydantic_core import PydanticSerializationError
 
 from supervisor import transaction
 from supervisor.disk import REAL, Disk
-from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreError
+from supervisor.errors import CronwardError, InvalidError, NotFoundError, RefusedError, StoreError
 from supervisor.home import Home
 from supervisor.lock import HomeLock
 from supervisor.models import FORMAT_VERSION, CronJob
@@ -123,7 +123,7 @@ class CronStore:
             return job
         found = index.beginning_with(reference) if len(reference) >= PREFIX_CHARS else []
         if not found:
-            raise NotFoundError(f"There is no job {shown(reference)}. `cronward list` shows those there are.")
+            raise self._lost(index, reference)
         if len(found) > 1:
             names = ", ".join(candidate.id for candidate in found[:CANDIDATES])
             more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""
@@ -235,6 +235,13 @@ class CronStore:
         damage = index.damaged.get(job.id)
         if damage is not None and damage.moved_to is None:
             raise DamagedError(f"{damage.problem} It is kept as it is; move it away, then try again.")
+
+    def _lost(self, index: _Index, reference: str) -> CronwardError:
+        """Why nothing is found: there is none, or its file cannot be read."""
+        for job_id, damage in index.damaged.items():
+            if damage.moved_to is None and len(reference) >= PREFIX_CHARS and job_id.startswith(reference):
+                return DamagedError(damage.told)
+        return NotFoundError(f"There is no job {shown(reference)}. `cronward list` shows those there are.")
 
     def _existing(self, index: _Index, job_id: str) -> CronJob:
         job = index.jobs.get(job_id)

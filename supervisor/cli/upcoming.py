@@ -63,7 +63,7 @@ def upcoming(
 
     place = place_of(ctx)
     if (job is None) == (cron is None):
-        raise InvalidError("Name either a job or an expression (--cron EXPR).")
+        raise InvalidError("Name either a job or an expression: cronward next JOB, or cronward next --cron EXPR.")
     if job is not None and dst is not None:
         raise InvalidError("The rule for clock changes (--dst) belongs to the job: use it with --cron only.")
     now = place.now

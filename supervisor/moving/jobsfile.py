@@ -121,7 +121,7 @@ def _replace(draft: dict[str, Any], short: str, key: str, made: Callable[[str], 
 def _seconds(text: str) -> int:
     exact = parse_duration(text)
     if exact % dt.timedelta(seconds=1):
-        raise InvalidError(f"the duration {text!r} is no whole number of seconds.")
+        raise InvalidError(f"the duration {text!r} is no whole number of seconds: write it like 30m or 90s.")
     return exact // dt.timedelta(seconds=1)
 
 
@@ -137,7 +137,7 @@ def _size(key: str, value: object) -> object:
 def _plain(value: object, depth: int = 0) -> object:
     """TOML's own times as texts, which is how JSON carries them."""
     if depth > MOST_NESTED:
-        raise InvalidError("its values are nested too deeply.")
+        raise InvalidError("its values are nested too deeply: only limits and budgets are tables.")
     if isinstance(value, dict):
         return {key: _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
