@@ -340,7 +340,10 @@ def _variables(environ: Mapping[str, str]) -> dict[str, Any]:
     try:
         read = Config.model_validate_strings(given)
     except ValidationError as error:
-        raise ConfigError(sentence(error, f"{PREFIX}… in the environment")) from None
+        wrong = {f"{PREFIX}{str(each['loc'][0]).upper()}" for each in error.errors() if each["loc"]}
+        raise ConfigError(
+            sentence(error, wrong.pop() if len(wrong) == 1 else f"{PREFIX}… in the environment")
+        ) from None
     return {name: getattr(read, name) for name in given}
 
 
