@@ -80,7 +80,10 @@ def _own(agents_dir: str) -> tuple[str, ...]:
     except FileNotFoundError:
         return ()
     except OSError as error:
-        raise AdapterError(f"{agents_dir}, where your adapters are, cannot be read: {error.strerror}.") from None
+        raise AdapterError(
+            f"{agents_dir}, where your adapters are, cannot be read: {error.strerror}. "
+            "Make it yours to read, or set agents_dir."
+        ) from None
     if len(found) > MOST_FILES:
         raise AdapterError(f"{agents_dir} has {len(found)} adapters; at most {MOST_FILES} are read. Move some away.")
     return tuple(sorted(stem for name in found if _NAME.fullmatch(stem := name.removesuffix(".toml"))))
@@ -131,7 +134,9 @@ def _table(path: Path) -> dict[str, Any]:
     except StoreError as error:
         raise AdapterError(str(error)) from None
     except OSError as error:
-        raise AdapterError(f"{path} cannot be read: {error.strerror}.") from None
+        raise AdapterError(
+            f"{path} cannot be read: {error.strerror}. Make it yours to read, or move it away."
+        ) from None
     # It names a program that gets the owner's prompts and secrets. Ours is as good as the code beside it.
     for place, found in places:
         if others_may_write(found):
@@ -143,9 +148,9 @@ def _parsed(path: Path, data: bytes) -> dict[str, Any]:
     try:
         return tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise AdapterError(f"{path} is not UTF-8 (at byte {error.start}).") from None
+        raise AdapterError(f"{path} is not UTF-8 (at byte {error.start}). Save it as UTF-8.") from None
     except RecursionError:
-        raise AdapterError(f"{path} is nested too deeply.") from None
+        raise AdapterError(f"{path} is nested too deeply. The keys are in docs/adapters.md.") from None
     except ValueError as error:
         if not isinstance(error, tomllib.TOMLDecodeError):  # Python's own bound on digits
             raise AdapterError(f"{path} has a number of thousands of digits; give a smaller one.") from None

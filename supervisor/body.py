@@ -37,7 +37,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidError(f"The body gives the key {twice[:100]!r} twice.")
+        raise InvalidError(f"The body gives the key {twice[:100]!r} twice: leave one of the two out.")
     return found
 
 

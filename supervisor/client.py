@@ -302,7 +302,7 @@ class NotRunningError(UnreachableError):
 
 def _path(kind: str, ref: str, verb: str = "") -> str:
     if not ref:
-        raise NotFoundError(f"An empty name names none of the {kind}.")
+        raise NotFoundError(f"An empty name names none of the {kind}: give an id, or a name.")
     # Nothing stays unquoted that means something in a path; a lone surrogate of a broken argument is no text at all.
     named = quote(ref.encode("utf-8", "backslashreplace"), safe="")
     return f"/v1/{kind}/{named}" + (f"/{verb}" if verb else "")

@@ -283,7 +283,9 @@ def read_sources(path: Path | None, environ: Mapping[str, str]) -> Sources:
         return Sources(file, True, _parse(file, _owned_bytes(file)), _variables(environ))
     except FileNotFoundError:
         if named:
-            raise ConfigError(f"There is no configuration file {file}.") from None
+            raise ConfigError(
+                f"There is no configuration file {file}. Name another (--config), or none: the defaults do."
+            ) from None
         return Sources(file, False, {}, _variables(environ))
 
 
@@ -319,7 +321,9 @@ def _owned_bytes(file: Path) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}.") from None
+        raise ConfigError(
+            f"{file} cannot be read: {error.strerror}. Make it yours to read, or name another (--config)."
+        ) from None
     except StoreError as error:
         raise ConfigError(str(error)) from None
     # The file names programs that will run with the owner's rights.
@@ -332,13 +336,13 @@ def _parse(file: Path, data: bytes) -> dict[str, Any]:
     try:
         return tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{file} is not UTF-8 (at byte {error.start}).") from None
+        raise ConfigError(f"{file} is not UTF-8 (at byte {error.start}). Save it as UTF-8.") from None
     except ValueError as error:
         if not isinstance(error, tomllib.TOMLDecodeError):  # Python's own bound on digits
             raise ConfigError(f"{file} has a number of thousands of digits; give a smaller one.") from None
         raise ConfigError(f"{file} is not TOML: {ascii(str(error))[1:-1]}.") from None
     except RecursionError:
-        raise ConfigError(f"{file} is nested too deeply.") from None
+        raise ConfigError(f"{file} is nested too deeply. The keys are in config.example.toml.") from None
 
 
 def _variables(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -347,7 +351,10 @@ def _variables(environ: Mapping[str, str]) -> dict[str, Any]:
     try:
         read = Config.model_validate_strings(given)
     except ValidationError as error:
-        raise ConfigError(sentence(error, f"{PREFIX}… in the environment")) from None
+        wrong = {f"{PREFIX}{str(each['loc'][0]).upper()}" for each in error.errors() if each["loc"]}
+        raise ConfigError(
+            sentence(error, wrong.pop() if len(wrong) == 1 else f"{PREFIX}… in the environment")
+        ) from None
     return {name: getattr(read, name) for name in given}
 
 

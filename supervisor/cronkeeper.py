@@ -73,7 +73,7 @@ class CronKeeper:
         # Only this counts as an empty one: to write over a table that could not be read would lose it.
         if any(words in answer.err + answer.out for words in NO_TABLE):
             return b""
-        raise CronwardError(f"Your crontab cannot be read: {answer.complaint}")
+        raise CronwardError(f"Your crontab cannot be read: {answer.complaint} It is as it was. Try: crontab -l")
 
     def _write(self, table: bytes) -> None:
         answer = call([self.program, "-"], given=table)

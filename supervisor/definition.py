@@ -184,7 +184,9 @@ def settle_time(job: CronJob, host_zone: str, now: datetime, ran: int = 0) -> Cr
     `ran`: how many runs it has had.
     """
     if job.max_runs is not None and ran >= job.max_runs:
-        raise InvalidError(f"The job would never run: it has run {ran} times, and max_runs is {job.max_runs}.")
+        raise InvalidError(
+            f"The job would never run: it has run {ran} times, and max_runs is {job.max_runs}. Give it more, or 0."
+        )
     if bool(job.cron_expr) == (job.at is not None):
         raise InvalidError("A job has either a cron expression or one instant (at); give exactly one of them.")
     if job.at is not None:
@@ -193,7 +195,9 @@ def settle_time(job: CronJob, host_zone: str, now: datetime, ran: int = 0) -> Cr
         if job.at <= now:
             raise InvalidError(f"The instant {job.at.isoformat()} is past; give one to come.")
         if next_occurrence(job, now) is None:
-            raise InvalidError(f"The job would never run: {job.at.isoformat()} lies beyond its end (until).")
+            raise InvalidError(
+                f"The job would never run: {job.at.isoformat()} lies beyond its end (until). Give a later end, or none."
+            )
         return job.model_copy(update={"at": job.at.astimezone(UTC)})
     schedule = parse(job.cron_expr, timezone=job.timezone, dst=job.dst)
     if schedule.raised:
@@ -202,7 +206,9 @@ def settle_time(job: CronJob, host_zone: str, now: datetime, ran: int = 0) -> Cr
         job = job.model_copy(update={"timezone": host_zone})
         schedule_of(job)
     if next_occurrence(job, now) is None:
-        raise InvalidError(f"The job would never run: {job.cron_expr!r} has no instant between its start and its end.")
+        raise InvalidError(
+            f"The job would never run: {job.cron_expr!r} has no instant between its start and its end. Move one."
+        )
     return job
 
 
@@ -228,12 +234,16 @@ def _check_plain(name: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidError(f"The field {name} is not valid Unicode text.") from None
+        raise InvalidError(
+            f"The field {name} is not valid Unicode text: it holds half of a surrogate pair. Take that out."
+        ) from None
 
 
 def _check_output(job: CronJob) -> None:
     if job.output_format is OutputFormat.STRUCTURED and not job.output_schema:
-        raise InvalidError("Structured output needs a schema (output_schema).")
+        raise InvalidError(
+            "Structured output needs a schema (output_schema). Give one, or ask for json, which takes any."
+        )
     if job.output_schema:
         if job.output_format is not OutputFormat.STRUCTURED:
             raise InvalidError(

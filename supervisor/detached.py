@@ -84,7 +84,10 @@ def _alone(home: Home) -> Iterator[None]:
         deadline = time.monotonic() + STARTS_WITHIN
         while not _locked(fd):
             if time.monotonic() > deadline:
-                raise UnreachableError(f"Another --ensure has been starting a supervisor in {home.root} for long.")
+                raise UnreachableError(
+                    f"Another --ensure has been starting a supervisor in {home.root} for long. "
+                    f"See: {home.root / 'supervisor.log'}"
+                )
             time.sleep(_POLL_SECONDS)
         yield
     finally:
@@ -111,7 +114,10 @@ def _awaited(home: Home) -> int | None:
         time.sleep(_POLL_SECONDS)
     info = read_info(home)
     who = "A process" if info is None else f"The supervisor {info.pid}"
-    raise UnreachableError(f"{who} holds the home {home.root} and answers no request; nothing was started. Look at it.")
+    raise UnreachableError(
+        f"{who} holds the home {home.root} and answers no request; nothing was started. "
+        f"See what it says: {home.root / 'supervisor.log'}, or the journal. End it if it hangs, and try again."
+    )
 
 
 def _start(home: Home, config_path: Path | None, log: Path, config: Config) -> int:

@@ -109,7 +109,9 @@ def secrets_for(job: CronJob, store: SecretStore) -> tuple[Secret, ...]:
         raise InvalidError(str(error)) from None
     size = sum(len(secret.value.encode()) for secret in found)
     if size > MOST_BYTES:
-        raise InvalidError(f"The secrets of the job have {size} bytes together; at most {MOST_BYTES} can be given.")
+        raise InvalidError(
+            f"The secrets of the job have {size} bytes together; at most {MOST_BYTES} can be given. Grant it fewer."
+        )
     return found
 
 

@@ -243,7 +243,9 @@ def _refusal(path: Path, error: OSError) -> RefusedError | StoreError:
         return RefusedError(
             f"{path} is a link or no directory. Move it away, or name the real directory (--home, CRONWARD_HOME)."
         )
-    return StoreError(f"{path} cannot be made or opened: {error.strerror}.")
+    return StoreError(
+        f"{path} cannot be made or opened: {error.strerror}. Name another place with --home or CRONWARD_HOME."
+    )
 
 
 def _user(uid: int) -> str:

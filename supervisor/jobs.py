@@ -21,7 +21,7 @@ from pydantic_core import PydanticSerializationError
 
 from supervisor import transaction
 from supervisor.disk import REAL, Disk
-from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreError
+from supervisor.errors import CronwardError, InvalidError, NotFoundError, RefusedError, StoreError
 from supervisor.home import Home
 from supervisor.lock import HomeLock
 from supervisor.models import FORMAT_VERSION, CronJob
@@ -99,7 +99,9 @@ class CronStore:
         """Store a new definition. Raises RefusedError where its id or its name is taken, InvalidError, StoreError."""
         with self._writing() as index:
             if job.id in index.jobs:
-                raise RefusedError(f"There is a job with the id {job.id} already; it was not changed.")
+                raise RefusedError(
+                    f"There is a job with the id {job.id} already; it was not changed. Edit it, or leave the id out."
+                )
             return self._put(index, job)
 
     def get(self, job_id: str) -> CronJob | None:
@@ -123,8 +125,7 @@ class CronStore:
             return job
         found = index.beginning_with(reference) if len(reference) >= PREFIX_CHARS else []
         if not found:
-            near = suggestion(reference, itertools.islice(index.names, NAMES_LOOKED_AT))
-            raise NotFoundError(f"There is no job {shown(reference)}.{near} `cronward list` shows those there are.")
+            raise self._lost(index, reference)
         if len(found) > 1:
             names = ", ".join(candidate.id for candidate in found[:CANDIDATES])
             more = f" and {len(found) - CANDIDATES} more" if len(found) > CANDIDATES else ""
@@ -235,12 +236,20 @@ class CronStore:
     def _check_whole(self, index: _Index, job: CronJob) -> None:
         damage = index.damaged.get(job.id)
         if damage is not None and damage.moved_to is None:
-            raise DamagedError(f"{damage.problem} It is kept as it is; move it away first.")
+            raise DamagedError(f"{damage.problem} It is kept as it is; move it away, then try again.")
+
+    def _lost(self, index: _Index, reference: str) -> CronwardError:
+        """Why nothing is found: there is none, or its file cannot be read."""
+        for job_id, damage in index.damaged.items():
+            if damage.moved_to is None and len(reference) >= PREFIX_CHARS and job_id.startswith(reference):
+                return DamagedError(damage.told)
+        near = suggestion(reference, itertools.islice(index.names, NAMES_LOOKED_AT))
+        return NotFoundError(f"There is no job {shown(reference)}.{near} `cronward list` shows those there are.")
 
     def _existing(self, index: _Index, job_id: str) -> CronJob:
         job = index.jobs.get(job_id)
         if job is None:
-            raise NotFoundError(f"There is no job {shown(job_id)} (any more).")
+            raise NotFoundError(f"There is no job {shown(job_id)} (any more). `cronward list` shows those there are.")
         return job
 
 

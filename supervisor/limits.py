@@ -128,10 +128,12 @@ class Maxima(BaseModel):
         256 << 30
     )
     output: Annotated[Bytes, Field(description="Its output, which is kept.")] = 1 << 30
-    cpu_seconds: Annotated[int, Field(ge=0, le=WEEK, description="CPU time. 0: any, and none at all.")] = 0
-    cpu_percent: Annotated[int, Field(ge=0, le=102400, description="CPU share. 0: any, and none at all.")] = 0
+    cpu_seconds: Annotated[int, Field(ge=0, le=WEEK, description="CPU time, in seconds. 0: any, and none at all.")] = 0
+    cpu_percent: Annotated[
+        int, Field(ge=0, le=102400, description="CPU share, in percent of one core. 0: any, and none at all.")
+    ] = 0
     setup_seconds: Annotated[int, Field(ge=1, le=86400, description="Seconds until its agent has started.")] = 600
-    timeout_seconds: Annotated[int, Field(ge=1, le=WEEK, description="Wall time of a run, retries included.")] = WEEK
+    timeout_seconds: Annotated[int, Field(ge=1, le=WEEK, description="Seconds of a run, retries included.")] = WEEK
     idle_seconds: Annotated[
         int, Field(ge=0, le=WEEK, description="Seconds that a job may be silent. 0: any, and for ever.")
     ] = 0

@@ -60,12 +60,14 @@ def walk(path: str) -> Way:
             continue
         followed += 1
         if followed > MOST_LINKS:
-            raise InvalidError(f"The path {path[:200]!r} is a loop of links, or of more than {MOST_LINKS} of them.")
+            raise InvalidError(
+                f"The path {path[:200]!r} is a loop of links, or of more than {MOST_LINKS} of them; name its file."
+            )
         links[here] = target = _target(here, path)
         at = "/" if target.startswith("/") else at
         waiting += _parts(target)
     if not steps:
-        raise InvalidError(f"The path {path[:200]!r} is no file.")
+        raise InvalidError(f"The path {path[:200]!r} is no file. Name the program itself.")
     return Way(at, links, tuple(steps))
 
 

@@ -48,16 +48,24 @@ def check_paths(job: CronJob) -> None:
     """That they are still what they were when the job was added. Raises InvalidError."""
     # Not Path.is_dir: before Python 3.14 that raises where a folder above may not be entered.
     if job.work_dir and (os.path.realpath(job.work_dir) != job.work_dir or not os.path.isdir(job.work_dir)):  # noqa: PTH112
-        raise InvalidError(f"The work directory {job.work_dir[:200]!r} is gone, or a link stands in its path now.")
+        raise InvalidError(
+            f"The work directory {job.work_dir[:200]!r} is gone, or a link stands in its path now. "
+            "Make it again, or name another: cronward edit JOB --work-dir DIR"
+        )
     for path in (*job.read_paths, *job.write_paths):
         if os.path.realpath(path) != path or not os.path.exists(path):  # noqa: PTH110
-            raise InvalidError(f"The path {path[:200]!r} is gone, or a link stands in it now.")
+            raise InvalidError(
+                f"The path {path[:200]!r} is gone, or a link stands in it now. "
+                "Make it again, or name the job's paths anew: cronward edit JOB --read-path, --write-path"
+            )
 
 
 def _work_dir(given: str, home: Path) -> str:
     real = _resolved(given, "work directory")
     if not real.is_dir():
-        raise InvalidError(f"The work directory {given[:200]!r} is not a directory.")
+        raise InvalidError(
+            f"The work directory {given[:200]!r} is not a directory. Name one, or the one that it lies in."
+        )
     _check_ours(real, given, "work directory", home)
     _check_taken(real, given, "work directory")
     # Root's own rights say nothing about the uid that the agent will have.
@@ -74,7 +82,7 @@ def _path(given: str, home: Path, how: str) -> str:
     real = _resolved(given, what)
     kind = real.stat().st_mode
     if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
-        raise InvalidError(f"The {what} {given[:200]!r} is neither a file nor a directory.")
+        raise InvalidError(f"The {what} {given[:200]!r} is neither a file nor a directory. Name one of the two.")
     _check_ours(real, given, what, home)
     _check_taken(real, given, what)
     if os.geteuid() != 0 and not os.access(real, os.R_OK | (os.X_OK if stat.S_ISDIR(kind) else 0)):
@@ -93,7 +101,7 @@ def _resolved(given: str, what: str) -> Path:
 
 def _check_ours(real: Path, given: str, what: str, home: Path) -> None:
     if real == Path("/") or any(overlap(str(real), str(own)) for own in _our_state(home)):
-        raise InvalidError(f"The {what} {given[:200]!r} would show the agent cronward's own state.")
+        raise InvalidError(f"The {what} {given[:200]!r} would show the agent cronward's own state; give another.")
     inside = () if holds("/usr", str(real)) else _our_programs()
     if any(holds(str(real), str(program)) for program in _our_programs()) or any(
         holds(str(program), str(real)) for program in inside
@@ -126,12 +134,17 @@ def _our_programs() -> tuple[Path, ...]:
 
 def _check_writable(path: str) -> None:
     if systems(path):
-        raise InvalidError(f"The path to be written {path[:200]!r} is the operating system's, or holds it.")
+        raise InvalidError(
+            f"The path to be written {path[:200]!r} is the operating system's, or holds it. Name one of yours."
+        )
     # Whom root's agents run as is known only when they do.
     if os.geteuid() == 0:
         return
     if os.stat(path).st_uid != os.geteuid() or not os.access(path, os.W_OK):  # noqa: PTH116
-        raise InvalidError(f"The path to be written {path[:200]!r} has to belong to you, and to be writable.")
+        raise InvalidError(
+            f"The path to be written {path[:200]!r} has to belong to you, and to be writable. "
+            "Name another, or make it so: chown, chmod u+w."
+        )
 
 
 def _check_repositories(paths: tuple[str, ...]) -> None:

@@ -35,7 +35,9 @@ def named_ids(run_as: str) -> RunAs:
     """
     user, colon, group = run_as.partition(":")
     if not user or (colon and not group):
-        raise InvalidError(f"The user {run_as[:130]!r} (run_as) is not written as USER or USER:GROUP.")
+        raise InvalidError(
+            f"The user {run_as[:130]!r} (run_as) is not written as USER or USER:GROUP. Write it like nobody:users."
+        )
     known = _user(user)
     ids = RunAs(uid=known.pw_uid, gid=_group(group) if colon else known.pw_gid)
     if ids.uid == 0 or ids.gid == 0:
@@ -51,14 +53,18 @@ def _user(name: str) -> pwd.struct_passwd:
     try:
         return pwd.getpwuid(int(name)) if _is_number(name) else pwd.getpwnam(name)
     except (KeyError, ValueError, OverflowError):
-        raise InvalidError(f"There is no user {name[:64]!r} (run_as) on this host.") from None
+        raise InvalidError(
+            f"There is no user {name[:64]!r} (run_as) on this host. `getent passwd` lists those there are."
+        ) from None
 
 
 def _group(name: str) -> int:
     try:
         return (grp.getgrgid(int(name)) if _is_number(name) else grp.getgrnam(name)).gr_gid
     except (KeyError, ValueError, OverflowError):
-        raise InvalidError(f"There is no group {name[:64]!r} (run_as) on this host.") from None
+        raise InvalidError(
+            f"There is no group {name[:64]!r} (run_as) on this host. `getent group` lists those there are."
+        ) from None
 
 
 def _is_number(text: str) -> bool:

@@ -9,6 +9,7 @@ same rules, because agents update themselves; what the owner moved is followed, 
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -150,10 +151,15 @@ class _Trace:
     def program(self, path: str, depth: int = 0) -> Way:
         """Take in a program with its links, installation and interpreter."""
         if not os.path.lexists(path):
-            raise InvalidError(f"The program {path!r} is not an executable file: it is not there.")
+            raise InvalidError(
+                f"The program {path!r} is not an executable file: it is not there. "
+                "Look at the path, or give a name alone to have it found on your PATH."
+            )
         way = self._way(path)
         if not stat.S_ISREG(way.end.st_mode) or not os.access(way.real, os.X_OK):
-            raise InvalidError(f"The program {path!r} is not an executable file.")
+            raise InvalidError(
+                f"The program {path!r} is not an executable file. If it is one: chmod +x {shlex.quote(path)}"
+            )
         installs.refuse_shim(path, (path, *way.links, way.real))
         if way.end.st_mode & (stat.S_ISUID | stat.S_ISGID) and not of_system(way.real):
             raise InvalidError(f"The program {path!r} is set-id, which means nothing in a cell: chmod u-s,g-s it.")

@@ -130,7 +130,7 @@ def _query(text: str) -> dict[str, str]:
     pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, max_num_fields=8) if text else []
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise InvalidError("The address gives one parameter twice.")
+        raise InvalidError("The address gives one parameter twice: leave one of the two out.")
     return found
 
 

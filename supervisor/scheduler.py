@@ -136,7 +136,7 @@ class Scheduler:
     def run(self, job: CronJob, now: Moment) -> CronRun:
         """Make an occurrence by hand; on disk before this returns. Raises RefusedError if it could not run."""
         if self.draining:
-            raise RefusedError("The supervisor is stopping and starts nothing more.")
+            raise RefusedError("The supervisor is stopping and starts nothing more. Ask the next one.")
         run = self._first.queued(job, now.wall, Trigger.MANUAL, now.wall)
         waiting = Waiting(job, run)
         verdict = self._ask(waiting, now)
@@ -158,7 +158,7 @@ class Scheduler:
         run = self.runs.get(run_id)
         if run.status.final:
             raise RefusedError(f"Run {run_id} is over already: {run.status.value}.")
-        raise NotFoundError(f"Run {run_id} is not one of this supervisor's.")
+        raise NotFoundError(f"Run {run_id} is not one of this supervisor's. `cronward ps` shows those that live.")
 
     # ---- the steps of a turn
 

@@ -106,7 +106,10 @@ def _checked(name: str, value: str) -> bytes:
     if len(value.strip().encode()) < LEAST_BYTES:
         raise InvalidError(f"The value of {name} is shorter than {LEAST_BYTES} bytes. Give a longer one.")
     if len(data) > MOST_BYTES:
-        raise InvalidError(f"The value of {name} has {len(data)} bytes; at most {MOST_BYTES} are taken.")
+        raise InvalidError(
+            f"The value of {name} has {len(data)} bytes; at most {MOST_BYTES} are taken. "
+            "Let jobs read a file (--read-path)."
+        )
     return data
 
 

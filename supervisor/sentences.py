@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,6 +12,8 @@ from shared.record import Record, types_of
 
 SHOWN = 80
 PROBLEMS = 5
+FEW = 8
+"""So many keys are named where none of them is near."""
 _LONG_BITS = 1024
 HIDDEN = frozenset(
     {"prompt", "output_schema", "response", "error", "env", "upstream_proxy", "secrets", "webhook_token"}
@@ -46,8 +48,9 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 def _problem(kind: str, loc: tuple[int | str, ...], message: str, value: object, model: type[BaseModel] | None) -> str:
     key = ".".join(str(part) for part in loc)
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = _names(model, loc[:-1]) if model else ()
-        return f"there is no key {shown(key)}.{suggestion(str(loc[-1]), known)}"
+        known = list(_names(model, loc[:-1])) if model else []
+        few = f" Known: {', '.join(known)}." if 0 < len(known) <= FEW else ""
+        return f"there is no key {shown(key)}.{suggestion(str(loc[-1]), known) or few}"
     name = f"`{key}`" if key.isprintable() and len(key) <= SHOWN else shown(key)
     if kind == "missing":
         return f"{name} is missing."
@@ -76,6 +79,9 @@ def _names(model: type[BaseModel], loc: tuple[int | str, ...]) -> Iterator[str]:
     inner: Any = model
     for part in loc:
         if isinstance(part, int):  # one of a list: all of them are alike
+            continue
+        if get_origin(inner) is dict:  # its keys are anybody's
+            inner = get_args(inner)[1]
             continue
         fields = _by_name(inner)
         if str(part) not in fields:

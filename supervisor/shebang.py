@@ -34,7 +34,7 @@ def parse(head: bytes, path: str) -> Shebang | None:
     try:
         text = line.decode().strip(" \t")
     except UnicodeDecodeError:
-        raise InvalidError(f"The first line of the script {path!r} is not UTF-8.") from None
+        raise InvalidError(f"The first line of the script {path!r} is not UTF-8: convert it.") from None
     if "\r" in text or "\0" in text:
         raise InvalidError(f"The first line of the script {path!r} ends in a carriage return: write it with \\n alone.")
     interpreter, argument = (*re.split(r"[ \t]+", text, maxsplit=1), "")[:2]
@@ -61,4 +61,4 @@ def _searched(argument: str, path: str) -> str:
             raise InvalidError(f"The script {path!r} sets its own PATH in its first line; name its interpreter there.")
         elif not word.startswith("-") and not _ASSIGNMENT.match(word):
             return word
-    raise InvalidError(f"The first line of the script {path!r} names no interpreter.")
+    raise InvalidError(f"The first line of the script {path!r} names no interpreter: begin it with #! and a program.")

@@ -46,7 +46,10 @@ def start_line(home: Home, config: Path | None, environ: Mapping[str, str], prog
     line = StartLine(program, home, str(config.absolute()) if config else "", (("PATH", path), *carried))
     for text in (*line.argv(), *(value for _, value in line.environ)):
         if _CONTROL.search(text):
-            raise InvalidError(f"{text!a} has a control character, which neither a unit nor a crontab can carry.")
+            raise InvalidError(
+                f"{text!a} has a control character, which neither a unit nor a crontab can carry. "
+                "Name a place without one (--home, --config), or take it out of your PATH."
+            )
     return line
 
 

@@ -55,6 +55,12 @@ class Damage:
     stays: bool = False
     """Whether it is left where it is, to be made readable there."""
 
+    @property
+    def told(self) -> str:
+        """With what can be done. Where it only lacks a permission, the sentence says so already."""
+        mend = "Mend it there, or move it away; a supervisor that starts puts it into damaged/."
+        return self.problem if self.stays else f"{self.problem} {mend}"
+
     def __str__(self) -> str:
         return f"{self.problem} It is kept as {self.moved_to}." if self.moved_to else self.problem
 

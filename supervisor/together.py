@@ -99,7 +99,7 @@ def _take(core: Scheduler, entry: Entry, setting: Setting, now: datetime, judged
         return
     job = define(entry.draft, setting, now)
     if core.jobs.get(job.id) is not None or job.id in judged.labels:
-        raise RefusedError(f"There is a job with the id {job.id} already.")
+        raise RefusedError(f"There is a job with the id {job.id} already. Leave it out, or remove that one first.")
     if entry.created_at is not None and NEVER.year < entry.created_at.year <= LAST_YEAR:
         job = job.model_copy(update={"created_at": entry.created_at})
     else:  # lists are in the order in which jobs were made

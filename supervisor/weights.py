@@ -66,7 +66,9 @@ def verify(path: Path, *, sha256: str = SHA256) -> None:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise WeightsError(f"The weights {path} cannot be read: {error.strerror}.") from error
+        raise WeightsError(
+            f"The weights {path} cannot be read: {error.strerror}. Make them yours to read, or fetch them again."
+        ) from error
     if found != sha256:
         raise WeightsError(
             f"The weights {path} are damaged or not the expected file: their SHA-256 is {found}, not {sha256}. "

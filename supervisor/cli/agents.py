@@ -8,27 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.completion import complete_agents, complete_secrets
 from supervisor.cli.group import group
 from supervisor.cli.options import AsJson
-from supervisor.cli.place import Place, place_of
+from supervisor.cli.place import place_of
 
 if TYPE_CHECKING:
     from supervisor.adapter import Adapter
 
 app = group("The programs that get prompts. Which there are, and whether they work here.")
-
-
-def complete_agents(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The names that begin like this."""
-    from supervisor.adapters import names
-    from supervisor.errors import CronwardError
-
-    options = ctx.find_root().params
-    try:
-        found = names(Place(options.get("home"), options.get("config")).config.agents_dir)
-    except (CronwardError, OSError):
-        return []
-    return [name for name in found if name.startswith(incomplete)]
 
 
 AgentName = Annotated[
@@ -80,7 +68,11 @@ def check(
     model: Annotated[str, typer.Option(metavar="MODEL", help="The model that is asked.", show_default=False)] = "",
     secret: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A secret that it gets: NAME, or NAME=VARIABLE. Repeatable."),
+        typer.Option(
+            metavar="NAME",
+            help="A secret that it gets: NAME, or NAME=VARIABLE. Repeatable.",
+            autocompletion=complete_secrets,
+        ),
     ] = None,
     no_login: Annotated[
         bool, typer.Option("--no-login", help="Leave out the login that `cronward login` made for it.")

@@ -85,7 +85,7 @@ def _drafts(file: str) -> list[dict[str, Any]]:
         try:
             return data.decode("utf-8-sig")
         except UnicodeDecodeError:
-            raise InvalidError(f"the prompt file {path!r} is not UTF-8 text.") from None
+            raise InvalidError(f"the prompt file {path!r} is not UTF-8 text: convert it.") from None
 
     drafts = read_jobs_file(read_given(file, "jobs file", FILE_BYTES), read_prompt)
     for draft in drafts:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.completion import complete_jobs
 from supervisor.cli.escape import escape_lines
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
@@ -27,7 +28,10 @@ def register(app: typer.Typer) -> None:
 
 def export_jobs(
     ctx: typer.Context,
-    refs: Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="Only these jobs.")] = None,
+    refs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[JOB]...", help="Only these jobs.", autocompletion=complete_jobs),
+    ] = None,
     crontab: Annotated[bool, typer.Option("--crontab", help="As a crontab.")] = False,
     original: Annotated[
         str | None, typer.Option(metavar="DIR", help="As HotPlex's jobs.json and runs.json, into this directory.")

@@ -16,7 +16,7 @@ def read_given(name: str, what: str, limit: int) -> bytes:
     try:
         data = sys.stdin.buffer.read(limit + 1) if name == "-" else _read(Path(name), what, limit)
     except FileNotFoundError:
-        raise NotFoundError(f"There is no {what} {name!r}.") from None
+        raise NotFoundError(f"There is no {what} {name!r}: look at the path, or give - for standard input.") from None
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise InvalidError(f"The {what} {name!r} cannot be read: {why}.") from None
@@ -30,5 +30,5 @@ def _read(path: Path, what: str, limit: int) -> bytes:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
     with os.fdopen(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise InvalidError(f"The {what} {str(path)!r} is no regular file.")
+            raise InvalidError(f"The {what} {str(path)!r} is no regular file. Name one, or give - and send it in.")
         return file.read(limit + 1)

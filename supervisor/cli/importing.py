@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.completion import complete_agents
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
@@ -54,7 +55,12 @@ def import_jobs(
         bool, typer.Option("--system", help="The crontab names a user in each line, as /etc/crontab does.")
     ] = False,
     agent: Annotated[
-        str | None, typer.Option(metavar="AGENT", help="Who gets HotPlex's prompts. Default: as configured.")
+        str | None,
+        typer.Option(
+            metavar="AGENT",
+            help="Who gets HotPlex's prompts. Default: as configured.",
+            autocompletion=complete_agents,
+        ),
     ] = None,
     disabled: Annotated[bool, typer.Option("--disabled", help="HotPlex's jobs arrive paused too.")] = False,
     skip_refused: Annotated[
@@ -136,7 +142,9 @@ def _from_crontab(place: Place, file: str, system: bool) -> _Coming:
             draft = moved.draft | _whose(line) | {"created_by": user_name()}
             twin = known.get((draft["cron_expr"], draft["command"]))
             if twin is not None:
-                raise InvalidError(f"It is here already, as {twin}.")
+                raise InvalidError(
+                    f"It is here already, as {twin}. Leave the line out (--skip-refused), or remove that job first."
+                )
         except InvalidError as error:
             notes.append(Note(label, str(error), True))
             continue
@@ -161,7 +169,7 @@ def _whose(line: Line) -> dict[str, str]:
     if line.user in ("", user_name()):
         return {}
     if os.geteuid() != 0:
-        raise InvalidError(f"It runs as {line.user[:80]!r}, and you are {user_name()}.")
+        raise InvalidError(f"It runs as {line.user[:80]!r}, and you are {user_name()}: only root can import it.")
     return {"run_as": line.user}
 
 

@@ -12,14 +12,17 @@ import typer
 from typer.core import TyperCommand
 from typer.models import OptionInfo
 
+from supervisor.cli.completion import TYPES, Complete, among, complete_agents, complete_secrets, complete_targets
 from supervisor.cli.options import AllowedHosts, NetworkName, Zone
 
 Text = str | None
 Flag = bool | None
 
 
-def _option(panel: str, metavar: str, words: str) -> OptionInfo:
-    option: OptionInfo = typer.Option(metavar=metavar, help=words, rich_help_panel=panel, show_default=False)
+def _option(panel: str | None, metavar: str, words: str, complete: Complete | None = None) -> OptionInfo:
+    option: OptionInfo = typer.Option(
+        metavar=metavar, help=words, rich_help_panel=panel, show_default=False, autocompletion=complete
+    )
     return option
 
 
@@ -28,6 +31,10 @@ _AROUND = "Before and after the agent"
 _OWN = "Limits other than its type's (auto: as its type has it)"
 _SPENDS = "What it may spend (0: any)"
 _SEES = "What it sees of your files"
+# What a shell offers. The models say what is taken; they are not loaded to define a command.
+WORK_MODES, ISOLATION = ("inplace", "read", "branch"), ("required", "best-effort", "none")
+FORMATS, EVENTS = ("text", "json", "structured"), ("completed", "failed", "canceled", "all")
+OVERLAP, CATCH_UP, DST = ("skip", "queue", "replace", "allow"), ("once", "skip", "all"), ("once", "exact")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +51,9 @@ class JobOptions:
         Flag, typer.Option(help="Let the prompt take in {{ last_run.response }} or {{ gate.output }}.")
     ] = None
     name: Annotated[Text, typer.Option(metavar="NAME", help="What you call it.")] = None
-    agent: Annotated[Text, typer.Option(metavar="AGENT", help="Who gets the prompt: see `cronward agents list`.")] = (
-        None
-    )
+    agent: Annotated[
+        Text, _option(None, "AGENT", "Who gets the prompt: see `cronward agents list`.", complete_agents)
+    ] = None
     command: Annotated[Text, typer.Option(metavar="ARGV", help="A program with arguments; no shell is used.")] = None
     gate: Annotated[
         Text, _option(_AROUND, "ARGV", "Runs first: 0 lets the agent start, 75 means nothing to do. '': none.")
@@ -56,7 +63,10 @@ class JobOptions:
     ] = None
     model: Annotated[Text, typer.Option(metavar="MODEL", help="The agent's model.")] = None
     work_dir: Annotated[Text, typer.Option(metavar="DIR", help="The directory that the agent works in.")] = None
-    work_mode: Annotated[Text, _option(_SEES, "MODE", "Of the work directory: inplace (default), read, branch.")] = None
+    work_mode: Annotated[
+        Text,
+        _option(_SEES, "MODE", "Of the work directory: inplace (default), read, branch.", among(*WORK_MODES)),
+    ] = None
     git_write: Annotated[
         Flag, typer.Option(help="Let it write to .git: commit, but also plant hooks.", rich_help_panel=_SEES)
     ] = None
@@ -73,6 +83,7 @@ class JobOptions:
         typer.Option(
             metavar="NAME",
             help="A secret that it gets, as a file; NAME=VARIABLE: as both. none: take back. Repeatable.",
+            autocompletion=complete_secrets,
         ),
     ] = None
     secrets_when_tainted: Annotated[
@@ -87,10 +98,10 @@ class JobOptions:
         Text, typer.Option(metavar="KEY", help="Go on with one conversation; '': each run begins its own (default).")
     ] = None
     isolation: Annotated[
-        Text, typer.Option(metavar="HOW", help="The whole cell, or what: required (default), best-effort, none.")
+        Text, _option(None, "HOW", "The whole cell, or what: required (default), best-effort, none.", among(*ISOLATION))
     ] = None
     type: Annotated[
-        Text, typer.Option(metavar="TYPE", help="Limits: light, medium, resource-intensive. Default: light.")
+        Text, _option(None, "TYPE", "Limits: light, medium, resource-intensive. Default: light.", among(*TYPES))
     ] = None
     timeout: Annotated[Text, typer.Option(metavar="DURATION", help="Of a whole run. Default: 30m.")] = None
     idle_timeout: Annotated[
@@ -105,7 +116,7 @@ class JobOptions:
     rerun_unknown: Annotated[
         Flag, typer.Option(help="Try again what nobody saw end, since the supervisor died. Default: no.")
     ] = None
-    output_format: Annotated[Text, typer.Option(metavar="FORMAT", help="text, json, structured.")] = None
+    output_format: Annotated[Text, _option(None, "FORMAT", "text, json, structured.", among(*FORMATS))] = None
     output_schema: Annotated[
         Text, typer.Option(metavar="SCHEMA", help="A JSON Schema, or @FILE; implies structured.")
     ] = None
@@ -136,16 +147,20 @@ class JobOptions:
     monthly_cost: Annotated[Text, _option(_SPENDS, "USD", "Their money.")] = None
 
     overlap: Annotated[
-        Text, _option(_LATE, "POLICY", "While its last run goes on: skip (default), queue, replace, allow.")
+        Text,
+        _option(_LATE, "POLICY", "While its last run goes on: skip (default), queue, replace, allow.", among(*OVERLAP)),
     ] = None
     catch_up: Annotated[
-        Text, _option(_LATE, "POLICY", "Of what fell due while nothing kept time: once (default), skip, all.")
+        Text,
+        _option(
+            _LATE, "POLICY", "Of what fell due while nothing kept time: once (default), skip, all.", among(*CATCH_UP)
+        ),
     ] = None
     grace: Annotated[
         Text, _option(_LATE, "DURATION", "How late it may still start. Default (auto): a period, 5m to 24h.")
     ] = None
     jitter: Annotated[Text, _option(_LATE, "DURATION", "Start up to so much later, always alike. Default: 0s.")] = None
-    dst: Annotated[Text, _option(_LATE, "RULE", "At clock changes: once (default) or exact.")] = None
+    dst: Annotated[Text, _option(_LATE, "RULE", "At clock changes: once (default) or exact.", among(*DST))] = None
 
     start: Annotated[Text, _option(_LIFE, "TIME", "Not due before; none: due at once.")] = None
     until: Annotated[Text, _option(_LIFE, "TIME", "Not due after; none: no end.")] = None
@@ -160,10 +175,12 @@ class JobOptions:
         Text, _option(_TOLD, "SECRET", "The secret that both get as `Authorization: Bearer`; '': none.")
     ] = None
     notify_on: Annotated[
-        list[str] | None, _option(_TOLD, "EVENT", "Only of this: completed, failed, canceled; all. Repeatable.")
+        list[str] | None,
+        _option(_TOLD, "EVENT", "Only of this: completed, failed, canceled; all. Repeatable.", among(*EVENTS)),
     ] = None
     notify: Annotated[
-        list[str] | None, _option(_TOLD, "TARGET", "Alert this target of the configuration; none. Repeatable.")
+        list[str] | None,
+        _option(_TOLD, "TARGET", "Alert this target of the configuration; none. Repeatable.", complete_targets),
     ] = None
     ping: Annotated[
         Text, _option(_TOLD, "URL", "A dead-man ping: /start, success, /fail, as healthchecks.io has it; '': none.")

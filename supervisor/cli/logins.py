@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.completion import complete_agents, complete_logins
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from supervisor.adapter import Adapter
     from supervisor.logins import Login
 
-AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="Whose, like claude.", show_default=False)]
+AgentName = Annotated[
+    str,
+    typer.Argument(metavar="AGENT", help="Whose, like claude.", show_default=False, autocompletion=complete_logins),
+]
 _MAY_BREAK = (
     "Your own files are used, and never written. Where the login is one that is renewed, two hold it now, you and the "
     "runs: when an agent renews it in a cell, yours may end, and you have to log in again; when yours is renewed, the "
@@ -33,7 +37,10 @@ def register(app: typer.Typer) -> None:
 def login(
     ctx: typer.Context,
     agent: Annotated[
-        str | None, typer.Argument(metavar="[AGENT]", help="Whose, like claude.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[AGENT]", help="Whose, like claude.", show_default=False, autocompletion=complete_agents
+        ),
     ] = None,
     token: Annotated[bool, typer.Option("--token", help="Store a long-lived token, from a prompt or stdin.")] = False,
     api_key: Annotated[bool, typer.Option("--api-key", help="Store an API key, from a prompt or stdin.")] = False,

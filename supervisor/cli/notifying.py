@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.completion import complete_targets
 from supervisor.cli.group import group
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import place_of
@@ -17,7 +18,15 @@ app = group("Who is told: [notify.targets.NAME] of the configuration.")
 @app.command("test")
 def try_target(
     ctx: typer.Context,
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="As the configuration names it.", show_default=False)],
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="As the configuration names it.",
+            show_default=False,
+            autocompletion=complete_targets,
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Tell a target that this is a test: once, now, from here. Exit code 1 where it could not be told.

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, and what a shell completes them with."""
+"""Options and arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -6,37 +6,7 @@ from typing import Annotated
 
 import typer
 
-from supervisor.cli.place import Place
-
-
-def complete_jobs(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """The names of jobs, or their ids, that begin like this."""
-    from supervisor.errors import CronwardError
-
-    options = ctx.find_root().params
-    place = Place(options.get("home"), options.get("config"))
-    try:
-        jobs = place.jobs.list()
-    except (CronwardError, OSError):
-        # A shell that completes has nowhere to show an error.
-        return []
-    found = [(job.name or job.id, job.cron_expr or "once") for job in jobs]
-    return [each for each in found if each[0].startswith(incomplete)]
-
-
-def complete_runs(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """The newest runs whose ids begin like this."""
-    from supervisor.errors import CronwardError
-
-    options = ctx.find_root().params
-    place = Place(options.get("home"), options.get("config"))
-    try:
-        runs = place.runs.all_runs(50)
-    except (CronwardError, OSError):
-        return []
-    found = [(run.id, f"{run.job_name or run.job_id} {run.status.value}") for run in runs]
-    return [each for each in found if each[0].startswith(incomplete)]
-
+from supervisor.cli.completion import among, complete_jobs, complete_runs
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 JobRef = Annotated[
@@ -66,7 +36,12 @@ Zone = Annotated[
 ]
 NetworkName = Annotated[
     str | None,
-    typer.Option("--network", metavar="NETWORK", help="What it can reach: none, public, host. Default: none."),
+    typer.Option(
+        "--network",
+        metavar="NETWORK",
+        help="What it can reach: none, public, host. Default: none.",
+        autocompletion=among("none", "public", "host"),
+    ),
 ]
 AllowedHosts = Annotated[
     list[str] | None,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.completion import TYPES, among, complete_jobs
 from supervisor.cli.group import group
-from supervisor.cli.options import complete_jobs
 from supervisor.cli.place import place_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def add_cron(
     prompt: Annotated[str, typer.Option(metavar="TEXT", help="What the agent is asked.")],
     work_dir: Annotated[str | None, typer.Option(metavar="DIR", help="Where it works.")] = None,
     job_type: Annotated[
-        str, typer.Option("--type", metavar="TYPE", help="light, medium, resource-intensive.")
+        str,
+        typer.Option("--type", metavar="TYPE", help="light, medium, resource-intensive.", autocompletion=among(*TYPES)),
     ] = "light",
     timeout: Annotated[int, typer.Option(metavar="MINUTES", help="Of a whole run.")] = 30,
     retries: Annotated[int, typer.Option(metavar="N", help="Further attempts.")] = 3,

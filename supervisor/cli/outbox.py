@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.completion import complete_letters
 from supervisor.cli.group import group
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import place_of
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
 
 app = group("Notifications: what is to be told, and what became of it.")
 Ref = Annotated[
-    str, typer.Argument(metavar="RUN", help="The run's id, the beginning of one, or all.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="The run's id, the beginning of one, or all.",
+        show_default=False,
+        autocompletion=complete_letters,
+    ),
 ]
 _SHOWN = 8
 OVERDUE = timedelta(seconds=5)

@@ -43,7 +43,7 @@ def summary_of(place: Place, job: CronJob) -> Summary | None:
 def warn_of_damage(place: Place) -> None:
     """What cannot be read is said beside every list that lacks it."""
     for damage in place.jobs.damaged:
-        warn(f"Left out: {damage.problem}")
+        warn(f"Left out: {damage.told}")
     for damage in place.runs.damaged:
         warn(f"Damaged history: {damage.problem}")
 

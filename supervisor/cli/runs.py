@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from supervisor.cli import render
-from supervisor.cli.options import AsJson, JobRef, RunRef, complete_jobs
+from supervisor.cli.completion import among, complete_jobs
+from supervisor.cli.options import AsJson, JobRef, RunRef
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from supervisor.status import Status
 
 _DEFAULT_LAST = 20
+STATUS = ("queued", "running", "stopping", "completed", "failed", "canceled", "skipped", "unknown")
+"""Those of `supervisor.status`, which is not loaded to define a command."""
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +72,10 @@ def list_runs(
     ] = None,
     last: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="How many, newest first.")] = _DEFAULT_LAST,
     status: Annotated[
-        str | None, typer.Option(metavar="STATUS", help="Only these: completed, failed, skipped, running, ...")
+        str | None,
+        typer.Option(
+            metavar="STATUS", help="Only these: completed, failed, skipped, running, ...", autocompletion=among(*STATUS)
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.completion import complete_secrets
 from supervisor.cli.group import group
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
     from supervisor.secretdesk import SecretRecord
 
 app = group("Values that agents are given by name. Set once, granted to jobs, never shown.")
-SecretName = Annotated[str, typer.Argument(metavar="NAME", help="A-Z, 0-9 and _, like DEPLOY_KEY.", show_default=False)]
+SecretName = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A-Z, 0-9 and _, like DEPLOY_KEY.",
+        show_default=False,
+        autocompletion=complete_secrets,
+    ),
+]
 _TEXTS = ("name", "prompt", "command", "output_schema", "on_complete", "on_fail")
 
 
@@ -135,7 +144,9 @@ def ask_value(what: str) -> str:
         value = getpass.getpass(f"{what}: ")
         again = getpass.getpass("Again: ")
     except EOFError:
-        raise InvalidError("No value was given. Nothing was changed.") from None
+        raise InvalidError(
+            "No value was given. Nothing was changed; type one, or send it in: cronward secret set NAME < FILE"
+        ) from None
     if value != again:
         raise InvalidError("The two values differ. Nothing was changed; try again.")
     return value
@@ -150,7 +161,10 @@ def read_value(name: str) -> str:
     if not data:
         raise InvalidError(f"Nothing came on standard input for {name}. Pipe its value in, or ask from a terminal.")
     if len(data) > MOST_BYTES + 2:
-        raise InvalidError(f"The value of {name} is longer than {MOST_BYTES} bytes, which is all that is taken.")
+        raise InvalidError(
+            f"The value of {name} is longer than {MOST_BYTES} bytes, which is all that is taken. "
+            "Let jobs read a file (--read-path)."
+        )
     try:
         text = data.decode()
     except UnicodeDecodeError:

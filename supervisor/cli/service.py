@@ -47,7 +47,9 @@ def install(
     load(place.home, place.config_path)  # what is wrong with it is said here, and not in a log
     keeper: Keeper | None = _cron(place) if cron else _systemd(place) or _cron(place)
     if keeper is None:
-        raise CronwardError("There is no program crontab here." if cron else _NEITHER)
+        raise CronwardError(
+            "There is no program crontab here. Have cron installed, or leave --cron out." if cron else _NEITHER
+        )
     kept = keeper.install()
     _show(kept, as_json)
     if not as_json:
@@ -88,7 +90,7 @@ def uninstall(ctx: typer.Context, as_json: AsJson = False) -> None:
     place = place_of(ctx)
     gone = [keeper.by for keeper in (_systemd(place), _cron(place)) if keeper is not None and keeper.uninstall()]
     if not gone:
-        raise NotFoundError("Nothing is installed here, so nothing was removed.")
+        raise NotFoundError("Nothing is installed for this home, so nothing was removed. For another: --home DIR.")
     pid = _answering(place)
     if as_json:
         render.show_json({"uninstalled": gone, "pid": pid})

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.completion import complete_sessions
 from supervisor.cli.group import group
 from supervisor.cli.options import AsJson, JobRef, OneJob
 from supervisor.cli.place import place_of
@@ -54,7 +55,10 @@ def list_sessions(ctx: typer.Context, job: OneJob = None, as_json: AsJson = Fals
 def reset(
     ctx: typer.Context,
     job: JobRef,
-    key: Annotated[str | None, typer.Option(metavar="KEY", help="This conversation alone.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="This conversation alone.", autocompletion=complete_sessions),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Forget the conversations of a job: its next run begins a new one. Refused while a run of it goes on.

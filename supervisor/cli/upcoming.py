@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from supervisor.cli import render
-from supervisor.cli.options import AsJson, Zone, complete_jobs
+from supervisor.cli.completion import among, complete_jobs
+from supervisor.cli.options import AsJson, Zone
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,12 @@ def upcoming(
     ] = None,
     tz: Zone = None,
     dst: Annotated[
-        str | None, typer.Option(metavar="RULE", help="At clock changes: once (default) or exact; with --cron.")
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="At clock changes: once (default) or exact; with --cron.",
+            autocompletion=among("once", "exact"),
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -57,7 +63,7 @@ def upcoming(
 
     place = place_of(ctx)
     if (job is None) == (cron is None):
-        raise InvalidError("Name either a job or an expression (--cron EXPR).")
+        raise InvalidError("Name either a job or an expression: cronward next JOB, or cronward next --cron EXPR.")
     if job is not None and dst is not None:
         raise InvalidError("The rule for clock changes (--dst) belongs to the job: use it with --cron only.")
     now = place.now

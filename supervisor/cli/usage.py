@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from supervisor.cli import render
+from supervisor.cli.completion import among
 from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
@@ -30,7 +31,14 @@ def register(app: typer.Typer) -> None:
 
 def usage(
     ctx: typer.Context,
-    by: Annotated[str, typer.Option(metavar="WHAT", help="One row for each job (default), agent or day.")] = "job",
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT",
+            help="One row for each job (default), agent or day.",
+            autocompletion=among("job", "agent", "day"),
+        ),
+    ] = "job",
     since: Annotated[
         str | None, typer.Option(metavar="DAY", help="From this day on: 2026-11-01, 7d or 2w. Default: this month.")
     ] = None,

@@ -43,7 +43,9 @@ def read_jobs_file(data: bytes, read_prompt: ReadPrompt) -> Drafts:
             f"The jobs file has no place for {shown(unknown[0])}: it holds [[job]] and [defaults].{near}"
         )
     if found.get("version", 1) != 1 or isinstance(found.get("version"), bool):
-        raise InvalidError(f"The jobs file has the version {shown(found['version'])}; this cronward knows version 1.")
+        raise InvalidError(
+            f"The jobs file has the version {shown(found['version'])}; this cronward knows 1. Write version = 1."
+        )
     defaults, jobs = found.get("defaults", {}), found.get("job", [])
     if not isinstance(defaults, dict) or not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
         raise InvalidError("A jobs file holds tables: [[job]] for each job, and [defaults] for what they share.")
@@ -51,27 +53,31 @@ def read_jobs_file(data: bytes, read_prompt: ReadPrompt) -> Drafts:
     names = [draft["name"] for draft in drafts]
     for name in names:
         if names.count(name) > 1:
-            raise InvalidError(f"The jobs file has two jobs called {shown(name)}: a name is one job's.")
+            raise InvalidError(f"The jobs file has two jobs called {shown(name)}: a name is one job's. Rename one.")
     return drafts
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
     if len(data) > FILE_BYTES:
-        raise InvalidError(f"The jobs file has more than {FILE_BYTES >> 20} MiB.")
+        raise InvalidError(
+            f"The jobs file has more than {FILE_BYTES >> 20} MiB: split it, or keep prompts in files (prompt_file)."
+        )
     try:
         return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise InvalidError(f"The jobs file is not UTF-8 text (at byte {error.start}).") from None
+        raise InvalidError(f"The jobs file is not UTF-8 text (at byte {error.start}): convert it.") from None
     except RecursionError:
-        raise InvalidError("The jobs file is nested too deeply.") from None
+        raise InvalidError(
+            "The jobs file is nested too deeply: it holds [[job]] and [defaults], and limits in them."
+        ) from None
     except ValueError as error:
-        raise InvalidError(f"The jobs file is no TOML: {str(error)[:300]}.") from None
+        raise InvalidError(f"The jobs file is no TOML: {str(error)[:300]}. Correct it there.") from None
 
 
 def _draft(number: int, given: Mapping[str, Any], read_prompt: ReadPrompt) -> dict[str, Any]:
     name = given.get("name")
     if not isinstance(name, str) or not name:
-        raise InvalidError(f"Job {number} of the jobs file has no name: that is what it is known by.")
+        raise InvalidError(f"Job {number} of the jobs file has no name: that is what it is known by. Give it one.")
     try:
         return _spelled_out({key: _plain(value) for key, value in given.items()}, read_prompt)
     except InvalidError as error:
@@ -115,7 +121,7 @@ def _replace(draft: dict[str, Any], short: str, key: str, made: Callable[[str], 
 def _seconds(text: str) -> int:
     exact = parse_duration(text)
     if exact % dt.timedelta(seconds=1):
-        raise InvalidError(f"the duration {text!r} is no whole number of seconds.")
+        raise InvalidError(f"the duration {text!r} is no whole number of seconds: write it like 30m or 90s.")
     return exact // dt.timedelta(seconds=1)
 
 
@@ -131,7 +137,7 @@ def _size(key: str, value: object) -> object:
 def _plain(value: object, depth: int = 0) -> object:
     """TOML's own times as texts, which is how JSON carries them."""
     if depth > MOST_NESTED:
-        raise InvalidError("its values are nested too deeply.")
+        raise InvalidError("its values are nested too deeply: only limits and budgets are tables.")
     if isinstance(value, dict):
         return {key: _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):

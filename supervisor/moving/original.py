@@ -71,7 +71,7 @@ def _read(data: bytes, kind: str, check: Callable[[Record], None]) -> OriginalFi
         text = data.decode("utf-8")
         whole, end = read_object(text)
     except UnicodeDecodeError as error:
-        raise InvalidError(f"{name} is not UTF-8 text (at byte {error.start}).") from None
+        raise InvalidError(f"{name} is not UTF-8 text (at byte {error.start}): convert it.") from None
     except RecursionError:
         raise InvalidError(f"{name} is nested deeper than anything that the original writes.") from None
     except ValueError as error:

@@ -141,7 +141,7 @@ def test_a_variable_rules_over_the_file(file: Path) -> None:
 
 
 def test_a_variable_is_checked_as_a_setting_is() -> None:
-    with pytest.raises(ConfigError, match=r"CRONWARD_.*`history` .* not 'x7'"):
+    with pytest.raises(ConfigError, match=r"CRONWARD_HISTORY: `history` .* not 'x7'"):
         load_config(None, {"HOME": "/nowhere", "CRONWARD_HISTORY": "x7"})
     with pytest.raises(ConfigError, match="greater than or equal to 1"):
         load_config(None, {"HOME": "/nowhere", "CRONWARD_HISTORY": "0"})
@@ -188,6 +188,11 @@ def test_the_file_may_be_a_link(tmp_path: Path, file: Path) -> None:
     [
         ("max_concurent = 3", "there is no key 'max_concurent'. Did you mean `max_concurrent`?"),
         ("[limits.light]\nmemroy = 3", "there is no key 'limits.light.memroy'. Did you mean `memory`?"),
+        ("[budget.week]\nruns = 3", "there is no key 'budget.week'. Known: day, month."),
+        (
+            "[notify.targets.phone]\nurll = 'https://x.org'",
+            "there is no key 'notify.targets.phone.urll'. Did you mean `url`?",
+        ),
         ("[limits.lite]\nmemory = 3", "there is no key 'limits.lite'. Did you mean `light`?"),
         ("[limits.resource_intensive]\nmemory=1", "Did you mean `resource-intensive`?"),
         ('max_concurrent = "4"', "`max_concurrent` should be a valid integer, not '4'."),
