@@ -89,8 +89,6 @@ def import_jobs(
         coming = _from_crontab(place, crontab, system)
     else:
         coming = _from_original(place, path, agent, disabled)
-    for entry in coming.entries:
-        entry.draft["imported_from"] = coming.source if crontab is None else f"{coming.source}, {entry.label}"
     raise typer.Exit(_carry_out(place, coming, skip_refused, dry_run, as_json))
 
 
@@ -177,6 +175,9 @@ def _carry_out(place: Place, coming: _Coming, skip: bool, dry_run: bool, as_json
     """Ask for it, first without storing anything; the exit code."""
     from supervisor.batch import Batch
 
+    by_line = not coming.files
+    for entry in coming.entries:
+        entry.draft["imported_from"] = f"{coming.source}, {entry.label}" if by_line else coming.source
     with place.desk() as desk:
         batch = Batch(jobs=coming.entries, histories=coming.histories, original=coming.files, dry_run=True)
         outcome = desk.change_jobs(batch)
