@@ -40,7 +40,7 @@ class Aftermath:
             if job_id in live or job_id in set_aside:
                 return True
             try:
-                return jobs.get(job_id) is not None
+                return jobs.has(job_id)
             except StoreError:
                 return True
 

@@ -220,14 +220,14 @@ class CronScheduler:
                 | {"scheduled_at": w.run.scheduled_at.isoformat()}
                 for w in self._core.waiting
             ]
-            jobs = self.store.list()
+            enabled = [job.enabled for job in self.store.known()]
             return {
                 "keeping_time": self._turns is not None,
                 "stopping": self._core.draining,
                 "pid": os.getpid(),
                 "home": str(self.home.root),
-                "jobs": len(jobs),
-                "enabled": sum(job.enabled for job in jobs),
+                "jobs": len(enabled),
+                "enabled": sum(enabled),
                 "running": self._core.live.holding(),
                 "max_concurrent": self.config.max_concurrent,
                 "queue": queue,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -70,6 +71,8 @@ async def _supervise(
         began = scheduler.clock.now().wall
         write_info(home, started_at=began, cronward=__version__, socket=path)
         log.info("keeping time in %s, pid %d", home.root, os.getpid(), extra=about("supervisor.ready"))
+        gc.collect()
+        gc.freeze()  # what was loaded stays: a collection that looked at it each time would hold up what is due
         ready()
         systemd.ready(f"keeping time in {home.root}")
         try:

@@ -64,9 +64,22 @@ def resume(core: Scheduler, job: CronJob, now: Moment) -> CronJob:
     return resumed
 
 
-def redate(core: Scheduler, job: CronJob, now: datetime) -> CronJob:
+def redate(core: Scheduler, job_id: str, now: datetime) -> CronJob | None:
     """Owed from now on: its last change was made while the clock was ahead, and would silence it until then."""
-    return core.jobs.update(job.model_copy(update={"changed_at": now}))
+    job = core.jobs.get(job_id)
+    return None if job is None else core.jobs.update(job.model_copy(update={"changed_at": now}))
+
+
+def follow_hand(core: Scheduler, now: Moment) -> None:
+    """What somebody changed in the files of definitions themselves takes effect once it was seen."""
+    while core.jobs.changed_by_hand:
+        job_id = core.jobs.changed_by_hand.pop()
+        job = core.jobs.timing(job_id)
+        core.agenda.drop(job_id)
+        if job is not None and job.enabled:
+            core.plan(job, now.wall)
+        else:
+            core.cancel_waiting(job_id, Reason.JOB_REMOVED if job is None else Reason.JOB_DISABLED, now)
 
 
 def remove(core: Scheduler, job: CronJob, now: Moment) -> CronJob:

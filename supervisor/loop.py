@@ -59,14 +59,15 @@ class Turns:
 
     def _fired(self) -> None:
         # A clock that was set needs nothing else: what is due is kept as instants, and the turn sets the timer anew.
+        now = self._clock.now()
         self._timer.read()
-        self.soon()
+        self._turn(now)  # at once: what is due has waited long enough
 
-    def _turn(self) -> None:
+    def _turn(self, now: Moment | None = None) -> None:
         self._soon = False
         if self._closed:
             return
-        now = self._clock.now()
+        now = now or self._clock.now()
         wake = self._tick(now)
         self._timer.set(wake.wall)
         if self._later is not None:

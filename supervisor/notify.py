@@ -84,7 +84,9 @@ class Notifier:
         core.live.owe, core.live.told_start = self.owe, self.started
         self._open, self.outbox.closed = True, False
         found = self.outbox.load(lambda letter: status_of(core.runs, letter))
-        self._incidents.keep_only({job.id for job in core.jobs.list()} | {lost.path.stem for lost in core.jobs.damaged})
+        self._incidents.keep_only(
+            {job.id for job in core.jobs.known()} | {lost.path.stem for lost in core.jobs.damaged}
+        )
         if found:
             self._logger.info("the ends of %d runs are still to be told", found)
             self.wake()

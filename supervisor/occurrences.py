@@ -62,7 +62,7 @@ def next_occurrence(job: Timed, after: datetime, runs_so_far: int = 0) -> dateti
     found = _next(job, after)
     if found is None or (job.until is not None and found > job.until):
         return None
-    return found.astimezone(UTC)
+    return found if found.tzinfo is UTC else found.astimezone(UTC)
 
 
 def _next(job: Timed, after: datetime) -> datetime | None:

@@ -184,6 +184,6 @@ class Pruning:
 
     def _is_removed(self, job_id: str) -> bool:
         try:
-            return self._core.jobs.get(job_id) is None
+            return not self._core.jobs.has(job_id)
         except StoreError:  # damaged, and so not gone
             return False

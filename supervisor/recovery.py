@@ -133,11 +133,11 @@ def _close(scheduler: Scheduler, job: CronJob | None, run: CronRun, now: Moment)
 
 def _recall_quotas(scheduler: Scheduler, now: Moment) -> None:
     """Those that the latest run of a job met. Of runs that still wait for one, `resume` tells."""
-    for job in scheduler.jobs.list():
+    for job_id in scheduler.runs.job_ids():
         try:
-            if scheduler.runs.summary(job.id).last_reason not in _MET_A_QUOTA:
+            if not scheduler.jobs.has(job_id) or scheduler.runs.summary(job_id).last_reason not in _MET_A_QUOTA:
                 continue
-            latest = scheduler.runs.get_runs(job.id, last=3)
+            latest = scheduler.runs.get_runs(job_id, last=3)
         except StoreError:  # said when it is planned
             continue
         for run in latest:

@@ -42,6 +42,8 @@ _YEARS = 9
 _FIELDS = 5
 """Of an expression without seconds."""
 _YEAR_2000 = datetime(2000, 1, 1)
+_EVERY_MONTH_HAS = 28
+"""Days at least."""
 
 
 Search = Callable[[tzinfo, datetime], datetime | None]
@@ -67,7 +69,7 @@ class Schedule:
         """
         try:
             due = self._search(self._zone or after.tzinfo or UTC, _instant(after))
-            return None if due is None else due.astimezone(after.tzinfo)
+            return due if due is None or after.tzinfo is UTC else due.astimezone(after.tzinfo)
         except OverflowError:  # beyond the year 9999
             return None
 
@@ -129,7 +131,25 @@ def _parse(expr: str, timezone: str | None, dst: Literal["once", "exact"]) -> Sc
         return Schedule(expr, name, dst, None, every, every > asked, zone, partial(_after_interval, every))
     fields = parse_fields(_spelled_out(body))
     rule = next_once if dst == "once" and fields.fixed else next_exact
-    return Schedule(expr, name, dst, fields, None, False, zone, partial(rule, _stepper(expr, fields)))
+    return Schedule(expr, name, dst, fields, None, False, zone, _Gap(partial(rule, _stepper(expr, fields))))
+
+
+class _Gap:
+    """A search that remembers the gap between two occurrences which it found last: whoever asks from within it again,
+    for another job of the same schedule, has its end for an answer."""
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self._last: tuple[tzinfo, datetime, datetime] | None = None  # one object: threads may share a Schedule
+
+    def __call__(self, zone: tzinfo, after: datetime) -> datetime | None:
+        last = self._last
+        if last is not None and last[0] is zone and last[1] <= after < last[2]:
+            return last[2]
+        due = self._search(zone, after)
+        if due is not None:
+            self._last = (zone, after, due)
+        return due
 
 
 def _after_interval(every: timedelta, _zone: tzinfo, after: datetime) -> datetime:
@@ -183,7 +203,7 @@ def _stepper(expr: str, fields: CronFields) -> Step:
     def step(wall: datetime) -> datetime | None:
         return _following(canonical, wall.replace(second=0) if by_minute else wall)
 
-    if step(_YEAR_2000) is None:
+    if min(fields.day.values) > _EVERY_MONTH_HAS and step(_YEAR_2000) is None:
         raise ScheduleError(
             f"The schedule {expr!r} never fires: no month in the month field {fields.month.text!r} "
             f"has a day in the day of month field {fields.day.text!r}."
@@ -209,8 +229,8 @@ def _search(canonical: str) -> croniter:
 
 def _instant(moment: datetime) -> datetime:
     """The moment in UTC; OverflowError beyond the year 9999."""
-    if moment.utcoffset() is None:
+    if moment.tzinfo is not UTC and moment.utcoffset() is None:
         raise ScheduleError(f"The time {moment.isoformat()} has no time zone: add one, like +00:00.")
     if moment.year < 2:  # it may have no instant, or no wall time in another zone
         raise ScheduleError(f"The time {moment.isoformat()} lies before the year 2: give a later one.")
-    return moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)

@@ -27,12 +27,14 @@ from supervisor.launcher import News
 from supervisor.liveruns import SAVE_AGAIN, LiveRun, LiveRuns, Prepare, Spawn
 from supervisor.logins import LoginStore
 from supervisor.models import CatchUp, CronJob, CronRun, Trigger
+from supervisor.planning import plan_all
 from supervisor.pressure import HOST_AGAIN, Room
 from supervisor.purse import Purse
 from supervisor.runlog import RunLog
 from supervisor.runs import RunsStore
-from supervisor.settled import AHEAD, StepBack, settled_until
+from supervisor.settled import StepBack, settled_until
 from supervisor.status import Status
+from supervisor.timed import Timed
 from supervisor.waiting import Queue, Waiting
 
 DUE_A_TURN = 32
@@ -95,6 +97,7 @@ class Scheduler:
         edits.pause_failing(self, now)
         self._admit_waiting(now)  # before what is only due now: who waits longest has the next slot
         self._enqueue_due(now)
+        edits.follow_hand(self, now)
         self._end_drain(now)
         return self._next_wake(now)
 
@@ -107,14 +110,7 @@ class Scheduler:
 
     def load(self, now: datetime) -> None:
         """Put every enabled job on the agenda, counting from what was claimed last."""
-        self._step_back.pending = False
-        for job in self.jobs.list():
-            try:
-                current = edits.redate(self, job, now) if job.changed_at > now + AHEAD else job
-            except StoreError as error:
-                self.note_unstored(job.id, error)
-                current, self._step_back.pending = job, True
-            self.plan(current, now)
+        self._step_back.pending = not plan_all(self, now)
 
     def drain(self, now: Moment, seconds: float) -> None:
         """Start nothing more; runs that are not over after `seconds` are told to end. Again: the sooner one counts."""
@@ -208,7 +204,7 @@ class Scheduler:
 
     def _settle_due(self, entry: Entry, now: Moment) -> None:
         job = self.jobs.get(entry.job_id)
-        if job is None or not job.enabled:
+        if job is None or not job.enabled or job.id in self.jobs.changed_by_hand:
             return
         if entry.occurrence <= self.settled(job, now.wall):  # what is on disk decides, not the agenda
             self.plan(job, now.wall)
@@ -315,40 +311,41 @@ class Scheduler:
 
     # ---- occurrences
 
-    def settled(self, job: CronJob, now: datetime) -> datetime:
+    def settled(self, job: Timed, now: datetime) -> datetime:
         """Up to which instant nothing of it is owed any more. Raises StoreError."""
         latest = self.runs.summary(job.id).last_scheduled
         return settled_until(latest, lambda: self.runs.get_runs(job.id), now)
 
-    def plan(self, job: CronJob, now: datetime) -> None:
-        """Put the job's next unsettled occurrence on the agenda; it may lie in the past."""
+    def plan(self, job: Timed, now: datetime, *, ran: bool = True) -> None:
+        """Put the job's next unsettled occurrence on the agenda; it may be past. `ran`: it may have a history."""
         if not job.enabled:
             return
         try:
-            after = max(self.settled(job, now), job.changed_at)
+            after = max(self.settled(job, now), job.changed_at) if ran else job.changed_at
             self._put(job, occurrences.next_occurrence(job, after, self._runs_so_far(job)))
         except (InvalidError, StoreError) as error:  # a file that somebody changed by hand must not stop the others
             self.live.log.unscheduled(job.id, error)
 
-    def _put(self, job: CronJob, occurrence: datetime | None) -> None:
+    def _put(self, job: Timed, occurrence: datetime | None) -> None:
         if occurrence is None:
             self.agenda.drop(job.id)
         else:
-            self.agenda.put(Entry(occurrence + occurrences.jitter(job, occurrence), job.id, occurrence))
+            due = occurrence + occurrences.jitter(job, occurrence) if job.jitter_secs else occurrence
+            self.agenda.put(Entry(due, job.id, occurrence))
 
     def _replan(self, job: CronJob, now: datetime) -> None:
         """A run that was counted may not count after all: whether the job's life is over is asked anew."""
         if job.max_runs is None:
             return
         try:
-            current = self.jobs.get(job.id)
+            current = self.jobs.timing(job.id)
         except StoreError as error:
             self.live.log.unscheduled(job.id, error)
-            return
-        if current is not None:
-            self.plan(current, now)
+        else:
+            if current is not None:
+                self.plan(current, now)
 
-    def _runs_so_far(self, job: CronJob) -> int:
+    def _runs_so_far(self, job: Timed) -> int:
         if job.max_runs is None:
             return 0
         return self.runs.summary(job.id).run_count + self.waiting.count(job.id)

@@ -98,7 +98,7 @@ def _take(core: Scheduler, entry: Entry, setting: Setting, now: datetime, judged
             judged.changed.append(Change(before=before, after=after))
         return
     job = define(entry.draft, setting, now)
-    if core.jobs.get(job.id) is not None or job.id in judged.labels:
+    if core.jobs.has(job.id) or job.id in judged.labels:
         raise RefusedError(f"There is a job with the id {job.id} already. Leave it out, or remove that one first.")
     if entry.created_at is not None and NEVER.year < entry.created_at.year <= LAST_YEAR:
         job = job.model_copy(update={"created_at": entry.created_at})
@@ -112,7 +112,7 @@ def _judge_names(core: Scheduler, judged: _Judged) -> None:
     """Each name is one job's, of those that there will be."""
     coming = [*judged.added, *(each.after for each in judged.changed)]
     leaving = {job.id for job in (*coming, *judged.removed)}
-    taken = {job.name: job.id for job in core.jobs.list() if job.name and job.id not in leaving}
+    taken = {job.name: job.id for job in core.jobs.known() if job.name and job.id not in leaving}
     for job in coming:
         if job.name and taken.setdefault(job.name, job.id) != job.id:
             error = f"There is a job called {shown(job.name)} already ({taken[job.name]}). Choose another name."

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("name", "rows"), [("cli", 9)])
+@pytest.mark.parametrize(("name", "rows"), [("cli", 9), ("ontime", 4), ("accounting", 9)])
 def test_a_benchmark_still_runs(name: str, rows: int) -> None:
     argv = [sys.executable, "-m", f"benchmarks.{name}", "--smoke"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)

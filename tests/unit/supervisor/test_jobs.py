@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from supervisor.errors import CronwardError, InvalidError, NotFoundError, RefusedError
 from supervisor.home import Home
-from supervisor.jobs import FILE_BYTES, CronStore, new_id
+from supervisor.jobfile import FILE_BYTES
+from supervisor.jobs import CronStore, new_id
 from supervisor.lock import HomeLock
 from supervisor.models import CronJob
 from supervisor.store import DamagedError, NewerError

@@ -135,6 +135,17 @@ def test_without_a_zone_of_its_own_a_schedule_follows_the_clock_it_is_asked_by()
     assert due == datetime(2026, 10, 25, 1, 30, tzinfo=BERLIN)
 
 
+def test_who_asks_from_within_a_gap_that_was_found_for_others_has_the_same_answer() -> None:
+    schedule = parse("0 7 * * *")
+    asked = [NOON + timedelta(hours=hours) for hours in (0, 1, -30, 0, 19, 17, 18, 40)]
+    for at in asked:
+        for zone in (BERLIN, ZoneInfo("Asia/Tokyo"), BERLIN):
+            found = schedule.next(at.astimezone(zone))
+            assert found is not None
+            seven = at.astimezone(zone).replace(hour=7)
+            assert found == (seven if seven > at else seven + timedelta(days=1)), (at, zone)
+
+
 def test_a_time_in_a_gap_is_due_once_at_its_end_or_by_the_exact_rule_not_at_all() -> None:
     before = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)  # the clock goes from 02:00 to 03:00 at 01:00 UTC
     end = datetime(2026, 3, 29, 1, tzinfo=UTC)
