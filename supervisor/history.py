@@ -69,6 +69,7 @@ class History:
         self.summary = NOTHING
         self.problems: list[str] = []
         self._marks: dict[str, Mark] = {}  # in the order of their records: who ended first comes first
+        self._live: dict[str, Mark] = {}  # those of them that have not ended
         self._lines = 0
         self.end = 0
         """Where its complete lines end in the file."""
@@ -113,7 +114,7 @@ class History:
 
     def live(self) -> Iterator[Mark]:
         """The runs that have not ended, oldest first."""
-        return iter(sorted((mark for mark in self._marks.values() if not mark.status.final), key=lambda m: m.began))
+        return iter(sorted(self._live.values(), key=lambda mark: mark.began))
 
     def beginning_with(self, prefix: str) -> Iterator[Mark]:
         """The kept runs whose id begins so."""
@@ -189,7 +190,10 @@ class History:
             self._ended[before.skip] -= 1
         mark = Mark(offset, length, run.status, began(run), ended(run), counts(run), since(run))
         self._marks[run.id] = mark
-        if mark.status.final:
+        if not mark.status.final:
+            self._live[run.id] = mark
+        else:
+            self._live.pop(run.id, None)
             self._ended[mark.skip] += 1
             self._trim(skips=mark.skip)
 

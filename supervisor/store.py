@@ -13,7 +13,6 @@ import os
 import re
 import shlex
 import stat
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -67,14 +66,14 @@ class Damage:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Replace `path` as a whole, durably. Raises StoreError; then the old file, if any, is untouched."""
+    temporary = path.with_name(f".{path.name[:100]}.{os.urandom(8).hex()}.tmp")
     try:
-        fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise failure("written", path, error) from None
-    temporary = Path(name)
     try:
         try:
-            os.fchmod(fd, 0o600)  # mkstemp's 0600 is still subject to the umask
+            os.fchmod(fd, 0o600)  # that of open is still subject to the umask
             write_all(fd, data)
             os.fsync(fd)
         finally:
@@ -116,6 +115,8 @@ def append_line(path: Path, line: bytes) -> int:
 def cut_torn_tail(fd: int) -> int:
     """Cut what follows the last newline. Returns the size that is left, in bytes."""
     size = end = os.fstat(fd).st_size
+    if not size or os.pread(fd, 1, size - 1) == b"\n":  # nothing is torn, nearly always
+        return size
     while end > 0:
         start = max(0, end - TAIL_BLOCK)
         found = os.pread(fd, end - start, start).rfind(b"\n")
