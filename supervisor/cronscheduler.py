@@ -392,6 +392,7 @@ class CronScheduler:
 
     def _told_end(self, job: CronJob, run: CronRun) -> None:
         self._notifier.tell(job, run)
+        self._pruning.ended()
         self._reclaim()
 
     def _reclaim(self) -> None:

@@ -91,6 +91,38 @@ def test_a_scheduler_that_keeps_time_does_it_at_its_start_and_when_it_is_asked(t
         scheduler.stop(now=True)
 
 
+def test_after_many_runs_it_is_done_again_before_the_hour_is_over(tmp_path: Path) -> None:
+    home = filled(tmp_path / "home")
+    core = Scheduler(
+        CronStore(home), RunsStore(home), Config(), Host("h", "b"), new_id=lambda: "x", prepare=never_prepared
+    )
+    pruning = Pruning(core, nullcontext(True), SystemClock(), logging.getLogger("test"))
+    pruning.start()
+    try:
+        eventually(lambda: left(home) == {"00000001-run", "00000050-run"})
+        for number in range(ENDS_AT_LEAST - 1):
+            litter(home, f"orphaned-{number}")
+            pruning.ended()
+        time.sleep(0.1)
+        assert len(left(home)) == ENDS_AT_LEAST + 1
+        pruning.ended()
+        eventually(lambda: left(home) == {"00000001-run", "00000050-run"})
+    finally:
+        pruning.close()
+
+
+def test_the_more_logs_are_left_the_more_runs_it_waits_for(tmp_path: Path) -> None:
+    home = filled(tmp_path / "home")
+    ids = [f"kept-{number}" for number in range(8 * ENDS_AT_LEAST)]
+    for run_id in ids:
+        (home.logs / run_id).mkdir()
+    found = look(home, Config(), NOW, lambda: set(ids))
+    assert found.left == len(ids) + 2
+    pruning = Pruning(cast(Scheduler, None), nullcontext(True), SystemClock(), logging.getLogger("test"))
+    assert not pruning.is_wanted_after(ENDS_AT_LEAST, found.left)
+    assert pruning.is_wanted_after(2 * ENDS_AT_LEAST + 1, found.left)
+
+
 def test_while_a_history_cannot_be_read_nothing_goes(tmp_path: Path) -> None:
     home = filled(tmp_path / "home")
     (home.runs / "22222222-other.jsonl").write_bytes(b"not json\n")
