@@ -49,14 +49,17 @@ class Supervised:
 
 
 @contextmanager
-def supervised(config: str = "") -> Iterator[Supervised]:
-    """Start one with these settings; when the block ends it is told to stop, and all of it is removed."""
+def supervised(config: str = "", program: str = "supervisor") -> Iterator[Supervised]:
+    """Start one with these settings; when the block ends it is told to stop, and all of it is removed.
+
+    `program`: the module that is the command line, or stands in for it.
+    """
     with tempfile.TemporaryDirectory(prefix="cronward-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
         (folder / "config.toml").write_text(config)
         with open(folder / "supervisor.log", "wb") as log:
-            process = subprocess.Popen(_argv(folder), cwd=CHECKOUT, stderr=log, start_new_session=True)
+            process = subprocess.Popen(_argv(folder, program), cwd=CHECKOUT, stderr=log, start_new_session=True)
         made = Supervised(folder, process)
         try:
             eventually(lambda: _keeps_time(made))
@@ -66,9 +69,9 @@ def supervised(config: str = "") -> Iterator[Supervised]:
             process.wait(WITHIN)
 
 
-def _argv(folder: Path) -> list[str]:
+def _argv(folder: Path, program: str) -> list[str]:
     where = ("--home", str(folder / "home"), "--config", str(folder / "config.toml"))
-    return [sys.executable, "-m", "supervisor", *where, "supervise"]
+    return [sys.executable, "-m", program, *where, "supervise"]
 
 
 def _keeps_time(made: Supervised) -> bool:

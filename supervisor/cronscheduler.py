@@ -94,6 +94,7 @@ class CronScheduler:
             host_busy=self._host_busy,
             short_of_disk=lambda place: pressure.short_of_disk(place, self.config),
             purse=Purse(host_zone),
+            cpus=len(os.sched_getaffinity(0)),
             logger=self.logger,
         )
         self._aftermath = Aftermath(self.home, self._identity, self.clock, self.logger)
@@ -393,7 +394,8 @@ class CronScheduler:
     def _told_end(self, job: CronJob, run: CronRun) -> None:
         self._notifier.tell(job, run)
         self._pruning.ended()
-        self._reclaim()
+        if self._aftermath.is_wanted(job.id, self.store):
+            self._reclaim()
 
     def _reclaim(self) -> None:
         if self._turns is not None:

@@ -34,10 +34,6 @@ from supervisor.scheduler import Scheduler
 from supervisor.store import IDENTIFIER
 
 EACH_SECONDS = 3600.0
-ENDS_AT_LEAST = 200
-ENDS_A_LOG = 0.25
-"""After so many ends for each log that was left it is done again. To look costs what there is, so that for each run the
-cost stays the same however much is kept; and between two looks the disk takes a quarter more, or a little, at most."""
 BLOCK = 512
 
 
@@ -146,7 +142,7 @@ class Pruning:
     def ended(self) -> None:
         """A run is over, and what it left lies on the disk."""
         self._ends += 1
-        if self._ends >= max(ENDS_AT_LEAST, ENDS_A_LOG * self._left):
+        if self._ends >= retention.ends_until_next(self._left):
             self._ends = 0
             self.soon()
 
