@@ -53,6 +53,6 @@ def supervise() -> int:
 
 if __name__ == "__main__":
     if __spec__ is None:
-        sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        sys.path.insert(0, __file__.rpartition("/benchmarks/")[0])
         run()
     sys.exit(supervise())

@@ -101,7 +101,7 @@ def blocks(top: Path) -> Iterator[int]:
     for folder, _, names in os.walk(top):
         for name in (".", *names):
             try:
-                yield os.lstat(os.path.join(folder, name)).st_blocks * BLOCK
+                yield Path(folder, name).lstat().st_blocks * BLOCK
             except FileNotFoundError:
                 continue
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from functools import lru_cache
 import shutil
+from functools import lru_cache
 
 from shared.messages import AgentSpec, Bind
 from shared.reading import Reading

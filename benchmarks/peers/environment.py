@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-PACKAGES = ("apscheduler==3.11.3", "celery==5.7.0", "rq==3.0.0", "redis==8.1.0")
+PACKAGES = ("apscheduler==3.11.3", "celery==5.7.0", "rq==3.0.0", "redis==8.1.0", "packaging")
 DEBS = ("redis-server", "redis-tools", "liblzf1", "libjemalloc2")
 HERE = Path(__file__).resolve().parent
 WITHIN = 20.0
@@ -83,7 +83,7 @@ def environment(folder: Path) -> Environment:
     """The one in this folder; made, where it is not there yet."""
     if not (folder / "made").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
         subprocess.run([*pip, *PACKAGES], check=True)
         _fetch_redis(folder / "debs")
         (folder / "made").touch()
