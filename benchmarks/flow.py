@@ -40,6 +40,7 @@ CONFIG = f"max_concurrent = {AT_ONCE}\nmax_memory_pressure = 0\n"
 SOON = 1.0
 WITHIN = 120.0
 FEW, MANY = 6, 100
+MOST = 1024
 # What takes several times as long is done as many times less often.
 OF_CELLS, OF_CELERYS = 4, 4
 
@@ -187,7 +188,8 @@ def main() -> None:
     with ExitStack() as stack:
         prepared, questions = of_ours(stack, runs)
         if peers is not None:
-            questions |= dict((*of_cells(stack, runs // OF_CELLS), *of_peers(stack, peers, prepared, runs)))
+            cells = of_cells(stack, runs // OF_CELLS, peers)
+            questions |= dict((*cells, *of_gates(stack, runs), *of_peers(stack, peers, prepared, runs)))
         found = interleaved(questions, rounds)
     show(f"End to end, {AT_ONCE} at once", list(rows(found.median)), found.rounds)
 
@@ -204,13 +206,24 @@ def of_ours(stack: ExitStack, runs: int) -> tuple[Prepared, dict[str, Callable[[
     return prepared, {"ours": ours.ask, "xargs": prepared.by_xargs, "CPU": lambda: ours.cpu, "MiB": lambda: ours.pss}
 
 
-def of_cells(stack: ExitStack, runs: int) -> Iterator[Question]:
-    """With the real one, and xargs beside it."""
+def of_gates(stack: ExitStack, runs: int) -> Iterator[Question]:
+    """All at once, with the gate of starts and without."""
+    for name, most in (("gate", 0), ("no gate", MOST)):
+        config = f"max_concurrent = {MOST}\nmax_starting = {most}\nmax_memory_pressure = 0\n"
+        ours = Ours(stack.enter_context(supervised(config, "benchmarks.noop")), runs)
+        ours.ask()
+        yield name, ours.ask
+
+
+def of_cells(stack: ExitStack, runs: int, peers: Environment) -> Iterator[Question]:
+    """With the real one, and beside it xargs and APScheduler."""
     kept = stack.enter_context(supervised(CONFIG))
     ours = Ours(kept, runs)
     ours.ask()
+    prepared = Prepared(ours.requests(), kept, RUNNER)
     yield "ours in cells", ours.ask
-    yield "xargs in cells", Prepared(ours.requests(), kept, RUNNER).by_xargs
+    yield "xargs in cells", prepared.by_xargs
+    yield "APScheduler in cells", partial(prepared.by_apscheduler, peers)
 
 
 def of_peers(stack: ExitStack, peers: Environment, prepared: Prepared, runs: int) -> Iterator[Question]:
@@ -229,14 +242,18 @@ def of_peers(stack: ExitStack, peers: Environment, prepared: Prepared, runs: int
 
 def rows(median: Mapping[str, float]) -> Iterator[Row]:
     """Fewer milliseconds a run are more runs a second: 0.9 times as many are 1.11 times as long."""
-    most = {"xargs": 1.11, "APScheduler": 1.0, "celery": 0.125, "rq": None}
+    most: dict[str, float | None] = {"xargs": 1.11, "APScheduler": 1.0, "celery": 0.125, "rq": None}
     for peer, goal in most.items():
         if peer not in median:
             continue
         what, ours = f"a run that does nothing; beside it {peer}", median["ours"]
         yield Row(what, ours, median[peer]) if goal is None else ratio(what, ours, median[peer], goal)
-    if "ours in cells" in median:
-        yield ratio("a run in a cell; beside it xargs", median["ours in cells"], median["xargs in cells"], 1.11)
+    for peer in ("xargs", "APScheduler"):
+        if f"{peer} in cells" in median:
+            ours, theirs = median["ours in cells"], median[f"{peer} in cells"]
+            yield ratio(f"a run in a cell; beside it {peer}", ours, theirs, most[peer] or 1.0)
+    if "gate" in median:
+        yield ratio("a run of a burst, with a gate; without", median["gate"], median["no gate"], 1.3)
     yield Row("CPU of the supervisor; beside it a run by xargs", median["CPU"], median["xargs"])
     if "rq MiB" in median:
         yield ratio("its memory, MiB; beside it rq and redis", median["MiB"], median["rq MiB"], 0.5)

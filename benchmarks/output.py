@@ -51,10 +51,10 @@ class Output:
             wanted = request(Path(log_dir), CAT, str(file), output_bytes=2 * MANY)
             wanted = replace(wanted, cell=replace(wanted.cell, read_paths=(str(file),)))
             result = self._executor.execute(wanted)
+            own, children = (now - then for now, then in zip(used(), before, strict=True))
         assert result.reason is Reason.OK, result.error
         assert result.usage is not None
         assert result.usage.output_bytes == file.stat().st_size
-        own, children = (now - then for now, then in zip(used(), before, strict=True))
         self._told["silent" if silent else "spoken"] = children
         return own
 
