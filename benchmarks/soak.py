@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -70,13 +71,20 @@ QUANTITIES = (
 )
 
 
-def add_jobs(kept: Supervised) -> None:
+def add_jobs(kept: Supervised, until: datetime) -> None:
     """Each at its own seconds of the minute, so that fifty runs a minute come one after the other."""
+    life = {"timezone": "UTC", "until": until.isoformat()}
     for number in range(JOBS):
         seconds = ",".join(str((number + start) % 60) for start in range(0, 60, EVERY))
         work_dir = str(kept.work_dir(str(number)))
         draft = {"name": f"soak-{number}", "prompt": "soak", "command": NOTE, "cron_expr": f"{seconds} * * * * *"}
-        kept.client.add_job({**draft, "timezone": "UTC", "work_dir": work_dir, "retries": 0})
+        kept.client.add_job({**draft, **life, "work_dir": work_dir, "retries": 0})
+
+
+def is_idle(kept: Supervised) -> bool:
+    """Whether nothing runs and nothing waits. What waits is not to be paused away: that would cancel it."""
+    status = kept.client.status()
+    return not status["running"] and not status["queue"]
 
 
 def sample(kept: Supervised, began: float) -> Sample:
@@ -184,11 +192,9 @@ def main() -> None:
     minutes, each = (0.05, 0.5) if parsed.smoke else (parsed.minutes, parsed.each)
     print(f"Soak: {JOBS * 60 // EVERY} runs a minute in cells, {minutes:g} minutes\n{machine()}", flush=True)
     with supervised(CONFIG) as kept:
-        add_jobs(kept)
+        add_jobs(kept, datetime.now(UTC) + timedelta(minutes=minutes))
         samples = watch(kept, minutes * 60, each)
-        for job in kept.client.list_jobs():
-            kept.client.pause_job(job.id)
-        eventually(lambda: kept.client.status()["running"] == 0)
+        eventually(lambda: is_idle(kept))
         found = accounts(kept)
     flat = show(samples)
     problems = list(found.problems())

@@ -23,6 +23,7 @@ from supervisor.pruning import Pruning
 from supervisor.retention import ENDS_AT_LEAST
 from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler
+from supervisor.sizes import LARGEST
 from supervisor.status import Status
 from tests.fakes import make_job, make_run
 from tests.house import eventually
@@ -115,6 +116,22 @@ def test_after_many_runs_it_is_done_again_before_the_hour_is_over(tmp_path: Path
         eventually(lambda: left(home) == {"00000001-run", "00000050-run"})
     finally:
         pruning.close()
+
+
+def test_every_end_counts_as_one(tmp_path: Path) -> None:
+    home = filled(tmp_path / "home")
+    job = make_job(overlap="allow", command="true", agent="command", created_at=NOW, changed_at=NOW)
+    CronStore(home).change([job], [])
+    scheduler = CronScheduler(CronStore(home), config=Config(min_available_memory=LARGEST))
+    scheduler.start()
+    try:
+        eventually(lambda: left(home) == {"00000001-run", "00000050-run"})
+        litter(home, "again-orphaned")
+        for _ in range(ENDS_AT_LEAST):
+            scheduler.cancel_run(scheduler.run_job(job.id).id)
+        eventually(lambda: "again-orphaned" not in left(home))
+    finally:
+        scheduler.stop(now=True)
 
 
 def test_while_a_history_cannot_be_read_nothing_goes(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_a_burst_starts_no_more_at_once_than_the_gate_lets_through() -> None:
 def test_runners_that_never_say_that_they_are_ready_delay_the_others_for_seconds() -> None:
     with timeline(Config(max_concurrent=6, max_starting=2)) as line:
         burst(line, 6)
+        assert line.wake.mono == line.clock.mono + SECONDS  # nobody else would tell
         line.pass_by(SECONDS)
         assert len(line.spawn.runners) == 4
         line.pass_by(SECONDS)
