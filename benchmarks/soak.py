@@ -26,13 +26,14 @@ import psutil
 from benchmarks.measuring import machine
 from benchmarks.supervised import Supervised, eventually, supervised
 
-JOBS, EVERY = 10, 12
+JOBS = 10
+EVERY, SMOKES_EVERY = 12, 2
 BLOCK = 512
 NOTE = """/bin/sh -c 'echo "$CRONWARD_RUN_ID" >>ran'"""
 # Few are kept, so that an hour has many rounds of retention; how busy the neighbours are decides nothing here.
 CONFIG = "history = 20\nmax_memory_pressure = 0\ngrace_seconds = 1\n"
-DUE = re.compile(r"run (\S+): due, the occurrence of (\S+) of job (\S+)")
-OVER = re.compile(r"run (\S+): (completed|failed|canceled|skipped|unknown) \((\S*)\)")
+DUE = re.compile(r"run (\S+): due, the occurrence of (\S+) of job ([\w.-]+)")
+OVER = re.compile(r"event=run\.ended run=(\S+) .*?status=(\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +72,11 @@ QUANTITIES = (
 )
 
 
-def add_jobs(kept: Supervised, until: datetime) -> None:
+def add_jobs(kept: Supervised, every: int, until: datetime) -> None:
     """Each at its own seconds of the minute, so that fifty runs a minute come one after the other."""
     life = {"timezone": "UTC", "until": until.isoformat()}
     for number in range(JOBS):
-        seconds = ",".join(str((number + start) % 60) for start in range(0, 60, EVERY))
+        seconds = ",".join(str((number + start) % 60) for start in range(0, 60, every))
         work_dir = str(kept.work_dir(str(number)))
         draft = {"name": f"soak-{number}", "prompt": "soak", "command": NOTE, "cron_expr": f"{seconds} * * * * *"}
         kept.client.add_job({**draft, **life, "work_dir": work_dir, "retries": 0})
@@ -177,7 +178,7 @@ class Accounts:
 def accounts(kept: Supervised) -> Accounts:
     log = kept.log.read_text()
     due = {run: (job, at) for run, at, job in DUE.findall(log)}
-    ends = Counter((run, status) for run, status, _ in OVER.findall(log))
+    ends = Counter((run, status) for run, status in OVER.findall(log))
     notes = sorted((kept.folder / "work").glob("*/ran"))
     return Accounts(due, ends, Counter(line for note in notes for line in note.read_text().split()))
 
@@ -189,10 +190,10 @@ def main() -> None:
     parser.add_argument("--each", type=float, default=15.0, help="seconds between two samples")
     parser.add_argument("--smoke", action="store_true")
     parsed = parser.parse_args()
-    minutes, each = (0.05, 0.5) if parsed.smoke else (parsed.minutes, parsed.each)
-    print(f"Soak: {JOBS * 60 // EVERY} runs a minute in cells, {minutes:g} minutes\n{machine()}", flush=True)
+    minutes, each, every = (0.05, 0.5, SMOKES_EVERY) if parsed.smoke else (parsed.minutes, parsed.each, EVERY)
+    print(f"Soak: {JOBS * 60 // every} runs a minute in cells, {minutes:g} minutes\n{machine()}", flush=True)
     with supervised(CONFIG) as kept:
-        add_jobs(kept, datetime.now(UTC) + timedelta(minutes=minutes))
+        add_jobs(kept, every, datetime.now(UTC) + timedelta(minutes=minutes))
         samples = watch(kept, minutes * 60, each)
         eventually(lambda: is_idle(kept))
         found = accounts(kept)

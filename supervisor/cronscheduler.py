@@ -74,7 +74,7 @@ class CronScheduler:
             config = Config.model_validate({**dict(config), "max_concurrent": max_concurrent})
         self.home, self.config, self.store = store.home, config, store
         self.logger = logger or logging.getLogger("cronward")
-        self._executor = executor
+        self._executor, self._load = executor, load
         self.secrets = SecretDesk(self.home, store, lambda: self.config.notify)
         self.sessions = SessionDesk(self.home, store, lambda job_id: bool(self._core.live.of_job(job_id)))
         self.clock = clock or SystemClock()
@@ -99,7 +99,6 @@ class CronScheduler:
         )
         self._aftermath = Aftermath(self.home, self._identity, self.clock, self.logger)
         self._pruning = Pruning(self._core, self._mutex, self.clock, self.logger)
-        self._load = load
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: Turns | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -394,9 +393,8 @@ class CronScheduler:
     def _told_end(self, job: CronJob, run: CronRun) -> None:
         self._notifier.tell(job, run)
         self._pruning.ended()
-        if self._aftermath.is_wanted(job.id, self.store):
-            self._reclaim()
+        self._reclaim(job.id)
 
-    def _reclaim(self) -> None:
-        if self._turns is not None:
+    def _reclaim(self, ended: str = "") -> None:
+        if self._turns is not None and self._aftermath.is_wanted(ended, self.store):
             self._aftermath.of_jobs(self.store, {live.job.id for live in self._core.live})

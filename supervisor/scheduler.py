@@ -78,8 +78,7 @@ class Scheduler:
         self.inbox: deque[News] = deque()
         self.failed: set[str] = set()
         self.draining = False
-        self._drained_by = 0.0
-        self._drain_is_over = False
+        self._drained_by, self._drain_is_over = 0.0, False
         self._unstored = False
         self.host, self._first, self._told_end, self._cpus = host, FirstRecords(new_id, host), told_end, cpus
         self._logins, self.purse = LoginStore(jobs.home), purse
