@@ -1,7 +1,7 @@
 """What a cell costs above bubblewrap alone: both with the same arguments and files, around /usr/bin/true.
 
-    python -m benchmarks.cell             40 rounds
-    python -m benchmarks.cell --rounds 2  a smoke
+    python -m benchmarks.cell          40 rounds
+    python -m benchmarks.cell --smoke  one
 
 Ours has init in it, which says what holds, is told what to start, and puts the filter of system calls on the agent.
 """
@@ -69,7 +69,9 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=40)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--smoke", action="store_true")
+    parsed = parser.parse_args()
+    rounds = 1 if parsed.smoke else parsed.rounds
     with tempfile.TemporaryDirectory(prefix="cronward-bench-") as folder:
         wanted = request(Path(folder), PROGRAM)
     filtering = seccomp.build(Policy(memory_counted=False), os.uname().machine)

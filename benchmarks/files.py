@@ -1,7 +1,7 @@
 """Work with files in a cell's work directory, against the same program outside.
 
-python -m benchmarks.files             9 rounds of 10,000 files
-python -m benchmarks.files --rounds 1 --files 100  a smoke
+python -m benchmarks.files          9 rounds of 10,000 files
+python -m benchmarks.files --smoke  one of twenty
 """
 
 from __future__ import annotations
@@ -64,20 +64,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--smoke", action="store_true")
     parsed = parser.parse_args()
+    rounds, files = (1, 20) if parsed.smoke else (parsed.rounds, parsed.files)
     with tempfile.TemporaryDirectory(prefix="cronward-bench-home-") as home:
         work = Path(home, "work")
         work.mkdir()
-        argv = (host.interpreter().executable, "-I", "-S", "-c", PROGRAM, str(parsed.files))
+        argv = (host.interpreter().executable, "-I", "-S", "-c", PROGRAM, str(files))
         wanted = request(Path(home), *argv, work_dir=work, wall_seconds=600.0)
         if wanted.cell.run_as is not None:
             Path(home).chmod(0o711)
             os.chown(work, wanted.cell.run_as.uid, wanted.cell.run_as.gid)
-        asked = measured(make_executor(Path(home)), wanted, work, parsed.rounds, parsed.files)
+        asked = measured(make_executor(Path(home)), wanted, work, rounds, files)
     parts = enumerate(PARTS)
     rows = [Row(what, asked.median[f"inside {at}"], asked.median[f"outside {at}"]) for at, what in parts]
     rows.append(ratio("all of it", asked.median["inside"], asked.median["outside"], MOST))
-    show(f"{parsed.files} files in the work directory; floor: outside", rows, asked.rounds)
+    show(f"{files} files in the work directory; floor: outside", rows, asked.rounds)
 
 
 def measured(executor: Executor, wanted: ExecuteRequest, work: Path, rounds: int, files: int) -> Asked:

@@ -1,7 +1,7 @@
 """From a run's deadline until its whole tree is gone, against killpg and wait for a plain tree of the same size.
 
-    python -m benchmarks.kill             12 rounds
-    python -m benchmarks.kill --rounds 1  a smoke
+    python -m benchmarks.kill          12 rounds
+    python -m benchmarks.kill --smoke  one
 
 Ours is a tree that killpg does not reach: each of its processes has a session of its own and has lost its parent.
 """
@@ -71,14 +71,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--wall", type=float, default=1.2, help="seconds; the tree must stand by then")
+    parser.add_argument("--smoke", action="store_true")
     parsed = parser.parse_args()
+    rounds, wall = (1, 0.5) if parsed.smoke else (parsed.rounds, parsed.wall)
     questions = {}
     with tempfile.TemporaryDirectory(prefix="cronward-bench-home-") as home:
         executor = make_executor(Path(home))
         for processes in SIZES:
-            questions[f"ours {processes}"] = partial(deadline, executor, processes, parsed.wall)
-            questions[f"floor {processes}"] = partial(killpg, processes, parsed.wall)
-        asked = interleaved(questions, parsed.rounds)
+            questions[f"ours {processes}"] = partial(deadline, executor, processes, wall)
+            questions[f"floor {processes}"] = partial(killpg, processes, wall)
+        asked = interleaved(questions, rounds)
     rows = [
         ratio(f"a tree of {n + 1} processes", asked.median[f"ours {n}"], asked.median[f"floor {n}"], MOST)
         for n in (1, 20)

@@ -55,14 +55,19 @@ def interleaved(questions: Mapping[str, Callable[[], float]], rounds: int, secon
 
 def show(title: str, rows: list[Row], rounds: int) -> None:
     """Print the table, the machine above it."""
-    load = ", ".join(f"{number:.1f}" for number in os.getloadavg())
     print(f"{title}: medians of {rounds} interleaved rounds")
-    print(f"{cpu()}, {os.cpu_count()} cores, {platform.release()}, Python {platform.python_version()}, load {load}")
+    print(machine())
     print(f"{'':44} {'ours ms':>9} {'floor ms':>9} {'ratio':>7}  goal")
     for row in rows:
         met = "" if row.bound is None else "  met" if row.ours <= row.bound else "  NOT met"
         print(f"{row.what:44} {row.ours:9.1f} {row.floor:9.1f} {row.ours / row.floor:6.2f}x  {row.goal}{met}")
     print()
+
+
+def machine() -> str:
+    """What the figures are of."""
+    load = ", ".join(f"{number:.1f}" for number in os.getloadavg())
+    return f"{cpu()}, {os.cpu_count()} cores, {platform.release()}, Python {platform.python_version()}, load {load}"
 
 
 def cpu() -> str:

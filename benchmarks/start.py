@@ -1,7 +1,7 @@
 """What it costs to start an attempt, beside the floors, and what of it the supervisor pays.
 
-    python -m benchmarks.start             30 rounds
-    python -m benchmarks.start --rounds 2  a smoke
+    python -m benchmarks.start          30 rounds
+    python -m benchmarks.start --smoke  one
 
 The floor of a runner is an interpreter that does nothing. The floor of a start is its parts run by hand: a runner until
 it has its request, and a cell around /usr/bin/true until that runs.
@@ -132,7 +132,9 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=30)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--smoke", action="store_true")
+    parsed = parser.parse_args()
+    rounds = 1 if parsed.smoke else parsed.rounds
     with tempfile.TemporaryDirectory(prefix="cronward-bench-home-") as home, by_hand() as cell_by_hand:
         attempts = Attempts(make_executor(Path(home)))
         attempts.ask()

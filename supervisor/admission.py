@@ -33,6 +33,8 @@ class Load:
     """Why it does not fit into a budget; None: it does."""
     latest: datetime | None = None
     """The instant after which this occurrence is not started any more; None: never too late, or not looked up."""
+    gate: int | None = None
+    """How many attempts may be starting at once, where as many are; None: fewer are."""
     catching_up: bool = False
     """Whether it is one of several that are made up for."""
 
@@ -98,6 +100,8 @@ def admit(job: CronJob, load: Load, expired: bool = False, waited: Wait | None =
         return Wait(f"{load.running} of {load.cap} runs are going on")
     if load.cap_of_type is not None and load.running_of_type >= load.cap_of_type:
         return Wait(f"{load.running_of_type} of {load.cap_of_type} {job.type.value} runs are going on")
+    if load.gate is not None:  # in words that stay true: it is not asked again while it stands in a herd
+        return Wait(f"its turn comes: at most {load.cap} runs go on at once, and {load.gate} of them start")
     return Wait(load.host_busy, Reason.HOST_BUSY) if load.host_busy else Start()
 
 

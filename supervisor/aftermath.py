@@ -32,8 +32,16 @@ class Aftermath:
         self._keeps.settle_all()
         self._clones.clear_all()
 
+    def is_wanted(self, ended: str, jobs: CronStore) -> bool:
+        """Whether `of_jobs` has anything to do now that a run of this job is over. That is asked at every end, so it
+        costs nothing where the job is there. Empty: jobs went."""
+        try:
+            return not ended or jobs.get(ended) is None or self._identity.owes_a_look
+        except StoreError:
+            return self._identity.owes_a_look
+
     def of_jobs(self, jobs: CronStore, live: Set[str]) -> None:
-        """Jobs that are gone and of which nothing is `live`. Returns at once."""
+        """Jobs that are gone and of which nothing is `live`. Returns at once; costs a look at each job there is."""
         set_aside = {damage.path.name.removesuffix(".json") for damage in jobs.damaged}
 
         def wanted(job_id: str) -> bool:

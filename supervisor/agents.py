@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import shutil
+from functools import lru_cache
 
 from shared.messages import AgentSpec, Bind
 from shared.reading import Reading
@@ -77,12 +78,18 @@ def resolve(job: CronJob, config: Config, terms: Terms = NOTHING_MORE) -> AgentS
 def argv_of(job: CronJob) -> list[str]:
     """The job's command as a list of words. No shell is involved: `$`, `|`, `>` and `*` are plain characters."""
     try:
-        argv = shlex.split(job.command)
+        argv = _split(job.command)
     except ValueError as error:
         raise InvalidError(f"The command {job.command[:80]!r} cannot be split into words: {error}.") from None
     if not argv or not argv[0]:
         raise InvalidError("The agent `command` needs a command: a program and its arguments.")
-    return argv
+    return list(argv)
+
+
+@lru_cache(maxsize=256)
+def _split(command: str) -> tuple[str, ...]:
+    """Asked several times for each attempt, a character at a time."""
+    return tuple(shlex.split(command))
 
 
 def located(known: Adapter, search_path: str) -> Program:

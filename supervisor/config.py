@@ -74,6 +74,10 @@ class Config(BaseModel):
         AfterValidator(_concurrent),
         Field(le=1024, description="How many runs may go on at once. 0 or less means 4."),
     ] = CONCURRENT
+    max_starting: Annotated[
+        int,
+        Field(ge=0, le=1024, description="How many of them may be starting at once. 0: two for each CPU."),
+    ] = 0
     history: Annotated[
         int, Field(ge=1, le=100_000, description="How many runs of each job are kept, and as many skips beside them.")
     ] = 100
@@ -202,6 +206,10 @@ class Config(BaseModel):
     def failures_allowed(self, disable_after: int | None) -> int:
         """After how many failed runs in a row a job is paused; 0: after none. No more than are kept can be seen."""
         return min(self.disable_after_failures if disable_after is None else disable_after, self.history)
+
+    def starting(self, cpus: int) -> int:
+        """How many attempts may be starting at once on a host with so many CPUs."""
+        return self.max_starting or 2 * cpus
 
     def of_type(self, job_type: JobType) -> JobLimits:
         """The limits that jobs of this type have."""

@@ -74,7 +74,7 @@ class CronScheduler:
             config = Config.model_validate({**dict(config), "max_concurrent": max_concurrent})
         self.home, self.config, self.store = store.home, config, store
         self.logger = logger or logging.getLogger("cronward")
-        self._executor = executor
+        self._executor, self._load = executor, load
         self.secrets = SecretDesk(self.home, store, lambda: self.config.notify)
         self.sessions = SessionDesk(self.home, store, lambda job_id: bool(self._core.live.of_job(job_id)))
         self.clock = clock or SystemClock()
@@ -94,11 +94,11 @@ class CronScheduler:
             host_busy=self._host_busy,
             short_of_disk=lambda place: pressure.short_of_disk(place, self.config),
             purse=Purse(host_zone),
+            cpus=len(os.sched_getaffinity(0)),
             logger=self.logger,
         )
         self._aftermath = Aftermath(self.home, self._identity, self.clock, self.logger)
         self._pruning = Pruning(self._core, self._mutex, self.clock, self.logger)
-        self._load = load
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: Turns | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -392,8 +392,9 @@ class CronScheduler:
 
     def _told_end(self, job: CronJob, run: CronRun) -> None:
         self._notifier.tell(job, run)
-        self._reclaim()
+        self._pruning.ended()
+        self._reclaim(job.id)
 
-    def _reclaim(self) -> None:
-        if self._turns is not None:
+    def _reclaim(self, ended: str = "") -> None:
+        if self._turns is not None and self._aftermath.is_wanted(ended, self.store):
             self._aftermath.of_jobs(self.store, {live.job.id for live in self._core.live})

@@ -33,6 +33,11 @@ class Identity:
         if os.geteuid() == 0:
             self._reclaim.look(wanted)
 
+    @property
+    def owes_a_look(self) -> bool:
+        """Whether a job went while the ids of others were taken back."""
+        return self._reclaim.owes_a_look
+
     def close(self) -> None:
         """Break off what is under way; it is done the next time."""
         self._reclaim.close()

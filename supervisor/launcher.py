@@ -25,7 +25,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +34,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from shared.masking import recorded
 from shared.messages import ExecuteRequest, ExecuteResult, RunnerMessage, Stop
 from shared.reasons import Reason
+from shared.record import asdict, replace
 from shared.wire import MAX_LINE, LineSplitter, ProtocolError, encode
 from supervisor import leavings
 from supervisor.cgroup import Cgroup, CgroupError, Leaf

@@ -18,6 +18,7 @@ from shared.wire import ProtocolError
 from supervisor import attempts, charge
 from supervisor.clock import Moment
 from supervisor.errors import InvalidError, StoreError
+from supervisor.gate import Gate
 from supervisor.launcher import Gone, News, SpawnError, broken, slug_of
 from supervisor.models import SECOND, CronJob, CronRun, JobType
 from supervisor.prompts import taints
@@ -99,6 +100,7 @@ class LiveRuns:
     grace_seconds: float
     told_end: Callable[[CronJob, CronRun], None]
     log: RunLog
+    gate: Gate
     quotas: Quotas = field(default_factory=Quotas)
     owe: Callable[[CronJob, CronRun], None] = lambda _job, _run: None
     """Puts on disk what is to be told of an end, before it is. Raises StoreError."""
@@ -168,6 +170,7 @@ class LiveRuns:
         if isinstance(news, Gone):
             self._over(live, news, now)
         elif isinstance(news.message, Ready):
+            self.gate.leave(live.run.id)
             live.run = live.run.noted(runner_pid=news.message.pid)
         elif isinstance(news.message, Started):
             live.run = live.run.noted(layers=news.message.layers)
@@ -191,6 +194,7 @@ class LiveRuns:
 
     def enforce(self, now: Moment, may_start: Callable[[LiveRun], bool]) -> None:
         """Whatever time alone brings about: ends to be stored, runners that do not stop, deadlines, back-offs over."""
+        self.gate.expire(now.mono)
         for live in self:
             if live.ended is not None:
                 if now.mono >= live.save_at:
@@ -210,7 +214,9 @@ class LiveRuns:
 
     def next_wake(self, now: float) -> float | None:
         """The next monotonic instant at which `enforce` has work."""
-        return min((at for live in self for at in live.wakes(now)), default=None)
+        opens = self.gate.opens()
+        wakes = [at for live in self for at in live.wakes(now)]
+        return min(wakes if opens is None else [*wakes, opens], default=None)
 
     def _enforce_deadline(self, live: LiveRun, runner: LiveRunner, now: Moment) -> None:
         """The runner keeps its own time; this is for one that does not."""
@@ -235,6 +241,7 @@ class LiveRuns:
         self._live[run.id] = live
         try:
             live.runner = self.spawn(request, "" if live.job.private else slug_of(live.job.label))
+            self.gate.enter(run.id, now.mono)
         except (SpawnError, ProtocolError) as error:
             nothing = replace(broken(run.id, run.attempt, str(error)), spending=charge.NOTHING)
             self._over(live, Gone(run.id, run.attempt, nothing), now)
@@ -253,6 +260,7 @@ class LiveRuns:
 
     def _over(self, live: LiveRun, gone: Gone, now: Moment) -> None:
         live.runner, live.kill_at = None, None
+        self.gate.leave(live.run.id)
         fault = "The runner did not end in time and was killed." if live.overdue else gone.fault
         result = gone.result or broken(gone.run_id, gone.attempt, fault)
         live.run = attempts.with_result(live.run, result)

@@ -1,6 +1,7 @@
 """Carry out retention: look through the logs, remove what is doomed, drop records that are too old.
 
-It reads the stores as any reader does and may take long, so a supervisor does it in a thread of its own, once an hour.
+It reads the stores as any reader does and may take long, so a supervisor does it in a thread of its own: once an hour,
+and sooner after so many runs that what they left counts beside what was there.
 The order of looking is the argument: first what directories there are, then which runs live, then which are kept. So a
 directory that is in no list cannot be of a run that began meanwhile.
 """
@@ -42,6 +43,8 @@ class Pruned:
 
     logs: list[Doomed] = field(default_factory=list)
     records: int = 0
+    left: int = 0
+    """How many logs stay."""
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -69,8 +72,9 @@ def look(home: Home, config: Config, now: datetime, live: Callable[[], Set[str]]
             unsafe.add(run.id)
     old = sum(at < retention.before(config.history_days, now) for at in over.values())
     if reader.damaged:  # whose runs these are cannot be told while a history cannot be read
-        return Pruned(problems=[f"Nothing is pruned: {reader.damaged[0]}"])
-    return Pruned(retention.doomed(logs, over, unsafe, rules, now), old)
+        return Pruned(left=len(logs), problems=[f"Nothing is pruned: {reader.damaged[0]}"])
+    going = retention.doomed(logs, over, unsafe, rules, now)
+    return Pruned(going, old, len(logs) - len(going))
 
 
 def carry_out(home: Home, found: Pruned, go_on: Callable[[], bool] = lambda: True) -> None:
@@ -121,6 +125,7 @@ class Pruning:
     ) -> None:
         self._core, self._mutex, self._clock, self._logger = core, mutex, clock, logger
         self._soon, self._closing = threading.Event(), False
+        self._ends = self._left = 0
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -134,6 +139,13 @@ class Pruning:
         """Do it now, or once more after what is under way."""
         self._soon.set()
 
+    def ended(self) -> None:
+        """A run is over, and what it left lies on the disk."""
+        self._ends += 1
+        if self._ends >= retention.ends_until_next(self._left):
+            self._ends = 0
+            self.soon()
+
     def close(self, within: float = 5.0) -> None:
         """Break off what is under way; the next supervisor goes on with it."""
         self._closing = True
@@ -145,6 +157,7 @@ class Pruning:
         """Look, and carry it out. Raises StoreError, OSError."""
         now = self._clock.now().wall
         found = look(self._core.runs.home, self._core.config, now, self._unfinished)
+        self._ends, self._left = 0, found.left
         if not found.problems:
             carry_out(self._core.runs.home, found, lambda: not self._closing)
             found.records = self._expire(retention.before(self._core.config.history_days, now))

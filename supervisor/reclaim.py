@@ -34,12 +34,15 @@ class Reclaim:
         self._uids, self._logger = uids, logger
         self._thread: threading.Thread | None = None
         self._tried: set[int] = set()
+        self.owes_a_look = False
+        """Whether `look` was called while it was at work, and not again since."""
         self._closing = threading.Event()
 
     def look(self, wanted: Callable[[str], bool]) -> None:
         """Begin with what no job has any more, unless that is under way. What failed is tried again by the next
         supervisor only."""
-        if self._thread is not None and self._thread.is_alive():
+        self.owes_a_look = self._thread is not None and self._thread.is_alive()
+        if self.owes_a_look:
             return
         try:
             found = {uid: owner for uid, owner in self._uids.retire(wanted).items() if uid not in self._tried}

@@ -9,6 +9,9 @@ from datetime import datetime, timedelta
 from supervisor.models import NEVER
 from supervisor.sizes import format_size
 
+ENDS_AT_LEAST = 200
+ENDS_A_LOG = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Log:
@@ -51,6 +54,15 @@ def doomed(
             gone.append(Doomed(log, why))
             left -= log.bytes
     return gone
+
+
+def ends_until_next(left: int) -> int:
+    """After how many more runs it is time to look again, where so many logs were left.
+
+    To look costs what there is, so the cost for each run stays the same however much is kept. Between two looks the
+    logs take a quarter more, or a little, at most.
+    """
+    return max(ENDS_AT_LEAST, left // ENDS_A_LOG)
 
 
 def before(days: int, now: datetime) -> datetime:

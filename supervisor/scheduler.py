@@ -21,6 +21,7 @@ from supervisor.clock import Moment
 from supervisor.config import Config
 from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreError
 from supervisor.firstrecords import FirstRecords
+from supervisor.gate import Gate
 from supervisor.host import Host
 from supervisor.jobs import CronStore
 from supervisor.launcher import News
@@ -67,20 +68,21 @@ class Scheduler:
         host_busy: Callable[[], str] = lambda: "",
         short_of_disk: Callable[[str], str] = lambda _place: "",
         purse: Purse = Purse(),  # noqa: B008 - frozen
+        cpus: int = 4,
         logger: logging.Logger | None = None,
     ) -> None:
         self.jobs, self.runs, self.config = jobs, runs, config
         self.logger = logger or logging.getLogger("cronward")
-        self.live = LiveRuns(runs, spawn, prepare, config.grace_seconds, self._ended, RunLog(self.logger))
+        gate, log = Gate(config.starting(cpus)), RunLog(self.logger)
+        self.live = LiveRuns(runs, spawn, prepare, config.grace_seconds, self._ended, log, gate)
         self.waiting = Queue()
         self.agenda = Agenda()
         self.inbox: deque[News] = deque()
         self.failed: set[str] = set()
         self.draining = False
-        self._drained_by = 0.0
-        self._drain_is_over = False
+        self._drained_by, self._drain_is_over = 0.0, False
         self._unstored = False
-        self.host, self._first, self._told_end = host, FirstRecords(new_id, host), told_end
+        self.host, self._first, self._told_end, self._cpus = host, FirstRecords(new_id, host), told_end, cpus
         self._logins, self.purse = LoginStore(jobs.home), purse
         self._room, self._step_back = Room(host_busy, short_of_disk, self._logins.on_trial), StepBack()
 
@@ -121,6 +123,7 @@ class Scheduler:
     def configure(self, config: Config) -> None:
         """Go by these settings from now on. Live runs keep what they started with."""
         self.config, self.live.grace_seconds = config, config.grace_seconds
+        self.live.gate.most = config.starting(self._cpus)
         self.runs.keep_only(config.history)
 
     def drained(self) -> bool:
@@ -179,7 +182,8 @@ class Scheduler:
 
     def _worth_asking(self, waiting: Waiting, now: Moment) -> bool:
         """While every slot is taken, the answer to who was asked already stays the same: a herd is not asked again."""
-        if not waiting.why or waiting.canceled is not None or self.live.holding() < self.config.max_concurrent:
+        free = not self.live.gate.closed and self.live.holding() < self.config.max_concurrent
+        if not waiting.why or waiting.canceled is not None or free:
             return True
         return waiting.expires is not None and now.wall > waiting.expires
 
@@ -210,7 +214,8 @@ class Scheduler:
             self.plan(job, now.wall)
             return
         owed = occurrences.owed(job, entry.occurrence, now.wall, self._runs_so_far(job))
-        self._store_missed(job, owed, now)
+        if owed.missed:  # one record for all of them
+            self.runs.record(self._first.missed(job, owed, now.wall))
         for at in owed.late:
             self._offer(job, at, Trigger.CATCH_UP, now)
         for at in owed.due:
@@ -266,13 +271,14 @@ class Scheduler:
             quota_back=self._quota_back(job, now),
             over=self.purse.over(self, job, now.wall),
             latest=waiting.expires,
+            gate=self.live.gate.most if self.live.gate.closed else None,
             catching_up=waiting.run.trigger is Trigger.CATCH_UP and job.catch_up is CatchUp.ALL,
         )
         return admit(job, load, waiting.expires is not None and now.wall > waiting.expires, waiting.verdict)
 
     def _has_slot(self, job: CronJob) -> bool:
         cap = self.config.at_once(job.type)
-        free = self.live.holding() < self.config.max_concurrent
+        free = not self.live.gate.closed and self.live.holding() < self.config.max_concurrent
         return free and (cap is None or self.live.holding(job.type) < cap)
 
     def _in_the_way(self, job: CronJob) -> exclusion.InTheWay | None:
@@ -349,12 +355,6 @@ class Scheduler:
         if job.max_runs is None:
             return 0
         return self.runs.summary(job.id).run_count + self.waiting.count(job.id)
-
-    def _store_missed(self, job: CronJob, owed: occurrences.Owed, now: Moment) -> None:
-        """One record for all that were missed."""
-        if not owed.missed:
-            return
-        self.runs.record(self._first.missed(job, owed, now.wall))
 
     # ---- ends
 

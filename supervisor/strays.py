@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from pathlib import Path
 
 from shared import kinship
 
 _PR_SET_CHILD_SUBREAPER = 36
+_BLOCK = 1 << 16
 
 
 def adopt() -> None:
@@ -30,7 +30,8 @@ def sweep(session: int) -> bool:
 
     Also when all of it was reaped at once: its own children became ours after we had looked.
     """
-    left = [pid for pid in _children() if _belongs(pid, session)]
+    ours = _depths("self")
+    left = [pid for pid in _children() if _belongs(pid, session, ours)]
     if left:
         kinship.kill(lambda: [each for pid in left for each in (pid, *kinship.below(pid))])
     for pid in left:
@@ -42,22 +43,39 @@ def sweep(session: int) -> bool:
 def _children() -> list[int]:
     """Our children, whichever of our threads started them."""
     found: list[int] = []
-    for task in Path("/proc/self/task").iterdir():
+    for task in os.listdir("/proc/self/task"):  # noqa: PTH208 - at every end
         with contextlib.suppress(OSError):
-            found += [int(pid) for pid in (task / "children").read_bytes().split()]
+            found += [int(pid) for pid in _read(f"/proc/self/task/{task}/children").split()]
     return found
 
 
-def _belongs(pid: int, session: int) -> bool:
+def _belongs(pid: int, session: int, ours: tuple[int, int]) -> bool:
     with contextlib.suppress(OSError):
         if os.getsid(pid) == session:
             return True
-        return any(its > our for its, our in zip(_depths(str(pid)), _depths("self"), strict=True))
+        return any(its > our for its, our in zip(_depths(str(pid)), ours, strict=True))
     return False
 
 
 def _depths(process: str) -> tuple[int, int]:
     """In how many PID namespaces, as this /proc counts them, a process has a number; how many filters it has."""
-    status = Path(f"/proc/{process}/status").read_text(errors="replace")
-    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-    return len(fields.get("NSpid", "").split()), int(fields.get("Seccomp_filters", "0"))
+    status = _read(f"/proc/{process}/status")
+    return len(_field(status, b"NSpid").split()), int(_field(status, b"Seccomp_filters") or 0)
+
+
+def _field(status: bytes, name: bytes) -> bytes:
+    """Its value; nothing where this kernel has none. A process can call itself what it likes, but for a newline."""
+    _, found, rest = status.partition(b"\n" + name + b":")
+    return rest.partition(b"\n")[0].strip() if found else b""
+
+
+def _read(path: str) -> bytes:
+    """A small file of /proc. It is asked at every end, for every child: without Python's layers a fifth of the time."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = data = os.read(fd, _BLOCK)
+        while data:
+            found += (data := os.read(fd, _BLOCK))
+        return found
+    finally:
+        os.close(fd)

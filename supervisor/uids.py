@@ -51,6 +51,8 @@ class Uids:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._owners: dict[int, Owner] | None = None
+        self._of_job: dict[str, int] = {}
+        """What each job has, so that an attempt does not look through those of all."""
         self._mutex = threading.Lock()
 
     def give(self, job: CronJob, config: Config) -> RunAs:
@@ -88,9 +90,8 @@ class Uids:
             freed = frozenset(uids)
             self._write({uid: owner for uid, owner in self._read().items() if uid not in freed})
 
-    @staticmethod
-    def _uid(owners: dict[int, Owner], job: CronJob, config: Config) -> int:
-        uid = next((uid for uid, owner in owners.items() if owner.job == job.id and not owner.retired), None)
+    def _uid(self, owners: dict[int, Owner], job: CronJob, config: Config) -> int:
+        uid = self._of_job.get(job.id)
         return throw_away_uid(job.id, config, frozenset(owners)).uid if uid is None else uid
 
     @staticmethod
@@ -101,15 +102,17 @@ class Uids:
         if self._owners is None:
             try:
                 record = read_json(self._path, FILE_BYTES, FORMAT_VERSION)
-                self._owners = _OWNERS.validate_python(record.get("uids"))
+                found = _OWNERS.validate_python(record.get("uids"))
             except FileNotFoundError:
-                self._owners = {}
+                found = {}
             except (DamagedError, ValidationError):
                 # Never taken for empty: somebody else's files would be given to the next job.
                 raise InvalidError(
                     f"{self._path} is damaged, so it is not known whose files belong to which user id. Look who owns "
                     "what below the work directories, set uid_base to ids that own nothing, and move the file away."
                 ) from None
+            self._remember(found)
+            return found
         return self._owners
 
     def _write(self, owners: dict[int, Owner]) -> None:
@@ -119,4 +122,8 @@ class Uids:
         except StoreError:
             self._owners = None  # the disk decides
             raise
+        self._remember(owners)
+
+    def _remember(self, owners: dict[int, Owner]) -> None:
         self._owners = owners
+        self._of_job = {owner.job: uid for uid, owner in reversed(owners.items()) if not owner.retired}

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from shared.reasons import Reason
+from supervisor.clock import SystemClock
 from supervisor.config import Config
 from supervisor.cronscheduler import CronScheduler
 from supervisor.home import Home
+from supervisor.host import Host
 from supervisor.jobs import CronStore
+from supervisor.pruning import Pruning
+from supervisor.retention import ENDS_AT_LEAST
 from supervisor.runs import RunsStore
+from supervisor.scheduler import Scheduler
+from supervisor.sizes import LARGEST
 from supervisor.status import Status
 from tests.fakes import make_job, make_run
 from tests.house import eventually
@@ -87,6 +96,40 @@ def test_a_scheduler_that_keeps_time_does_it_at_its_start_and_when_it_is_asked(t
         litter(home, "again-orphaned")
         assert scheduler.prune() == {"pruning": True}
         eventually(lambda: left(home) == {"00000001-run", "00000050-run"})
+    finally:
+        scheduler.stop(now=True)
+
+
+def test_after_many_runs_it_is_done_again_before_the_hour_is_over(tmp_path: Path) -> None:
+    home = filled(tmp_path / "home")
+    core = Scheduler(CronStore(home), RunsStore(home), Config(), Host.here(), new_id=str, prepare=None)  # type: ignore[arg-type]
+    pruning = Pruning(core, threading.RLock(), SystemClock(), logging.getLogger("cronward"))
+    pruning.start()
+    try:
+        eventually(lambda: left(home) == {"00000001-run", "00000050-run"})
+        for number in range(ENDS_AT_LEAST - 1):
+            litter(home, f"orphaned-{number}")
+            pruning.ended()
+        time.sleep(0.2)
+        assert len(left(home)) == ENDS_AT_LEAST + 1
+        pruning.ended()
+        eventually(lambda: left(home) == {"00000001-run", "00000050-run"})
+    finally:
+        pruning.close()
+
+
+def test_every_end_counts_as_one(tmp_path: Path) -> None:
+    home = filled(tmp_path / "home")
+    job = make_job(overlap="allow", command="true", agent="command", created_at=NOW, changed_at=NOW)
+    CronStore(home).change([job], [])
+    scheduler = CronScheduler(CronStore(home), config=Config(min_available_memory=LARGEST))
+    scheduler.start()
+    try:
+        eventually(lambda: left(home) == {"00000001-run", "00000050-run"})
+        litter(home, "again-orphaned")
+        for _ in range(ENDS_AT_LEAST):
+            scheduler.cancel_run(scheduler.run_job(job.id).id)
+        eventually(lambda: "again-orphaned" not in left(home))
     finally:
         scheduler.stop(now=True)
 

@@ -6,6 +6,7 @@ import logging
 import os
 import stat
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,3 +141,21 @@ def test_an_id_is_free_again_only_when_all_it_left_is_given_back(
     again.close()
     assert (place / "file").stat().st_uid != first.uid
     assert Uids(tmp_path / "uids.json").give(make_job(id="second"), config) == first
+
+
+def test_a_job_that_goes_while_it_is_at_work_is_owed_a_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, uids, go_on = Config(), Uids(tmp_path / "uids.json"), threading.Event()
+    for job_id in ("first", "second"):
+        uids.give(make_job(id=job_id), config)
+    monkeypatch.setattr(room, "reclaim", lambda *_given: "" if go_on.wait(20) else "no time")
+    busy = Reclaim(uids, logging.getLogger("test"))
+    busy.look(lambda job_id: job_id == "second")
+    assert not busy.owes_a_look
+    busy.look(lambda _job: False)
+    assert busy.owes_a_look
+    go_on.set()
+    eventually(lambda: "first" not in (tmp_path / "uids.json").read_text(), within=20)
+    busy.close()
+    busy.look(lambda _job: False)
+    assert not busy.owes_a_look
+    eventually(lambda: "second" not in (tmp_path / "uids.json").read_text(), within=20)

@@ -13,6 +13,8 @@ from shared.reasons import Reason
 
 Key = tuple[str, int]
 OBEYS_WITHIN = 5.0
+HANGS_FROM = 4.0
+"""Whoever takes longer than this to obey never says that it is ready."""
 USED = Usage(wall_seconds=1.0, cpu_seconds=1.0, peak_rss_bytes=1, output_bytes=1)
 ENDS = (
     *(Reason.OK, Reason.AGENT_ERROR, Reason.PROVIDER_ERROR, Reason.AUTH_FAILED, Reason.NOTHING_TO_DO, None),
@@ -33,6 +35,7 @@ class SimRunner:
     deaf: bool
     clock: Callable[[], float]
     delay: float
+    began: float
     alive: bool = True
     told: list[Reason] = field(default_factory=list)
     pid: int = 4711
@@ -43,6 +46,8 @@ class SimRunner:
     """What it says that it used; None: it says nothing, and may have used all that it may."""
     refused: bool = False
     """Whether there never was a process."""
+    ready: bool = False
+    """Whether it has said that it has its request. Some never do."""
 
     @property
     def said(self) -> dict[str, Any]:
@@ -56,6 +61,12 @@ class SimRunner:
     @property
     def key(self) -> Key:
         return self.request.run_id, self.request.attempt
+
+    def becomes_ready(self) -> bool:
+        """Whether it says so now."""
+        now_ready = self.alive and not self.ready and self.delay < HANGS_FROM
+        self.ready = self.ready or now_ready
+        return now_ready
 
     def stop(self, reason: Reason) -> None:
         """It obeys after a while, with this reason as its result, unless it hears nothing."""
@@ -76,7 +87,7 @@ def new_runner(request: ExecuteRequest, rng: Random, clock: Callable[[], float])
     result = rng.choices(ENDS, WEIGHTS)[0]
     if lasts > wall and not deaf:
         lasts, result = wall, Reason.TIMEOUT_WALL
-    made = SimRunner(request, now + lasts, result, deaf, clock, rng.uniform(0.0, OBEYS_WITHIN))
+    made = SimRunner(request, now + lasts, result, deaf, clock, rng.uniform(0.0, OBEYS_WITHIN), now)
     made.asked, made.tool_called = rng.choice(ASKED), rng.random() < 0.3
     if rng.random() < 0.8 and result is not Reason.NOTHING_TO_DO:
         share, caps = rng.choice((0.0, 0.1, 0.5, 1.0)), request.caps

@@ -219,7 +219,7 @@ def never_given_back(_world: World, patch: pytest.MonkeyPatch) -> None:
 
 def _with(core: Scheduler, kind: type[LiveRuns]) -> None:
     live = core.live
-    core.live = kind(live.runs, live.spawn, live.prepare, live.grace_seconds, live.told_end, live.log)
+    core.live = kind(live.runs, live.spawn, live.prepare, live.grace_seconds, live.told_end, live.log, live.gate)
 
 
 PLANTS: tuple[Plant, ...] = (

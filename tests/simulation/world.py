@@ -16,14 +16,14 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from shared.messages import ExecuteRequest
-from supervisor import charge
+from shared.messages import ExecuteRequest, Ready
+from supervisor import charge, gate
 from supervisor.budget import Meter
 from supervisor.config import Config
 from supervisor.errors import CronwardError, InvalidError, StoreError
 from supervisor.host import Host
 from supervisor.jobs import CronStore
-from supervisor.launcher import Gone, SpawnError
+from supervisor.launcher import Gone, SpawnError, Spoke
 from supervisor.liveruns import SAVE_AGAIN, LiveRunner
 from supervisor.lock import HomeLock
 from supervisor.models import CronJob, CronRun, JobType
@@ -85,6 +85,7 @@ class World:
             host_busy=lambda: self.busy,
             purse=Purse(lambda: self.zone, lambda job, _folder: METERS[job.agent]),
             logger=SILENT,
+            cpus=1,
         )
 
     def open(self) -> None:
@@ -200,6 +201,8 @@ class World:
     def _hear(self) -> None:
         if self.clock.mono >= self.trouble_ends:
             self.end_trouble()
+        ready = [runner for runner in self._living() if runner.becomes_ready()]
+        self.core.inbox.extend(Spoke(*runner.key, Ready(pid=runner.pid)) for runner in ready)
         for runner in self._ended():
             runner.alive = False
             run_id, attempt = runner.key
@@ -277,6 +280,8 @@ class World:
         return make_request(run.id, run.attempt, log_dir, job_id=job.id, limits=limits, caps=charge.left(run))
 
     def _spawn(self, request: ExecuteRequest, slug: str) -> LiveRunner:
+        hurried = [each for each in self._living() if not each.ready and self.clock.mono < each.began + gate.SECONDS]
+        must(len(hurried) < self.config.starting(1), "gate", f"{request.run_id} is one too many that start at once")
         runner = new_runner(request, self.rng, lambda: self.clock.mono)
         self.ledger.started(runner, self.jobs.get(request.job_id), self.config.max_concurrent, self.clock.mono)
         must(not self.core.draining, "drain", f"{request.run_id} was started during a drain")

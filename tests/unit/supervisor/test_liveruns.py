@@ -13,6 +13,7 @@ import pytest
 from shared.messages import ExecuteRequest, Layer, Progress, Ready, Started
 from shared.reasons import Reason
 from supervisor.errors import InvalidError, StoreError
+from supervisor.gate import Gate
 from supervisor.launcher import Gone, Spoke
 from supervisor.liveruns import KILL_MARGIN, SAVE_AGAIN, LiveRun, LiveRuns
 from supervisor.lock import HomeLock
@@ -38,7 +39,8 @@ class Bench:
         def told_end(_job: CronJob, run: CronRun) -> None:
             self.told.append(run)
 
-        self.live = LiveRuns(self.runs, self.spawn, self._prepare, GRACE, told_end, RunLog(logging.getLogger("test")))
+        log = RunLog(logging.getLogger("test"))
+        self.live = LiveRuns(self.runs, self.spawn, self._prepare, GRACE, told_end, log, Gate(8))
 
     def _prepare(self, job: CronJob, run: CronRun, seconds_left: float) -> ExecuteRequest:
         self.left.append(seconds_left)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.reasons import Reason
 from supervisor.models import NEVER
-from supervisor.retention import Log, Rules, before, doomed
+from supervisor.retention import ENDS_AT_LEAST, Log, Rules, before, doomed, ends_until_next
 from supervisor.runs import RunsStore
 from supervisor.status import Status
 from tests.fakes import NOON, make_run
@@ -53,6 +53,11 @@ def test_a_live_run_never_goes_and_what_stays_keeps_the_rules(
     assert all(log.run_id in ended for log in stays)
     assert not days or all(ended[log.run_id] <= days for log in stays)
     assert not most or sum(log.bytes for log in stays) <= most
+
+
+def test_the_more_is_kept_the_more_runs_pass_until_it_is_looked_at_again() -> None:
+    looks = {left: ends_until_next(left) for left in (0, 100, 4 * ENDS_AT_LEAST, 100_000)}
+    assert looks == {0: ENDS_AT_LEAST, 100: ENDS_AT_LEAST, 4 * ENDS_AT_LEAST: ENDS_AT_LEAST, 100_000: 25_000}
 
 
 def test_records_that_are_too_old_go_and_what_was_counted_stays_counted() -> None:
