@@ -25,15 +25,15 @@ from typing import NamedTuple
 from benchmarks import crowd
 from benchmarks.measuring import Row, interleaved, ratio, show
 from shared.messages import ExecuteRequest
-from supervisor import schedule
 from supervisor.config import Config
-from supervisor.home import Home
-from supervisor.host import Host
-from supervisor.jobs import CronStore, new_id
-from supervisor.lock import HomeLock
 from supervisor.models import CronJob, CronRun
-from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler
+from supervisor.stores.home import Home
+from supervisor.stores.host import Host
+from supervisor.stores.jobs import CronStore, new_id
+from supervisor.stores.lock import HomeLock
+from supervisor.stores.runs import RunsStore
+from supervisor.timing import schedule
 
 FEW = 10
 LAST = 20

@@ -27,12 +27,12 @@ from benchmarks.measuring import Row, interleaved, ratio, show
 from shared.findings import Usage
 from shared.messages import Layer
 from shared.reasons import Reason
-from supervisor.home import Home
-from supervisor.jobs import CronStore, new_id
-from supervisor.lock import HomeLock
 from supervisor.models import SECOND, CronJob, CronRun
-from supervisor.runs import RunsStore
 from supervisor.status import Status
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore, new_id
+from supervisor.stores.lock import HomeLock
+from supervisor.stores.runs import RunsStore
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = "import sys; from supervisor.__main__ import main; sys.exit(main())"

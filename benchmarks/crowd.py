@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shared.reasons import Reason
-from supervisor import jobfile
-from supervisor.history import encoded, first_line
-from supervisor.home import Home
 from supervisor.models import CronJob, CronRun
 from supervisor.status import Status
-from supervisor.summary import Summary
+from supervisor.stores import jobfile
+from supervisor.stores.history import encoded, first_line
+from supervisor.stores.home import Home
+from supervisor.stores.summary import Summary
 
 SCHEDULES = 1440
 _ADDED = datetime(2026, 1, 1, tzinfo=UTC)

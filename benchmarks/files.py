@@ -19,8 +19,8 @@ from runner import host
 from shared.messages import ExecuteRequest
 from shared.reasons import Reason
 from shared.record import replace
-from supervisor.launcher import Executor
-from supervisor.preparation import make_executor
+from supervisor.spawning.launcher import Executor
+from supervisor.spawning.preparation import make_executor
 
 MOST = 1.05
 PROGRAM = """

@@ -33,7 +33,7 @@ from benchmarks import noop
 from benchmarks.measuring import Row, interleaved, ratio, show
 from benchmarks.peers.environment import Environment, ended, environment
 from benchmarks.supervised import Supervised, eventually, supervised
-from supervisor.launcher import RUNNER
+from supervisor.spawning.launcher import RUNNER
 
 PROGRAM = "/usr/bin/true"
 CPUS = len(os.sched_getaffinity(0))

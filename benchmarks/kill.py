@@ -21,8 +21,8 @@ from pathlib import Path
 from benchmarks.measuring import interleaved, ratio, request, show
 from runner import host
 from shared.reasons import Reason
-from supervisor.launcher import Executor
-from supervisor.preparation import make_executor
+from supervisor.spawning.launcher import Executor
+from supervisor.spawning.preparation import make_executor
 
 MOST = 3.0
 SIZES = (1, 20)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from shared.messages import ExecuteRequest
 from shared.record import replace
 from supervisor.config import Config
-from supervisor.doctor import trial
+from supervisor.trials.doctor import trial
 
 SECONDS = 40.0
 

@@ -43,9 +43,9 @@ def supervise() -> int:
     from functools import partial
     from pathlib import Path
 
-    from supervisor import preparation
     from supervisor.__main__ import main
-    from supervisor.launcher import Executor
+    from supervisor.spawning import preparation
+    from supervisor.spawning.launcher import Executor
 
     preparation.Executor = partial(Executor, runner=Path(__file__).resolve())  # type: ignore[misc,assignment]
     return main()

@@ -36,9 +36,9 @@ from shared.reasons import Reason
 from supervisor.config import Config
 from supervisor.cronscheduler import CronScheduler
 from supervisor.errors import InvalidError
-from supervisor.home import Home
-from supervisor.jobs import CronStore
-from supervisor.launcher import Executor, Gone, News, Runner
+from supervisor.spawning.launcher import Executor, Gone, News, Runner
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
 
 PEER = "apscheduler==3.11.3"
 RNG = Random(1)

@@ -21,8 +21,8 @@ from benchmarks.measuring import Row, interleaved, ratio, request, show
 from shared.reasons import Reason
 from shared.record import replace
 from shared.wire import MAX_LINE, LineSplitter, ProtocolError
-from supervisor.launcher import Executor
-from supervisor.preparation import make_executor
+from supervisor.spawning.launcher import Executor
+from supervisor.spawning.preparation import make_executor
 
 LINE = b"x" * 99 + b"\n"
 MANY, FEW = 128 << 20, 1 << 20

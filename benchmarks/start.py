@@ -28,8 +28,8 @@ from runner import drop, host, seccomp
 from runner.denied import Policy
 from shared.messages import Ready, Started
 from shared.reasons import Reason
-from supervisor.launcher import Executor, Gone, News
-from supervisor.preparation import make_executor
+from supervisor.spawning.launcher import Executor, Gone, News
+from supervisor.spawning.preparation import make_executor
 
 HEAP_BYTES = 512 << 20
 PROGRAM = "/usr/bin/true"

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from supervisor.client import Client
+from supervisor.control.client import Client
 from supervisor.errors import UnreachableError
-from supervisor.home import Home
+from supervisor.stores.home import Home
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 WITHIN = 60.0

@@ -7,7 +7,7 @@ import secrets
 
 from shared.removal import remove_tree
 
-# Its name says whose it is, so that the supervisor finds what a killed runner left (see supervisor.leavings).
+# Its name says whose it is, so that the supervisor finds what a killed runner left (see supervisor.spawning.leavings).
 PLACE = "/tmp"
 
 

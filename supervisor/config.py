@@ -14,16 +14,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic.fields import FieldInfo
 
 from shared.messages import Limits
-from supervisor.budget import Budget, Budgets
+from supervisor.budgets.budget import Budget, Budgets
+from supervisor.definitions.limits import JobLimits, Maxima, OwnLimits, TypeLimits
+from supervisor.definitions.sizes import LARGEST, SIZE, Bytes, format_size
 from supervisor.errors import InvalidError, StoreError
-from supervisor.home import user_home
-from supervisor.limits import JobLimits, Maxima, OwnLimits, TypeLimits
 from supervisor.models import Identifier, JobType
+from supervisor.notifications.targets import EXAMPLE, Notify
+from supervisor.programs.trust import others_may_write
 from supervisor.sentences import sentence
-from supervisor.sizes import LARGEST, SIZE, Bytes, format_size
-from supervisor.store import read_bytes
-from supervisor.targets import EXAMPLE, Notify
-from supervisor.trust import others_may_write
+from supervisor.stores.home import user_home
+from supervisor.stores.store import read_bytes
 
 FILE_BYTES = 1 << 20
 CONCURRENT = 4

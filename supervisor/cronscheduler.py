@@ -16,36 +16,37 @@ from concurrent.futures import Future
 from typing import Any
 
 from shared.messages import ExecuteRequest
-from supervisor import edits, pressure
-from supervisor.aftermath import Aftermath
-from supervisor.batch import Batch, Outcome, read_batch
-from supervisor.clock import Clock, Moment, SystemClock
+from supervisor.admission import pressure
+from supervisor.budgets.purse import Purse
 from supervisor.config import Config
-from supervisor.definition import JobDraft, check_reason, define, setting_of
+from supervisor.control.secretdesk import SecretDesk
+from supervisor.control.sessiondesk import SessionDesk
+from supervisor.definitions import edits
+from supervisor.definitions.batch import Batch, Outcome, read_batch
+from supervisor.definitions.definition import JobDraft, check_reason, define, setting_of
+from supervisor.definitions.revision import revise
+from supervisor.definitions.together import carry_out
 from supervisor.errors import CronwardError, NotFoundError, RefusedError, UnreachableError
-from supervisor.host import Host
-from supervisor.hostzone import host_zone
-from supervisor.identity import Identity
-from supervisor.jobs import CronStore, new_id
-from supervisor.launcher import Executor, Gone, News
-from supervisor.lock import HomeLock
-from supervisor.logline import about
+from supervisor.logs.logline import about
 from supervisor.loop import Pulse, Turns
 from supervisor.models import CronJob, CronRun
-from supervisor.notify import CronCallback, Notifier
-from supervisor.preparation import make_executor, prepare
-from supervisor.pruning import Pruning
-from supervisor.purse import Purse
-from supervisor.recovery import clear_leavings, kill_runners, recover
-from supervisor.revision import revise
-from supervisor.runs import RunsStore
+from supervisor.notifications.notify import CronCallback, Notifier
+from supervisor.reports.shown import with_runs
 from supervisor.scheduler import Scheduler, Wake
-from supervisor.secretdesk import SecretDesk
-from supervisor.sessiondesk import SessionDesk
-from supervisor.shown import with_runs
+from supervisor.spawning.aftermath import Aftermath
+from supervisor.spawning.identity import Identity
+from supervisor.spawning.launcher import Executor, Gone, News
+from supervisor.spawning.preparation import make_executor, prepare
+from supervisor.spawning.recovery import clear_leavings, kill_runners, recover
 from supervisor.status import Status
-from supervisor.timethread import keep_in_thread
-from supervisor.together import carry_out
+from supervisor.stores.host import Host
+from supervisor.stores.jobs import CronStore, new_id
+from supervisor.stores.lock import HomeLock
+from supervisor.stores.pruning import Pruning
+from supervisor.stores.runs import RunsStore
+from supervisor.timing.clock import Clock, Moment, SystemClock
+from supervisor.timing.hostzone import host_zone
+from supervisor.timing.timethread import keep_in_thread
 
 LOCK_WAIT = 5.0
 """Seconds to wait for a CLI that is in the middle of an edit."""
@@ -110,9 +111,8 @@ class CronScheduler:
         """Check a definition whole, store it and schedule it. Raises InvalidError, RefusedError, StoreError."""
         draft = job if isinstance(job, dict) else job.model_dump(exclude_unset=True, mode="json")
         with self._changing() as now:
-            return self._shown(
-                edits.add(self._core, define(draft, setting_of(self.home, self.config), now.wall), now), now
-            )
+            defined = define(draft, setting_of(self.home, self.config), now.wall)
+            return self._shown(edits.add(self._core, defined, now), now)
 
     def get_job(self, job_id: str) -> CronJob | None:
         """The job of this id; None if there is none."""

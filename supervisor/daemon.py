@@ -12,22 +12,24 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from supervisor import __version__, cgroup, lastsign, strays
-from supervisor.cgroup import Cgroup, CgroupError
+from supervisor import __version__
 from supervisor.config import Config, load_config
-from supervisor.control import Server
+from supervisor.control.control import Server
 from supervisor.cronscheduler import CronScheduler
 from supervisor.errors import CronwardError, RefusedError
-from supervisor.home import Home
-from supervisor.jobs import CronStore
-from supervisor.lock import write_info
-from supervisor.logbook import begin
-from supervisor.logline import about
+from supervisor.keeping.sdnotify import Systemd
+from supervisor.logs.logbook import begin
+from supervisor.logs.logline import about
 from supervisor.loop import Pulse
-from supervisor.mounted import file_system_of, is_network
-from supervisor.preparation import make_executor
-from supervisor.runs import RunsStore
-from supervisor.sdnotify import Systemd
+from supervisor.spawning import cgroup, strays
+from supervisor.spawning.cgroup import Cgroup, CgroupError
+from supervisor.spawning.preparation import make_executor
+from supervisor.stores import lastsign
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.lock import write_info
+from supervisor.stores.mounted import file_system_of, is_network
+from supervisor.stores.runs import RunsStore
 
 STOP_MARGIN = 30.0
 """Seconds beyond drain and grace in which a supervisor that was told to stop has surely ended."""

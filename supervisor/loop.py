@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from supervisor.clock import Clock, Moment
 from supervisor.scheduler import Wake
-from supervisor.timerfd import WallTimer
+from supervisor.timing.clock import Clock, Moment
+from supervisor.timing.timerfd import WallTimer
 
 
 @dataclass(slots=True)

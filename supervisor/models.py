@@ -14,9 +14,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from shared.findings import Branch, Deeds, Planted, Session, Spending, TaskEnd, Traffic, Usage
 from shared.messages import Caps, Isolation, Layer, Network, ProgramFile, WorkMode
 from shared.reasons import Reason
-from supervisor.budget import MOST_TOKENS, Budget
-from supervisor.limits import OwnLimits
-from supervisor.money import MOST_USD
+from supervisor.budgets.budget import MOST_TOKENS, Budget
+from supervisor.budgets.money import MOST_USD
+from supervisor.definitions.limits import OwnLimits
 from supervisor.status import ALLOWED, Status, TransitionError
 from supervisor.vocabulary import FORMAT_VERSION as FORMAT_VERSION
 from supervisor.vocabulary import NEVER as NEVER

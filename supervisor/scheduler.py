@@ -13,30 +13,32 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.reasons import Reason
-from supervisor import edits, exclusion, occurrences
-from supervisor.admission import Load, Replace, Skip, Start, Verdict, Wait, admit
-from supervisor.agenda import Agenda, Entry
-from supervisor.attempts import TOLD
-from supervisor.clock import Moment
+from supervisor.admission import exclusion
+from supervisor.admission.admission import Load, Replace, Skip, Start, Verdict, Wait, admit
+from supervisor.admission.attempts import TOLD
+from supervisor.admission.gate import Gate
+from supervisor.admission.pressure import HOST_AGAIN, Room
+from supervisor.admission.waiting import Queue, Waiting
+from supervisor.agents.logins import LoginStore
+from supervisor.budgets.purse import Purse
 from supervisor.config import Config
+from supervisor.definitions import edits
 from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreError
-from supervisor.firstrecords import FirstRecords
-from supervisor.gate import Gate
-from supervisor.host import Host
-from supervisor.jobs import CronStore
-from supervisor.launcher import News
-from supervisor.liveruns import SAVE_AGAIN, LiveRun, LiveRuns, Prepare, Spawn
-from supervisor.logins import LoginStore
+from supervisor.logs.runlog import RunLog
 from supervisor.models import CatchUp, CronJob, CronRun, Trigger
-from supervisor.planning import plan_all
-from supervisor.pressure import HOST_AGAIN, Room
-from supervisor.purse import Purse
-from supervisor.runlog import RunLog
-from supervisor.runs import RunsStore
-from supervisor.settled import StepBack, settled_until
+from supervisor.spawning.firstrecords import FirstRecords
+from supervisor.spawning.launcher import News
+from supervisor.spawning.liveruns import SAVE_AGAIN, LiveRun, LiveRuns, Prepare, Spawn
 from supervisor.status import Status
-from supervisor.timed import Timed
-from supervisor.waiting import Queue, Waiting
+from supervisor.stores.host import Host
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.runs import RunsStore
+from supervisor.timing import occurrences
+from supervisor.timing.agenda import Agenda, Entry
+from supervisor.timing.clock import Moment
+from supervisor.timing.planning import plan_all
+from supervisor.timing.settled import StepBack, settled_until
+from supervisor.timing.timed import Timed
 
 DUE_A_TURN = 32
 """Jobs whose occurrences are settled in one turn. Each may cost several fsyncs, 10 ms and more on a slow disk, and

@@ -11,13 +11,13 @@ from typing import Any
 
 from shared.messages import AgentSpec, Cell, ExecuteRequest, ExecuteResult
 from shared.reasons import Reason
-from supervisor.clock import Moment
 from supervisor.config import Config
 from supervisor.errors import NotFoundError, StoreError
-from supervisor.launcher import SpawnError
 from supervisor.models import CronJob, CronRun, JobType, Trigger
-from supervisor.runs import RunsStore
+from supervisor.spawning.launcher import SpawnError
 from supervisor.status import Status
+from supervisor.stores.runs import RunsStore
+from supervisor.timing.clock import Moment
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from supervisor.client import Client
+from supervisor.control.client import Client
 from supervisor.errors import UnreachableError
-from supervisor.home import Home
+from supervisor.stores.home import Home
 from tests import driver
 
 CHECKOUT = Path(__file__).resolve().parent.parent

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from runner.agents.local import missing_cpu_flags
-from supervisor import weights
+from supervisor.agents import weights
 
 PYTHONS = ("3.11", "3.12", "3.13")
 BWRAP = "/usr/bin/bwrap"

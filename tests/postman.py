@@ -13,20 +13,20 @@ from typing import Any
 from shared.messages import ExecuteRequest
 from shared.reasons import Reason
 from supervisor.config import Config
-from supervisor.deliveries import Delivery, Letter
-from supervisor.disk import Disk
 from supervisor.errors import StoreError
-from supervisor.host import Host
-from supervisor.jobs import CronStore
-from supervisor.launcher import Gone
-from supervisor.lock import HomeLock
 from supervisor.models import CronJob, CronRun
-from supervisor.notify import Notifier
-from supervisor.recovery import recover
-from supervisor.runs import RunsStore
+from supervisor.notifications.deliveries import Delivery, Letter
+from supervisor.notifications.notify import Notifier
+from supervisor.notifications.targets import Notify
+from supervisor.notifications.webhookurl import WebhookError
 from supervisor.scheduler import Scheduler
-from supervisor.targets import Notify
-from supervisor.webhookurl import WebhookError
+from supervisor.spawning.launcher import Gone
+from supervisor.spawning.recovery import recover
+from supervisor.stores.disk import Disk
+from supervisor.stores.host import Host
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.lock import HomeLock
+from supervisor.stores.runs import RunsStore
 from tests.fakes import FakeClock, FakeSpawn, make_job, make_request, make_result
 from tests.timeline import memory_folder
 

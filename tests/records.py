@@ -6,9 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from supervisor.home import Home
 from supervisor.models import CronRun, Trigger
 from supervisor.status import Status
+from supervisor.stores.home import Home
 from tests.fakes import NOON, make_run
 
 JOB = make_run().job_id

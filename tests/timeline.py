@@ -16,18 +16,19 @@ from typing import Any
 from shared.findings import Usage
 from shared.messages import ExecuteRequest
 from shared.reasons import Reason
-from supervisor import charge, edits
+from supervisor.budgets import charge
+from supervisor.budgets.purse import Purse
 from supervisor.config import Config
+from supervisor.definitions import edits
 from supervisor.errors import InvalidError, StoreError
-from supervisor.host import Host
-from supervisor.jobs import CronStore
-from supervisor.launcher import Gone
-from supervisor.lock import HomeLock
 from supervisor.models import CronJob, CronRun, JobType, Trigger
-from supervisor.purse import Purse
-from supervisor.recovery import recover
 from supervisor.scheduler import Scheduler, Wake
+from supervisor.spawning.launcher import Gone
+from supervisor.spawning.recovery import recover
 from supervisor.status import ALLOWED, Status
+from supervisor.stores.host import Host
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.lock import HomeLock
 from tests.fakes import NOON, FakeClock, FakeRunner, FakeSpawn, FullRunsStore, make_job, make_request, make_result
 
 HOST = Host("house", "boot-1")

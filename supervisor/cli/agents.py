@@ -14,7 +14,7 @@ from supervisor.cli.options import AsJson
 from supervisor.cli.place import place_of
 
 if TYPE_CHECKING:
-    from supervisor.adapter import Adapter
+    from supervisor.agents.adapter import Adapter
 
 app = group("The programs that get prompts. Which there are, and whether they work here.")
 
@@ -32,7 +32,7 @@ def list_agents(ctx: typer.Context, as_json: AsJson = False) -> None:
     \b
     Example: cronward agents list
     """
-    from supervisor.adapters import names
+    from supervisor.agents.adapters import names
 
     agents_dir = place_of(ctx).config.agents_dir
     found = [_row(name, agents_dir) for name in names(agents_dir)]
@@ -51,7 +51,7 @@ def show(ctx: typer.Context, name: AgentName, as_json: AsJson = False) -> None:
     Example: cronward agents show claude
     Example: cronward agents show claude --json
     """
-    from supervisor.adapters import adapter, source
+    from supervisor.agents.adapters import adapter, source
 
     agents_dir = place_of(ctx).config.agents_dir
     known = adapter(name, agents_dir)
@@ -90,8 +90,8 @@ def check(
     """
     from dataclasses import asdict
 
-    from supervisor.agenttrial import examine_agent
     from supervisor.cli.keeping import show_findings
+    from supervisor.trials.agenttrial import examine_agent
 
     place = place_of(ctx)
     findings = examine_agent(
@@ -107,7 +107,7 @@ def check(
 
 def _row(name: str, agents_dir: str) -> dict[str, Any]:
     """One agent as it is here. `problem`: why it could not be used now; empty where it could."""
-    from supervisor.adapters import FOLDER, adapter, source
+    from supervisor.agents.adapters import FOLDER, adapter, source
     from supervisor.errors import InvalidError
 
     file = source(name, agents_dir)
@@ -124,8 +124,8 @@ def _row(name: str, agents_dir: str) -> dict[str, Any]:
 
 
 def _program(known: Adapter) -> str:
-    from supervisor.agents import located
-    from supervisor.programs import CELL_PATH
+    from supervisor.agents.agents import located
+    from supervisor.programs.programs import CELL_PATH
 
     return located(known, os.environ.get("PATH") or CELL_PATH).path
 

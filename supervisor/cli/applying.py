@@ -16,7 +16,7 @@ from supervisor.cli.options import AsJson
 from supervisor.cli.place import place_of
 
 if TYPE_CHECKING:
-    from supervisor.batch import Change, Entry, Outcome
+    from supervisor.definitions.batch import Change, Entry, Outcome
     from supervisor.models import CronJob
 
 _SHOWN = 100
@@ -49,7 +49,7 @@ def apply(
     Example: cronward apply jobs.toml --dry-run
     Example: cronward apply jobs.toml --prune
     """
-    from supervisor.batch import Batch
+    from supervisor.definitions.batch import Batch
 
     place = place_of(ctx)
     source = _source(file)
@@ -107,8 +107,8 @@ def _placed(value: object, folder: Path) -> object:
 def _entries(
     drafts: Sequence[dict[str, Any]], jobs: Sequence[CronJob], source: str, take_over: bool
 ) -> tuple[list[Entry], list[tuple[str, str]]]:
-    from supervisor.batch import Entry
     from supervisor.cli.jobs import user_name
+    from supervisor.definitions.batch import Entry
 
     named = {job.id: job for job in jobs if not job.name} | {job.name: job for job in jobs if job.name}
     entries: list[Entry] = []

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from supervisor.duration import parse_duration
+from supervisor.definitions.sizes import parse_size
 from supervisor.errors import InvalidError
-from supervisor.sizes import parse_size
+from supervisor.timing.duration import parse_duration
 
 if TYPE_CHECKING:
     from supervisor.cli.joboptions import JobOptions

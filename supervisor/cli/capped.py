@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from supervisor.budget import Budget
+from supervisor.budgets.budget import Budget
+from supervisor.budgets.money import money
 from supervisor.errors import InvalidError
 from supervisor.models import CronJob
-from supervisor.money import money
 
 if TYPE_CHECKING:
     from supervisor.cli.joboptions import JobOptions

@@ -67,21 +67,21 @@ def _runs(place: Place) -> Iterator[Offer]:
 
 
 def _agents(place: Place) -> Iterator[Offer]:
-    from supervisor.adapters import names
+    from supervisor.agents.adapters import names
 
     for name in names(place.config.agents_dir):
         yield name, ""
 
 
 def _logins(place: Place) -> Iterator[Offer]:
-    from supervisor.logins import LoginStore
+    from supervisor.agents.logins import LoginStore
 
     for login in LoginStore(place.home).list():
         yield login.agent, login.kind
 
 
 def _secrets(place: Place) -> Iterator[Offer]:
-    from supervisor.secrets import SecretStore
+    from supervisor.definitions.secrets import SecretStore
 
     for name in SecretStore(place.home).names():
         yield name, ""
@@ -93,7 +93,7 @@ def _targets(place: Place) -> Iterator[Offer]:
 
 
 def _sessions(place: Place) -> Iterator[Offer]:
-    from supervisor.sessions import SessionStore
+    from supervisor.agents.sessions import SessionStore
 
     jobs = {job.id: job.label for job in place.jobs.list()}
     for session in SessionStore(place.home).list():
@@ -101,7 +101,7 @@ def _sessions(place: Place) -> Iterator[Offer]:
 
 
 def _letters(place: Place) -> Iterator[Offer]:
-    from supervisor.outbox import letters
+    from supervisor.notifications.outbox import letters
 
     yield "all", "every one"
     for letter in letters(place.home):

@@ -14,7 +14,7 @@ from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
     from supervisor.config import Config, Sources
-    from supervisor.origins import Setting
+    from supervisor.reports.origins import Setting
 
 app = group("The settings, and where each came from.")
 
@@ -34,7 +34,7 @@ def show_config(
     """
     from dataclasses import asdict
 
-    from supervisor.origins import settings
+    from supervisor.reports.origins import settings
 
     sources, config = _read(place_of(ctx))
     found = [each for each in settings(config, sources) if not changed or each.origin != "default"]
@@ -56,7 +56,7 @@ def check_config(ctx: typer.Context, as_json: AsJson = False) -> None:
     \b
     Example: cronward --config new.toml config check
     """
-    from supervisor.origins import unknown_variables
+    from supervisor.reports.origins import unknown_variables
 
     sources, _ = _read(place_of(ctx))
     without_effect = unknown_variables(os.environ)

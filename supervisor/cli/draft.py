@@ -12,9 +12,9 @@ from typing import IO, TYPE_CHECKING, Any
 from supervisor.cli.asked import AUTO, duration_seconds, limits
 from supervisor.cli.capped import caps
 from supervisor.cli.instant import parse_instant
-from supervisor.duration import in_go_units, parse_duration
 from supervisor.errors import InvalidError
 from supervisor.models import MAX_PROMPT, MAX_SCHEMA
+from supervisor.timing.duration import in_go_units, parse_duration
 
 if TYPE_CHECKING:
     from supervisor.cli.joboptions import JobOptions

@@ -17,8 +17,8 @@ _BYTES = "_bytes"
 
 def show(place: Place, ref: str, as_json: bool) -> None:
     """Nothing is run, claimed or written. Raises InvalidError in the words in which the run would fail."""
-    from supervisor.dryrun import plan
-    from supervisor.hostzone import host_zone
+    from supervisor.timing.hostzone import host_zone
+    from supervisor.trials.dryrun import plan
 
     found = plan(place.home, place.config, place.jobs.find(ref), place.runs, place.now, host_zone())
     if as_json:

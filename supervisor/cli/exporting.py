@@ -78,19 +78,19 @@ def _as_toml(jobs: Sequence[CronJob]) -> tuple[str, list[Note]]:
 
 
 def _as_crontab(jobs: Sequence[CronJob]) -> tuple[str, list[Note]]:
-    from supervisor.hostzone import host_zone
     from supervisor.moving.cronlines import crontab_of
+    from supervisor.timing.hostzone import host_zone
 
     return crontab_of(jobs, host_zone().key)
 
 
 def _as_original(place: Place, jobs: Sequence[CronJob], name: str, *, whole: bool, force: bool, as_json: bool) -> None:
-    from supervisor.adapters import adapter
-    from supervisor.archives import read_archives
+    from supervisor.agents.adapters import adapter
     from supervisor.errors import InvalidError, RefusedError
-    from supervisor.hostzone import host_zone
     from supervisor.moving.departure import Surroundings, depart
-    from supervisor.store import write_atomic
+    from supervisor.stores.archives import read_archives
+    from supervisor.stores.store import write_atomic
+    from supervisor.timing.hostzone import host_zone
 
     folder = Path(name).expanduser().absolute()
     if folder.exists() and not folder.is_dir():

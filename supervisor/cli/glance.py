@@ -9,9 +9,9 @@ from supervisor.cli import connections, outbox, render
 from supervisor.cli.escape import shortened
 from supervisor.cli.page import run_facts
 from supervisor.cli.place import Place
+from supervisor.control.outboxdesk import told_of
 from supervisor.errors import NotFoundError
 from supervisor.models import CronRun
-from supervisor.outboxdesk import told_of
 from supervisor.status import Status
 
 _HOSTS = 10

@@ -16,7 +16,7 @@ from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
-    from supervisor.batch import Batch, Entry, Outcome
+    from supervisor.definitions.batch import Batch, Entry, Outcome
     from supervisor.moving.crontab import Line
     from supervisor.moving.note import Note
 
@@ -93,11 +93,11 @@ def import_jobs(
 
 
 def _from_original(place: Place, path: str | None, agent: str | None, disabled: bool) -> _Coming:
-    from supervisor.adapters import adapter
+    from supervisor.agents.adapters import adapter
     from supervisor.cli.given import read_given
-    from supervisor.home import user_home
     from supervisor.moving import arrival
     from supervisor.moving.original import OriginalFile, read_jobs, read_runs
+    from supervisor.stores.home import user_home
 
     named = Path(path).expanduser() if path else user_home(os.environ) / ".hotplex" / "cron"
     jobs_file = named / "jobs.json" if named.is_dir() else named
@@ -119,9 +119,9 @@ def _from_original(place: Place, path: str | None, agent: str | None, disabled: 
 
 
 def _from_crontab(place: Place, file: str, system: bool) -> _Coming:
-    from supervisor.batch import Entry
     from supervisor.cli.given import read_given
     from supervisor.cli.jobs import user_name
+    from supervisor.definitions.batch import Entry
     from supervisor.errors import InvalidError
     from supervisor.moving import shelljob
     from supervisor.moving.crontab import FILE_BYTES, Line, read_crontab
@@ -173,7 +173,7 @@ def _whose(line: Line) -> dict[str, str]:
 
 def _carry_out(place: Place, coming: _Coming, skip: bool, dry_run: bool, as_json: bool) -> int:
     """Ask for it, first without storing anything; the exit code."""
-    from supervisor.batch import Batch
+    from supervisor.definitions.batch import Batch
 
     by_line = not coming.files
     for entry in coming.entries:

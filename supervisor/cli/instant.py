@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from supervisor.duration import DurationError, parse_duration
 from supervisor.errors import InvalidError
-from supervisor.zone import find_zone
+from supervisor.timing.duration import DurationError, parse_duration
+from supervisor.timing.zone import find_zone
 
 MAX_CHARS = 64
 _FIRST_YEAR = 1971

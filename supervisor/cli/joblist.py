@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from supervisor.cli import jobtable, render
-from supervisor.listed import Listed, read_all
-from supervisor.occurrences import next_occurrence
-from supervisor.past import Past, noted
+from supervisor.reports.listed import Listed, read_all
+from supervisor.reports.past import Past, noted
+from supervisor.timing.occurrences import next_occurrence
 from supervisor.vocabulary import NEVER
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _show_records(place: Place) -> None:
 def _read(place: Place, job_id: str) -> Past | None:
     """What the history itself says; None: it is damaged."""
     from supervisor.errors import StoreError
-    from supervisor.past import of
+    from supervisor.reports.past import of
 
     try:
         return of(place.runs.summary(job_id), place.runs.live_of(job_id))

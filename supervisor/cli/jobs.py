@@ -16,7 +16,7 @@ from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
     from supervisor.models import CronJob
-    from supervisor.summary import Summary
+    from supervisor.stores.summary import Summary
 
 
 def register(app: typer.Typer) -> None:

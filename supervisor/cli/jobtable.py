@@ -13,9 +13,9 @@ from supervisor.cli.times import relative, roughly, span, stamp
 from supervisor.status import Status
 
 if TYPE_CHECKING:
-    from supervisor.listed import Listed
     from supervisor.models import CronJob
-    from supervisor.past import Past
+    from supervisor.reports.listed import Listed
+    from supervisor.reports.past import Past
 
 _PROMPT_CHARS = 60
 _REASON_CHARS, _REASON_LEAST, _WIDE = 30, 16, 110

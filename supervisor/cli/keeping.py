@@ -15,8 +15,8 @@ from supervisor.cli.place import Place, place_of
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from supervisor.doctor import Finding
-    from supervisor.lastsign import LastSign
+    from supervisor.stores.lastsign import LastSign
+    from supervisor.trials.doctor import Finding
 
 _STOP_MARGIN = 20.0
 _POLL_SECONDS = 0.1
@@ -63,7 +63,7 @@ def _ensure(place: Place, as_json: bool) -> None:
     """Nothing is said where nothing was to be done: cron would send it by mail."""
     from dataclasses import asdict
 
-    from supervisor.detached import ensure
+    from supervisor.keeping.detached import ensure
 
     found = ensure(place.home, place.config_path)
     if as_json:
@@ -127,8 +127,8 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> None:
     Example: cronward status --json | jq .queue
     Example: cronward status > /dev/null || echo nothing keeps time
     """
-    from supervisor.client import NotRunningError
-    from supervisor.lock import read_info
+    from supervisor.control.client import NotRunningError
+    from supervisor.stores.lock import read_info
 
     place = place_of(ctx)
     try:
@@ -157,11 +157,11 @@ def doctor(ctx: typer.Context, job: OneJob = None, as_json: AsJson = False) -> N
 
     place = place_of(ctx)
     if job is None:
-        from supervisor.doctor import examine
+        from supervisor.trials.doctor import examine
 
         findings = examine(place.home, place.config)
     else:
-        from supervisor.jobdoctor import examine_job
+        from supervisor.trials.jobdoctor import examine_job
 
         findings = examine_job(place.home, place.config, place.jobs.find(job), place.now)
     if as_json:
@@ -185,7 +185,7 @@ def fetch_model() -> None:
     \b
     Example: cronward fetch-model
     """
-    from supervisor import weights
+    from supervisor.agents import weights
     from supervisor.errors import CronwardError
 
     target = weights.default_path()
@@ -201,8 +201,8 @@ def fetch_model() -> None:
 
 
 def _show_asleep(place: Place, as_json: bool) -> None:
-    from supervisor import lastsign
-    from supervisor.lock import is_held
+    from supervisor.stores import lastsign
+    from supervisor.stores.lock import is_held
 
     jobs = place.jobs.list()
     enabled = sum(job.enabled for job in jobs)

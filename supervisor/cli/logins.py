@@ -14,8 +14,8 @@ from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
-    from supervisor.adapter import Adapter
-    from supervisor.logins import Login
+    from supervisor.agents.adapter import Adapter
+    from supervisor.agents.logins import Login
 
 AgentName = Annotated[
     str,
@@ -90,7 +90,7 @@ def logout(ctx: typer.Context, agent: AgentName, as_json: AsJson = False) -> Non
     \b
     Example: cronward logout claude
     """
-    from supervisor.logins import LoginStore
+    from supervisor.agents.logins import LoginStore
 
     place = place_of(ctx)
     gone = LoginStore(place.home).remove(agent)
@@ -117,7 +117,7 @@ def _forget_token(place: Place, gone: Login) -> None:
 
 
 def _adapter(place: Place, agent: str) -> Adapter:
-    from supervisor.adapters import adapter
+    from supervisor.agents.adapters import adapter
     from supervisor.errors import InvalidError
 
     known = adapter(agent, place.config.agents_dir)
@@ -127,8 +127,8 @@ def _adapter(place: Place, agent: str) -> Adapter:
 
 
 def _signed_in(place: Place, known: Adapter) -> Login:
+    from supervisor.agents.signingin import sign_in
     from supervisor.errors import InvalidError
-    from supervisor.signingin import sign_in
 
     if not sys.stdin.isatty():
         raise InvalidError(
@@ -140,8 +140,8 @@ def _signed_in(place: Place, known: Adapter) -> Login:
 
 
 def _shared(place: Place, known: Adapter) -> Login:
-    from supervisor.home import user_home
-    from supervisor.signingin import shared
+    from supervisor.agents.signingin import shared
+    from supervisor.stores.home import user_home
 
     made = shared(known, user_home(os.environ), place.now)
     render.warn(_MAY_BREAK.format(agent=known.name))
@@ -150,8 +150,8 @@ def _shared(place: Place, known: Adapter) -> Login:
 
 def _with_token(place: Place, known: Adapter, variable: str | None, what: str) -> Login:
     """The value becomes a secret; here is which, and where the agent looks for it."""
+    from supervisor.agents.logins import Login, secret_name, token_variable
     from supervisor.cli import secrets
-    from supervisor.logins import Login, secret_name, token_variable
 
     chosen = token_variable(known.name, known.login.variables, variable, key=what == "api key")
     name = secret_name(known.name)
@@ -162,7 +162,7 @@ def _with_token(place: Place, known: Adapter, variable: str | None, what: str) -
 
 
 def _store(place: Place, made: Login, as_json: bool) -> None:
-    from supervisor.logins import LoginStore
+    from supervisor.agents.logins import LoginStore
 
     store = LoginStore(place.home)
     before = store.find(made.agent)
@@ -178,8 +178,8 @@ def _store(place: Place, made: Login, as_json: bool) -> None:
 
 
 def _list(place: Place, as_json: bool) -> None:
+    from supervisor.agents.logins import LoginStore
     from supervisor.cli.times import stamp
-    from supervisor.logins import LoginStore
 
     found = LoginStore(place.home).list()
     if as_json:

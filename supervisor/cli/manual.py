@@ -13,7 +13,7 @@ import typer
 from shared.reasons import Reason
 from supervisor.cli import app
 from supervisor.errors import CronwardError
-from supervisor.meanings import REASONS, STATUSES
+from supervisor.reports.meanings import REASONS, STATUSES
 from supervisor.status import ALLOWED, Status, final_status
 
 if TYPE_CHECKING:
@@ -111,10 +111,10 @@ def render() -> str:
 
 def models() -> dict[str, type[BaseModel]]:
     """What is printed as a whole, by the name of its schema."""
+    from supervisor.control.outboxdesk import DeliveryRecord
+    from supervisor.control.secretdesk import SecretRecord
+    from supervisor.control.sessiondesk import SessionRecord
     from supervisor.models import CronJob, CronRun
-    from supervisor.outboxdesk import DeliveryRecord
-    from supervisor.secretdesk import SecretRecord
-    from supervisor.sessiondesk import SessionRecord
 
     named: dict[str, type[BaseModel]] = {"secret": SecretRecord, "session": SessionRecord, "delivery": DeliveryRecord}
     return {"job": CronJob, "run": CronRun, **named}

@@ -14,9 +14,9 @@ from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
-    from supervisor.exposition import Family
-    from supervisor.metrics import Measured
     from supervisor.models import CronJob
+    from supervisor.reports.exposition import Family
+    from supervisor.reports.metrics import Measured
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def metrics(ctx: typer.Context, as_json: AsJson = False) -> None:
     \b
     Example: cronward metrics > cronward.prom
     """
-    from supervisor.exposition import lines
+    from supervisor.reports.exposition import lines
 
     found = list(_families(place_of(ctx)))
     if as_json:
@@ -42,8 +42,8 @@ def metrics(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 def _families(place: Place) -> Iterator[Family]:
-    from supervisor import lastsign
-    from supervisor.metrics import families
+    from supervisor.reports.metrics import families
+    from supervisor.stores import lastsign
 
     jobs = place.jobs.list()
     live = _live(place)
@@ -67,7 +67,7 @@ def _live(place: Place) -> dict[str, Any] | None:
 
 def _measured(place: Place, jobs: Mapping[str, CronJob]) -> Iterator[Measured]:
     from supervisor.errors import StoreError
-    from supervisor.metrics import Measured
+    from supervisor.reports.metrics import Measured
 
     unfinished = Counter(run.job_id for run in place.runs.unfinished())
     for job_id in sorted({*jobs, *place.runs.job_ids()}):

@@ -36,11 +36,11 @@ def try_target(
     """
     import logging
 
-    from supervisor.clock import SystemClock
     from supervisor.errors import NotFoundError
-    from supervisor.jobs import new_id
-    from supervisor.sender import Sender, test_of
+    from supervisor.notifications.sender import Sender, test_of
     from supervisor.sentences import shown, suggestion
+    from supervisor.stores.jobs import new_id
+    from supervisor.timing.clock import SystemClock
 
     place = place_of(ctx)
     notify, clock = place.config.notify, SystemClock()

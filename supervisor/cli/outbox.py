@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from supervisor.outboxdesk import DeliveryRecord
+    from supervisor.control.outboxdesk import DeliveryRecord
 
 app = group("Notifications: what is to be told, and what became of it.")
 Ref = Annotated[
@@ -45,8 +45,8 @@ def list_outbox(
     Example: cronward outbox list
     Example: cronward outbox list --all --json
     """
-    from supervisor.outbox import letters
-    from supervisor.outboxdesk import shown_records
+    from supervisor.control.outboxdesk import shown_records
+    from supervisor.notifications.outbox import letters
 
     place = place_of(ctx)
     found = shown_records(letters(place.home), settled=every)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from shared.messages import Layer
-from supervisor import past
 from supervisor.cli import capped, leftovers, offered, policies, spending, verdicts
 from supervisor.cli.escape import shortened
 from supervisor.cli.jobtable import paused, when
@@ -14,14 +13,15 @@ from supervisor.cli.looks import STYLES
 from supervisor.cli.place import Place
 from supervisor.cli.render import Cell, Column, on_terminal, say, show_facts, show_table, warn
 from supervisor.cli.times import lasted, relative, roughly, size, stamp
-from supervisor.describe import describe
-from supervisor.duration import format_duration
 from supervisor.errors import CronwardError, StoreError
 from supervisor.models import NEVER, CronJob, CronRun, Program
-from supervisor.occurrences import schedule_of
-from supervisor.shown import with_runs
+from supervisor.reports import past
+from supervisor.reports.shown import with_runs
 from supervisor.status import Status
-from supervisor.summary import Summary
+from supervisor.stores.summary import Summary
+from supervisor.timing.describe import describe
+from supervisor.timing.duration import format_duration
+from supervisor.timing.occurrences import schedule_of
 
 _PROMPT_CHARS = 60
 _SHOWN_RUNS = 5

@@ -12,8 +12,8 @@ from supervisor.cli.options import AsJson, JobRef
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
+    from supervisor.control.routes import Desk
     from supervisor.models import CronRun
-    from supervisor.routes import Desk
 
 Cancel = Annotated[bool, typer.Option("--cancel", help="End its live runs now.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when its live runs have ended.")]

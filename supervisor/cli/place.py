@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import typer
 
-    from supervisor.client import Client
     from supervisor.config import Config
-    from supervisor.home import Home
-    from supervisor.jobs import CronStore
-    from supervisor.routes import Desk
-    from supervisor.runs import RunsStore
+    from supervisor.control.client import Client
+    from supervisor.control.routes import Desk
+    from supervisor.stores.home import Home
+    from supervisor.stores.jobs import CronStore
+    from supervisor.stores.runs import RunsStore
 
 
 class Place:
@@ -30,7 +30,7 @@ class Place:
 
     @cached_property
     def home(self) -> Home:
-        from supervisor.home import Home
+        from supervisor.stores.home import Home
 
         return Home.resolve(self.home_option, os.environ)
 
@@ -42,26 +42,26 @@ class Place:
 
     @cached_property
     def jobs(self) -> CronStore:
-        from supervisor.jobs import CronStore
+        from supervisor.stores.jobs import CronStore
 
         return CronStore(self.home)
 
     @cached_property
     def runs(self) -> RunsStore:
-        from supervisor.runs import RunsStore
+        from supervisor.stores.runs import RunsStore
 
         return RunsStore(self.home, keep=self.config.history)
 
     @cached_property
     def client(self) -> Client:
-        from supervisor.client import Client
+        from supervisor.control.client import Client
 
         return Client(self.home)
 
     @contextmanager
     def desk(self) -> Iterator[Desk]:
         """Where changes are made: the supervisor if one answers, else the stores themselves, locked."""
-        from supervisor.desk import reach
+        from supervisor.control.desk import reach
 
         with reach(self.home, self.config) as desk:
             yield desk

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from supervisor.cli.times import stamp
-from supervisor.duration import format_duration
-from supervisor.limits import SIZES
+from supervisor.definitions.limits import SIZES
+from supervisor.definitions.sizes import format_size
 from supervisor.models import CatchUp, CronJob, Overlap
-from supervisor.sizes import format_size
+from supervisor.timing.duration import format_duration
 
 Facts = Iterator[tuple[str, str]]
 

@@ -11,7 +11,7 @@ from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
-    from supervisor.pruning import Pruned
+    from supervisor.stores.pruning import Pruned
 
 _SHOWN = 20
 
@@ -56,7 +56,7 @@ def prune(
 
 
 def _found(place: Place) -> Pruned:
-    from supervisor import pruning
+    from supervisor.stores import pruning
 
     found = pruning.look(place.home, place.config, place.now, frozenset)
     for problem in found.problems:
@@ -65,7 +65,7 @@ def _found(place: Place) -> Pruned:
 
 
 def _words(found: Pruned) -> str:
-    from supervisor.sizes import format_size
+    from supervisor.definitions.sizes import format_size
 
     logs, records = len(found.logs), found.records
     if not logs and not records:

@@ -12,9 +12,9 @@ from supervisor.cli.options import AsJson, JobRef
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
-    from supervisor.budget import Standing
+    from supervisor.budgets.budget import Standing
     from supervisor.models import CronJob
-    from supervisor.why import Known
+    from supervisor.reports.why import Known
 
 _RUNS = 5
 
@@ -33,7 +33,7 @@ def why(ctx: typer.Context, job: JobRef, as_json: AsJson = False) -> None:
     """
     from supervisor.cli import page, upcoming
     from supervisor.errors import InvalidError
-    from supervisor.why import next_times, reasons_of
+    from supervisor.reports.why import next_times, reasons_of
 
     place = place_of(ctx)
     known = _known(place, place.jobs.find(job))
@@ -58,12 +58,12 @@ def why(ctx: typer.Context, job: JobRef, as_json: AsJson = False) -> None:
 
 
 def _known(place: Place, job: CronJob) -> Known:
-    from supervisor.budget import Over, fits
+    from supervisor.budgets.budget import Over, fits
+    from supervisor.budgets.metering import meter_of
+    from supervisor.budgets.purse import own_caps
     from supervisor.errors import UnreachableError
-    from supervisor.metering import meter_of
     from supervisor.models import CronRun
-    from supervisor.purse import own_caps
-    from supervisor.why import Known, Queued
+    from supervisor.reports.why import Known, Queued
 
     status: dict[str, Any] = {}
     records: list[dict[str, Any]] = []
@@ -96,8 +96,8 @@ def _known(place: Place, job: CronJob) -> Known:
 
 def _budgets(place: Place, job: CronJob) -> tuple[Standing, ...]:
     """How the budgets stand that its runs count for, by what is on disk."""
-    from supervisor.hostzone import host_zone
-    from supervisor.purse import budgets_of, standings
+    from supervisor.budgets.purse import budgets_of, standings
+    from supervisor.timing.hostzone import host_zone
 
     if not (budgets_of(job).any or place.config.budget.any):
         return ()

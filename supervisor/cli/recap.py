@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from supervisor.looked import Look
     from supervisor.models import CronJob, CronRun
-    from supervisor.recap import Recap
+    from supervisor.reports.recap import Recap
+    from supervisor.stores.looked import Look
 
 BEGIN = """\
 cronward runs AI agents on a schedule, each run in a cell of its own.
@@ -72,8 +72,8 @@ def alone(ctx: typer.Context) -> None:
 
 def show(place: Place, now: datetime, since: datetime | None, as_json: bool) -> None:
     """The screen, or its JSON; then the look is noted."""
-    from supervisor import looked
     from supervisor.cli import recapped
+    from supervisor.stores import looked
 
     look = looked.look(looked.read(place.home), now)
     found = gathered(place, now, look.since if since is None else since)
@@ -87,8 +87,8 @@ def show(place: Place, now: datetime, since: datetime | None, as_json: bool) -> 
 
 def gathered(place: Place, now: datetime, since: datetime) -> Recap:
     """What is on disk of that time, and what goes on by the supervisor's word, if one answers."""
-    from supervisor.outbox import given_up
-    from supervisor.recap import Known, recap
+    from supervisor.notifications.outbox import given_up
+    from supervisor.reports.recap import Known, recap
 
     live, trouble = _live(place)
     recent = list(place.runs.recent(since))
@@ -98,7 +98,7 @@ def gathered(place: Place, now: datetime, since: datetime) -> Recap:
 
 
 def _live(place: Place) -> tuple[Sequence[CronRun] | None, str]:
-    from supervisor.client import NotRunningError
+    from supervisor.control.client import NotRunningError
     from supervisor.errors import UnreachableError
     from supervisor.models import CronRun
 
@@ -112,8 +112,8 @@ def _live(place: Place) -> tuple[Sequence[CronRun] | None, str]:
 
 def _asleep(place: Place, now: datetime) -> str:
     """That nothing keeps time, and since when, where that is known."""
-    from supervisor import lastsign
     from supervisor.cli.times import clock, relative
+    from supervisor.stores import lastsign
 
     sign = lastsign.of(place.home)
     if sign is None:
@@ -125,7 +125,7 @@ def _asleep(place: Place, now: datetime) -> str:
 
 def _counted(place: Place, job: CronJob) -> CronJob:
     """With how often it ran, where that decides whether it is due: only then its whole history is read."""
-    from supervisor.shown import with_runs
+    from supervisor.reports.shown import with_runs
 
     return job if job.max_runs is None else with_runs(job, place.runs, place.now)
 
@@ -137,8 +137,8 @@ def _opening(look: Look, now: datetime) -> str:
 
 
 def _note(place: Place, look: Look) -> None:
-    from supervisor import looked
     from supervisor.errors import StoreError
+    from supervisor.stores import looked
 
     try:
         looked.note(place.home, look)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from supervisor.budgets.money import money
 from supervisor.cli import offered, render
 from supervisor.cli.cells import clipped, even, padded, wrapped
 from supervisor.cli.escape import escape
@@ -18,9 +19,8 @@ from supervisor.cli.place import Place
 from supervisor.cli.render import Style, say, show_lines, styled, warn
 from supervisor.cli.times import clock, relative, span
 from supervisor.models import CronRun
-from supervisor.money import money
-from supervisor.needs import Need
-from supervisor.recap import Change, Due, Ends, Recap
+from supervisor.reports.needs import Need
+from supervisor.reports.recap import Change, Due, Ends, Recap
 from supervisor.status import Status
 
 _JOBS, _LIVE, _NEEDS, _CHANGES, _FILES = 4, 5, 5, 5, 3

@@ -14,8 +14,8 @@ from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
+    from supervisor.control.secretdesk import SecretRecord
     from supervisor.models import CronJob
-    from supervisor.secretdesk import SecretRecord
 
 app = group("Values that agents are given by name. Set once, granted to jobs, never shown.")
 SecretName = Annotated[
@@ -41,7 +41,7 @@ def set_secret(ctx: typer.Context, name: SecretName, as_json: AsJson = False) ->
     Example: cronward secret set DEPLOY_KEY
     Example: cronward secret set DEPLOY_KEY < key.txt
     """
-    from supervisor.secrets import check_name
+    from supervisor.definitions.secrets import check_name
 
     check_name(name)
     value = ask_value(f"Value of {name}") if sys.stdin.isatty() else read_value(name)
@@ -63,7 +63,7 @@ def list_secrets(ctx: typer.Context, as_json: AsJson = False) -> None:
     \b
     Example: cronward secret list
     """
-    from supervisor.secretdesk import SecretDesk
+    from supervisor.control.secretdesk import SecretDesk
 
     place = place_of(ctx)
     found = SecretDesk(place.home, place.jobs, lambda: place.config.notify).list()
@@ -100,7 +100,7 @@ def remove_secret(
 
 def tell_dropped(place: Place, before: CronJob, edited: CronJob, *, ask: bool) -> None:
     """Say which grants a change took away; on a terminal, give them back where that is wanted (`ask`)."""
-    from supervisor.grants import again, changed, dropped, options
+    from supervisor.definitions.grants import again, changed, dropped, options
 
     lost = dropped(before, edited)
     if not lost:
@@ -118,8 +118,8 @@ def tell_dropped(place: Place, before: CronJob, edited: CronJob, *, ask: bool) -
 def warn_of_values(place: Place, job: CronJob) -> None:
     """Say where the value of a secret stands in the job itself, which is stored and shown as it is."""
     from shared.masking import Mask
+    from supervisor.definitions.secrets import SecretStore
     from supervisor.errors import CronwardError
-    from supervisor.secrets import SecretStore
 
     store = SecretStore(place.home)
     try:
@@ -154,8 +154,8 @@ def ask_value(what: str) -> str:
 
 def read_value(name: str) -> str:
     """From standard input, without the newline at its end. Raises InvalidError."""
+    from supervisor.definitions.secrets import MOST_BYTES
     from supervisor.errors import InvalidError
-    from supervisor.secrets import MOST_BYTES
 
     data = sys.stdin.buffer.read(MOST_BYTES + 3)  # with a line's end, and one too many
     if not data:

@@ -14,9 +14,9 @@ from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
-    from supervisor.cronkeeper import CronKeeper
-    from supervisor.keeper import Keeper, Kept
-    from supervisor.systemctl import SystemdKeeper
+    from supervisor.keeping.cronkeeper import CronKeeper
+    from supervisor.keeping.keeper import Keeper, Kept
+    from supervisor.keeping.systemctl import SystemdKeeper
 
 app = group("Have a supervisor started at boot and after a crash. By systemd or by cron.")
 _NEITHER = (
@@ -41,7 +41,7 @@ def install(
     """
     from supervisor.daemon import load
     from supervisor.errors import CronwardError
-    from supervisor.startline import left_out
+    from supervisor.keeping.startline import left_out
 
     place = place_of(ctx)
     load(place.home, place.config_path)  # what is wrong with it is said here, and not in a log
@@ -135,10 +135,10 @@ def _systemd(place: Place) -> SystemdKeeper | None:
     from pathlib import Path
 
     from supervisor.daemon import STOP_MARGIN
-    from supervisor.home import Home
-    from supervisor.startline import program, start_line
-    from supervisor.systemctl import Instance, SystemdKeeper
-    from supervisor.unit import unit, unit_name
+    from supervisor.keeping.startline import program, start_line
+    from supervisor.keeping.systemctl import Instance, SystemdKeeper
+    from supervisor.keeping.unit import unit, unit_name
+    from supervisor.stores.home import Home
 
     instance = Instance.here(os.environ, os.geteuid())
     if instance is None:
@@ -157,9 +157,9 @@ def _systemd(place: Place) -> SystemdKeeper | None:
 
 
 def _cron(place: Place) -> CronKeeper | None:
-    from supervisor.cronkeeper import CronKeeper, crontab
-    from supervisor.cronlines import lines
-    from supervisor.startline import program, start_line
+    from supervisor.keeping.cronkeeper import CronKeeper, crontab
+    from supervisor.keeping.cronlines import lines
+    from supervisor.keeping.startline import program, start_line
 
     found = crontab(os.environ)
     if found is None:
@@ -169,7 +169,7 @@ def _cron(place: Place) -> CronKeeper | None:
         return lines(start_line(place.home, place.config_path, os.environ, program(sys.argv[0], sys.executable)))
 
     def start() -> int:
-        from supervisor.detached import ensure
+        from supervisor.keeping.detached import ensure
 
         return ensure(place.home, place.config_path).pid
 
@@ -177,7 +177,7 @@ def _cron(place: Place) -> CronKeeper | None:
 
 
 def _answering(place: Place) -> int | None:
-    from supervisor.client import NotRunningError
+    from supervisor.control.client import NotRunningError
 
     try:
         return int(place.client.status()["pid"])

@@ -24,8 +24,8 @@ def list_sessions(ctx: typer.Context, job: OneJob = None, as_json: AsJson = Fals
     Example: cronward sessions list standup --json
     """
     from supervisor.cli.times import stamp
-    from supervisor.sessiondesk import SessionDesk
-    from supervisor.sizes import format_size
+    from supervisor.control.sessiondesk import SessionDesk
+    from supervisor.definitions.sizes import format_size
 
     place = place_of(ctx)
     found = SessionDesk(place.home, place.jobs).list(job)

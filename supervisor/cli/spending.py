@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shared.findings import Spending
-from supervisor import charge
+from supervisor.budgets import charge
+from supervisor.budgets.money import money
 from supervisor.models import CronRun
-from supervisor.money import money
 
 
 def facts(run: CronRun) -> Iterator[tuple[str, str]]:

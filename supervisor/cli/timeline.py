@@ -69,7 +69,7 @@ def timeline(
 
 def _runs(place: Place, job: str | None, since: datetime) -> list[CronRun]:
     """Those that had not ended by then, in the order in which they began."""
-    from supervisor.history import began, ended
+    from supervisor.stores.history import began, ended
 
     of = None if job is None else _job_id(place, job)
     found = [run for each in place.runs.recent(since) if of in (None, each.job_id) for run in each.runs]
@@ -78,7 +78,7 @@ def _runs(place: Place, job: str | None, since: datetime) -> list[CronRun]:
 
 def _first(runs: Sequence[CronRun], start: datetime, now: datetime) -> datetime:
     """Where to begin if nobody says: else the runs of a new home are all drawn in the last column."""
-    from supervisor.history import began
+    from supervisor.stores.history import began
 
     return max(start, min(*map(began, runs), now - _LEAST_SHOWN))
 
@@ -125,8 +125,8 @@ def _name(runs: Sequence[CronRun]) -> str:
 def _bar(place: Place, run: CronRun, now: datetime) -> list[Piece]:
     """Its attempts one after the other, and the back-offs between them."""
     from supervisor.cli.gantt import Piece
-    from supervisor.history import began
     from supervisor.models import NEVER
+    from supervisor.stores.history import began
 
     begun = run.started_at if run.started_at != NEVER else began(run)
     end = run.finished_at if run.finished_at != NEVER else now

@@ -16,7 +16,7 @@ from supervisor.cli.place import Place, place_of
 if TYPE_CHECKING:
     from typing import Literal
 
-    from supervisor.schedule import Schedule
+    from supervisor.timing.schedule import Schedule
 
 MAX_COUNT = 1000
 _VALIDATED = 3
@@ -88,8 +88,8 @@ def validate(
     \b
     Example: cronward validate '*/15 9-17 * * mon-fri'
     """
-    from supervisor.describe import describe
-    from supervisor.schedule import parse
+    from supervisor.timing.describe import describe
+    from supervisor.timing.schedule import parse
 
     schedule = parse(expr, timezone=tz)
     now = datetime.now(UTC)
@@ -108,7 +108,7 @@ Find = Callable[[datetime], datetime | None]
 
 
 def _of_expression(expr: str, tz: str | None, dst: str | None) -> Find:
-    from supervisor.schedule import parse
+    from supervisor.timing.schedule import parse
 
     # parse() itself refuses other words, in a sentence.
     rule = cast("Literal['once', 'exact']", dst or "once")
@@ -126,13 +126,13 @@ def _local(schedule: Schedule) -> Find:
 
 def _on_host(moment: datetime) -> datetime:
     """The moment in the host's zone itself, not at one offset of it: the clock may change before the next time."""
-    from supervisor.hostzone import host_zone
+    from supervisor.timing.hostzone import host_zone
 
     return moment.astimezone(host_zone())
 
 
 def _of_job(place: Place, ref: str, tz: str | None) -> tuple[Find, str | None]:
-    from supervisor.occurrences import next_occurrence
+    from supervisor.timing.occurrences import next_occurrence
 
     job = place.jobs.find(ref)
     ran = place.runs.summary(job.id).run_count
@@ -181,7 +181,7 @@ def show_times(found: list[datetime], tz: str | None, now: datetime) -> None:
 
 def pairs(found: list[datetime], tz: str | None) -> list[dict[str, str]]:
     """Each instant in both times, ready for JSON."""
-    from supervisor.zone import find_zone
+    from supervisor.timing.zone import find_zone
 
     zone = find_zone(tz) if tz else None
     return [

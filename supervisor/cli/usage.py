@@ -17,8 +17,8 @@ from supervisor.cli.options import AsJson
 from supervisor.cli.place import Place, place_of
 
 if TYPE_CHECKING:
-    from supervisor.spendings import Spent
-    from supervisor.usage import By, OfBudget
+    from supervisor.budgets.spendings import Spent
+    from supervisor.budgets.usage import By, OfBudget
 
 _WAYS: tuple[By, ...] = ("job", "agent", "day")
 _DAYS = re.compile(r"([0-9]{1,4})([dw])")
@@ -50,9 +50,9 @@ def usage(
     Example: cronward usage --by agent
     Example: cronward usage --since 7d --json | jq .total.cost_usd
     """
-    from supervisor.hostzone import host_zone
-    from supervisor.periods import day_of
-    from supervisor.usage import added_up, total
+    from supervisor.budgets.periods import day_of
+    from supervisor.budgets.usage import added_up, total
+    from supervisor.timing.hostzone import host_zone
 
     place, way = place_of(ctx), _way(by)
     today = day_of(place.now, host_zone())
@@ -101,9 +101,9 @@ def _day(text: str, today: date) -> date:
 
 def _budgets(place: Place) -> list[OfBudget]:
     """Those of all jobs, and of each job that has one."""
-    from supervisor.hostzone import host_zone
-    from supervisor.purse import budgets_of, standings
-    from supervisor.usage import of_budget
+    from supervisor.budgets.purse import budgets_of, standings
+    from supervisor.budgets.usage import of_budget
+    from supervisor.timing.hostzone import host_zone
 
     live = place.runs.unfinished()
     found = []
@@ -196,6 +196,6 @@ def _shown(budget: OfBudget, amount: float) -> str:
 
 
 def _money(amount: float) -> str:
-    from supervisor.money import money
+    from supervisor.budgets.money import money
 
     return money(amount)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.reasons import Reason
-from supervisor.batch import Entry, Past
+from supervisor.definitions.batch import Entry, Past
 from supervisor.errors import InvalidError
 from supervisor.models import NEVER, CronRun
 from supervisor.moving.gojson import read_time
@@ -18,7 +18,7 @@ from supervisor.moving.note import Note
 from supervisor.moving.original import OriginalFile, Record
 from supervisor.sentences import sentence, shown
 from supervisor.status import Status
-from supervisor.store import IDENTIFIER
+from supervisor.stores.store import IDENTIFIER
 
 _PLAIN = ("id", "cron_expr", "prompt", "timeout_mins", "retries", "retry_delay", "silent", "created_by")
 _UNLESS_EMPTY = ("work_dir", "type", "output_format", "on_complete", "on_fail")

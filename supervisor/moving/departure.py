@@ -14,7 +14,7 @@ from supervisor.moving.arrival import draft_of
 from supervisor.moving.gojson import go_list, go_object, go_time, go_value
 from supervisor.moving.note import Note
 from supervisor.moving.original import JOB_KEYS, OMITTED, RUN_KEYS, OriginalFile, Record
-from supervisor.schedule import parse
+from supervisor.timing.schedule import parse
 
 MOST_RUNS = 100
 """Of each job, as the original keeps them."""

@@ -7,13 +7,13 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from supervisor.definition import OURS
-from supervisor.duration import parse_duration
+from supervisor.definitions.definition import OURS
+from supervisor.definitions.sizes import parse_size
 from supervisor.errors import InvalidError
 from supervisor.models import CronJob
 from supervisor.moving.tomltext import toml_key, toml_value
 from supervisor.sentences import shown, suggestion
-from supervisor.sizes import parse_size
+from supervisor.timing.duration import parse_duration
 
 FILE_BYTES = 16 << 20
 MOST_NESTED = 16

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from supervisor.cronfields import CronFields
 from supervisor.errors import InvalidError
 from supervisor.models import CronJob
 from supervisor.moving.crontab import Line
-from supervisor.schedule import parse
+from supervisor.timing.cronfields import CronFields
+from supervisor.timing.schedule import parse
 
 NO_INPUT = "exec </dev/null; "
 """cron gives a command nothing to read, and here it would read its prompt."""

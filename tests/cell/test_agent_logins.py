@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from supervisor.home import Home
-from supervisor.keeps import CHECK, About
-from supervisor.logins import Login, LoginStore, mark
+from supervisor.agents.keeps import CHECK, About
+from supervisor.agents.logins import Login, LoginStore, mark
+from supervisor.stores.home import Home
 from tests.fakes import NOON
 from tests.house import CHECKOUT, House, eventually, house
 from tests.lacks import need

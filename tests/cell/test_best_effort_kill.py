@@ -13,7 +13,7 @@ import pytest
 
 from shared.messages import Cell, Isolation
 from shared.removal import remove_tree
-from supervisor import strays
+from supervisor.spawning import strays
 from tests.cell.test_kill import WAYS
 from tests.driver import Driven, adopt_orphans, children, eventually, limits, marker, request, run_as, survivors
 from tests.house import house

@@ -14,14 +14,14 @@ import pytest
 from runner import host, kernel
 from shared.messages import ExecuteRequest, ExecuteResult, Layer
 from shared.reasons import Reason
-from supervisor import probes
+from supervisor.agents.weights import EngineFiles
 from supervisor.cli.keeping import verdict
 from supervisor.config import Config
-from supervisor.doctor import Finding, examine, of_engine
-from supervisor.enginetrial import unloadable
-from supervisor.home import Home
-from supervisor.preparation import make_executor
-from supervisor.weights import EngineFiles
+from supervisor.spawning.preparation import make_executor
+from supervisor.stores.home import Home
+from supervisor.trials import probes
+from supervisor.trials.doctor import Finding, examine, of_engine
+from supervisor.trials.enginetrial import unloadable
 from tests.driver import request, run_as
 from tests.house import house
 from tests.lacks import need

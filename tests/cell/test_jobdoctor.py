@@ -15,16 +15,16 @@ import pytest
 
 from shared.messages import ExecuteResult, Layer, Secret
 from shared.reasons import Reason
-from supervisor import jobtrial
 from supervisor.config import Config
-from supervisor.desk import reach
-from supervisor.doctor import Finding
-from supervisor.home import Home
-from supervisor.jobdoctor import examine_job
-from supervisor.jobs import CronStore
-from supervisor.limits import Maxima
+from supervisor.control.desk import reach
+from supervisor.definitions.limits import Maxima
+from supervisor.definitions.secrets import SecretStore
 from supervisor.models import CronJob
-from supervisor.secrets import SecretStore
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.trials import jobtrial
+from supervisor.trials.doctor import Finding
+from supervisor.trials.jobdoctor import examine_job
 from tests.driver import request, run_as
 from tests.house import house
 from tests.lacks import need

@@ -10,11 +10,11 @@ import pytest
 
 from supervisor.cronscheduler import CronScheduler
 from supervisor.errors import InvalidError, RefusedError, UnreachableError
-from supervisor.jobs import CronStore
-from supervisor.launcher import Executor
 from supervisor.models import CronJob, CronRun
-from supervisor.runs import RunsStore
+from supervisor.spawning.launcher import Executor
 from supervisor.status import Status
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.runs import RunsStore
 from tests.house import eventually
 from tests.lacks import need
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import agents
+from supervisor.agents import agents
 from supervisor.config import Config
 from supervisor.errors import InvalidError
 from supervisor.models import CronJob

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.home import Home
+from supervisor.stores.home import Home
 from tests.house import House, eventually, house
 from tests.lacks import need
 from tests.talker import install

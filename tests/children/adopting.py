@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from supervisor import strays
-from supervisor.launcher import Executor, Gone, News
+from supervisor.spawning import strays
+from supervisor.spawning.launcher import Executor, Gone, News
 from tests.fakes import make_request
 
 RUNNER = Path(__file__).with_name("runner.py")

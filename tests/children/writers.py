@@ -12,13 +12,13 @@ import random
 import sys
 from pathlib import Path
 
-from supervisor import history
 from supervisor.errors import RefusedError
-from supervisor.home import Home
-from supervisor.jobs import CronStore
 from supervisor.models import NEVER
-from supervisor.runs import RunsStore
 from supervisor.status import Status
+from supervisor.stores import history
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.runs import RunsStore
 from tests.fakes import NOON, make_job, make_run
 
 

@@ -11,11 +11,11 @@ import sys
 
 # Not needed here, but by each child: what is imported before the fork costs them nothing.
 import supervisor.cli
-import supervisor.client
-import supervisor.jobs
+import supervisor.control.client
+import supervisor.stores.jobs
 from supervisor.__main__ import main
 
-WARM = (supervisor.cli, supervisor.client, supervisor.jobs)
+WARM = (supervisor.cli, supervisor.control.client, supervisor.stores.jobs)
 
 
 def fork(argv: list[str], gate: int, keep_open: int) -> tuple[int, int]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from supervisor.home import Home
-from supervisor.jobs import CronStore
-from supervisor.runs import RunsStore
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.runs import RunsStore
 from tests.crash.audit import Audit, audit, newest
 from tests.crash.reign import Reign
 from tests.crash.sown import Sown

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from supervisor.client import Client
-from supervisor.home import Home
-from supervisor.lock import read_info
+from supervisor.control.client import Client
+from supervisor.stores.home import Home
+from supervisor.stores.lock import read_info
 from tests.driver import children, eventually
 from tests.house import CHECKOUT
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from supervisor.home import Home
-from supervisor.secrets import SecretStore
+from supervisor.definitions.secrets import SecretStore
+from supervisor.stores.home import Home
 from tests.driver import FIRST_UID
 from tests.hostile.stage import READ_AND_RUN, ROOT, Stage, bundle, python, stage, verdicts
 from tests.hostile.table import Row, rows

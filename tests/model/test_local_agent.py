@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.agents import local
-from supervisor import weights
+from supervisor.agents import weights
 from tests.lacks import BWRAP, need
 
 pytestmark = [pytest.mark.model, need("model")]

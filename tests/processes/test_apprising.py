@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import apprising
-from supervisor.webhookurl import WebhookError
+from supervisor.notifications import apprising
+from supervisor.notifications.webhookurl import WebhookError
 from tests.receiver import receiver
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.control.routes import answer
 from supervisor.cronscheduler import CronScheduler
-from supervisor.jobs import CronStore
-from supervisor.routes import answer
-from supervisor.runs import RunsStore
 from supervisor.status import Status
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.runs import RunsStore
 from tests.command import Command, snapshot
 from tests.fakes import make_job, make_run
 from tests.lacks import need

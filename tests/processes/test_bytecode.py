@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import bytecode
-from supervisor.bytecode import BytecodeError
+from supervisor.spawning import bytecode
+from supervisor.spawning.bytecode import BytecodeError
 from tests.lacks import need
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from shared.reasons import Reason
-from supervisor.jobs import CronStore
 from supervisor.models import SECOND
-from supervisor.runs import RunsStore
 from supervisor.status import Status
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.runs import RunsStore
 from tests.driver import marker, survivors
 from tests.fakes import make_job, make_run
 from tests.house import CHECKOUT, House, eventually, house

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from supervisor.client import MAX_REQUEST, Client, NotRunningError
 from supervisor.config import Config
-from supervisor.control import Server
-from supervisor.desk import reach
+from supervisor.control.client import MAX_REQUEST, Client, NotRunningError
+from supervisor.control.control import Server
+from supervisor.control.desk import reach
 from supervisor.errors import CronwardError, InvalidError, NotFoundError, RefusedError, StoreError, UnreachableError
-from supervisor.home import Home
 from supervisor.status import Status
+from supervisor.stores.home import Home
 from tests.fakes import FakeDesk, make_job, make_run
 from tests.lacks import need
 

@@ -14,11 +14,11 @@ import pytest
 from shared.reasons import Reason
 from supervisor.__main__ import main
 from supervisor.cli.page import standing
-from supervisor.home import Home
-from supervisor.jobs import CronStore
 from supervisor.models import SECOND, CronRun
-from supervisor.runs import RunsStore
 from supervisor.status import Status
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.runs import RunsStore
 from tests.command import Command, snapshot
 from tests.fakes import make_job, make_run
 

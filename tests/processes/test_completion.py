@@ -15,19 +15,19 @@ import typer
 
 from shared.messages import Isolation, WorkMode
 from supervisor.__main__ import main
+from supervisor.agents.logins import Login, LoginStore
+from supervisor.agents.sessions import Session, SessionStore, marks
 from supervisor.cli import app, joboptions, manual
 from supervisor.cli.completion import TYPES, offers
 from supervisor.cli.runs import STATUS
-from supervisor.home import Home
-from supervisor.jobs import CronStore
-from supervisor.logins import Login, LoginStore
+from supervisor.definitions.secrets import SecretStore
 from supervisor.models import CatchUp, Event, JobType, OutputFormat, Overlap
-from supervisor.outbox import Outbox
-from supervisor.runs import RunsStore
-from supervisor.secrets import SecretStore
-from supervisor.sender import test_of as trial_of
-from supervisor.sessions import Session, SessionStore, marks
+from supervisor.notifications.outbox import Outbox
+from supervisor.notifications.sender import test_of as trial_of
 from supervisor.status import Status
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.runs import RunsStore
 from tests.command import Command
 from tests.fakes import NOON, make_job, make_run
 

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.body import read_body
-from supervisor.control import MAX_BODY, MAX_CONNECTIONS, Server
+from supervisor.control.body import read_body
+from supervisor.control.control import MAX_BODY, MAX_CONNECTIONS, Server
+from supervisor.control.routes import answer
 from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreError, UnreachableError
-from supervisor.routes import answer
 from supervisor.status import Status
 from tests.fakes import FakeDesk, make_job
 from tests.lacks import need

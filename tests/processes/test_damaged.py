@@ -15,15 +15,15 @@ import pytest
 
 from shared.reasons import Reason
 from supervisor.cli.times import stamp
+from supervisor.control.routes import answer
 from supervisor.cronscheduler import CronScheduler
-from supervisor.home import Home
-from supervisor.jobs import CronStore
-from supervisor.launcher import Executor
 from supervisor.models import CronRun
-from supervisor.routes import answer
-from supervisor.runs import RunsStore
+from supervisor.spawning.launcher import Executor
 from supervisor.status import Status
-from supervisor.store import DamagedError
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.runs import RunsStore
+from supervisor.stores.store import DamagedError
 from tests.command import Command
 from tests.fakes import make_job, make_run
 from tests.ramdisk import FAST

@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from supervisor.config import Config
-from supervisor.home import Home
-from supervisor.lock import read_info
-from supervisor.logbook import log_file
+from supervisor.logs.logbook import log_file
+from supervisor.stores.home import Home
+from supervisor.stores.lock import read_info
 from tests.house import CHECKOUT, eventually
 from tests.processes.test_lock import another_holder
 
@@ -178,7 +178,7 @@ def test_a_config_that_is_named_from_here_is_found_from_there(crontab: Crontab) 
 def test_its_log_is_bounded_also_where_others_write_to_it(tmp_path: Path) -> None:
     """In a child, whose outputs it takes."""
     flood = (
-        "import logging, os, sys; from pathlib import Path; from supervisor.home import Home;"
+        "import logging, os, sys; from pathlib import Path; from supervisor.stores.home import Home;"
         "from supervisor import logbook; from supervisor.config import Config; home = Home(Path(sys.argv[1]));"
         "home.create(); path = logbook.log_file(home, Config());"
         "logbook.begin_with(logbook.open_file(path, Config(), whole=True))\n"

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.agenda import Entry
 from supervisor.cronscheduler import CronScheduler
 from supervisor.errors import StoreError
-from supervisor.home import Home
-from supervisor.jobs import CronStore
-from supervisor.lock import HomeLock
-from supervisor.runs import RunsStore
 from supervisor.status import Status
-from supervisor.store import append_line, write_atomic
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.lock import HomeLock
+from supervisor.stores.runs import RunsStore
+from supervisor.stores.store import append_line, write_atomic
+from supervisor.timing.agenda import Entry
 from tests.fakes import NOON, make_job, make_run
 
 

@@ -15,18 +15,18 @@ import pytest
 
 from shared.messages import ExecuteRequest
 from shared.reasons import Reason
-from supervisor import history
 from supervisor.config import Config
-from supervisor.disk import Disk
 from supervisor.errors import NotFoundError, StoreError
-from supervisor.home import Home
-from supervisor.jobs import CronStore
-from supervisor.lock import HomeLock
 from supervisor.models import CronJob, CronRun
-from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler
 from supervisor.status import Status
-from supervisor.store import failure
+from supervisor.stores import history
+from supervisor.stores.disk import Disk
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.lock import HomeLock
+from supervisor.stores.runs import RunsStore
+from supervisor.stores.store import failure
 from tests.fakes import NOON, FakeClock, FakeSpawn, make_job, make_request, make_run
 from tests.ramdisk import FAST
 from tests.timeline import HOST

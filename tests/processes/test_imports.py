@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from supervisor.home import Home
-from supervisor.jobs import CronStore
-from supervisor.runs import RunsStore
 from supervisor.status import Status
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.runs import RunsStore
 from tests.fakes import NOON, make_job, make_run
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def test_a_list_needs_neither_models_nor_typer_and_a_pipe_no_rich(tmp_path: Path
     (home.runs / f"{make_job().id}.jsonl").chmod(0o400)  # the note does not hold any more: the history is read
     loaded, again = called(home.root, "list")
     assert again == out
-    assert {"pydantic", "supervisor.history"} <= loaded
+    assert {"pydantic", "supervisor.stores.history"} <= loaded
 
 
 def test_a_command_is_built_without_the_others(tmp_path: Path) -> None:

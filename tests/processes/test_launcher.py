@@ -23,10 +23,10 @@ import pytest
 from shared.messages import ExecuteRequest, Layer, Progress, Ready, RunnerMessage, Started
 from shared.reasons import Reason
 from shared.wire import MAX_LINE, ProtocolError
-from supervisor.host import Host
-from supervisor.launcher import Executor, Gone, News, Runner, SpawnError, Spoke
-from supervisor.recovery import kill_runners
+from supervisor.spawning.launcher import Executor, Gone, News, Runner, SpawnError, Spoke
+from supervisor.spawning.recovery import kill_runners
 from supervisor.status import Status
+from supervisor.stores.host import Host
 from tests.driver import eventually
 from tests.fakes import make_request, make_run
 from tests.lacks import need
@@ -311,7 +311,7 @@ def test_an_attempt_can_be_waited_for(executor: Executor, tmp_path: Path) -> Non
 
 def test_the_end_of_the_pipe_reaches_a_runner_whose_supervisor_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from supervisor.launcher import Executor; "
+        "import sys; from pathlib import Path; from supervisor.spawning.launcher import Executor; "
         "from tests.fakes import make_request, make_run; folder = Path(sys.argv[1]); "
         "Executor(runner=Path(sys.argv[2])).execute(make_request('run-1', 1, folder, prompt='ends_with_its_pipe'))"
     )

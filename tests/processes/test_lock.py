@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import lastsign
 from supervisor.errors import RefusedError
-from supervisor.home import Home
-from supervisor.lock import HomeLock, boot_id, read_info, start_ticks, write_info
-from supervisor.store import write_atomic
+from supervisor.stores import lastsign
+from supervisor.stores.home import Home
+from supervisor.stores.lock import HomeLock, boot_id, read_info, start_ticks, write_info
+from supervisor.stores.store import write_atomic
 
 STARTED = datetime(2026, 11, 24, 12, 30, 1, tzinfo=UTC)
 # A holder of a few milliseconds: what a lock is to the kernel, without any code of ours.

@@ -18,10 +18,10 @@ import pytest
 
 from supervisor.config import Config
 from supervisor.errors import StoreError
-from supervisor.home import Home
-from supervisor.journal import Journal, handler
-from supervisor.logbook import log_file, open_file
-from supervisor.logline import about
+from supervisor.logs.journal import Journal, handler
+from supervisor.logs.logbook import log_file, open_file
+from supervisor.logs.logline import about
+from supervisor.stores.home import Home
 from tests.house import CHECKOUT, House, house
 
 

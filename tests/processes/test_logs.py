@@ -10,9 +10,9 @@ from pathlib import Path
 
 from shared.findings import TaskEnd, Traffic
 from shared.reasons import Reason
-from supervisor.home import Home
-from supervisor.runs import RunsStore
 from supervisor.status import Status
+from supervisor.stores.home import Home
+from supervisor.stores.runs import RunsStore
 from tests.command import Command
 from tests.fakes import NOON, make_run
 

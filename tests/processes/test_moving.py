@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.batch import Batch
-from supervisor.home import Home
-from supervisor.jobs import CronStore
-from supervisor.lock import HomeLock
+from supervisor.definitions.batch import Batch
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.lock import HomeLock
 from tests.command import Command, snapshot
 from tests.house import CHECKOUT, House
 
@@ -273,8 +273,8 @@ def test_a_running_supervisor_does_the_same(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from supervisor.config import Config
-from supervisor.desk import reach
-from supervisor.home import Home
+from supervisor.control.desk import reach
+from supervisor.stores.home import Home
 with reach(Home.of(sys.argv[1]), Config()) as desk:
     old = [job.id for job in desk.list_jobs()]
     jobs = [{"draft": {"prompt": "x", "cron_expr": "@daily", "name": f"{sys.argv[2]}-{at}"}} for at in range(25)]

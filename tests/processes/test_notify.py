@@ -17,17 +17,17 @@ from typing import Any
 import pytest
 
 from shared.reasons import Reason
-from supervisor import notify
-from supervisor.clock import SystemClock
-from supervisor.jobs import CronStore
+from supervisor.definitions.secrets import SecretStore
 from supervisor.models import CronJob, CronRun
-from supervisor.notify import CronCallback, Notifier
-from supervisor.runs import RunsStore
+from supervisor.notifications import notify
+from supervisor.notifications.notify import CronCallback, Notifier
+from supervisor.notifications.targets import Notify
+from supervisor.notifications.webhook import WebhookError
 from supervisor.scheduler import Scheduler
-from supervisor.secrets import SecretStore
 from supervisor.status import final_status
-from supervisor.targets import Notify
-from supervisor.webhook import WebhookError
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.runs import RunsStore
+from supervisor.timing.clock import SystemClock
 from tests.driver import eventually
 from tests.fakes import make_job, make_run
 from tests.postman import CONFIG

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from shared.reasons import Reason
-from supervisor import outbox as outbox_module
-from supervisor.courier import AT_ONCE, Claimed
-from supervisor.deliveries import LONGEST, Letter, State
+from supervisor.control.outboxdesk import OutboxDesk
 from supervisor.errors import InvalidError, NotFoundError, RefusedError
 from supervisor.models import CronRun
-from supervisor.outbox import Outbox, letter_about, letters
-from supervisor.outboxdesk import OutboxDesk
+from supervisor.notifications import outbox as outbox_module
+from supervisor.notifications.courier import AT_ONCE, Claimed
+from supervisor.notifications.deliveries import LONGEST, Letter, State
+from supervisor.notifications.outbox import Outbox, letter_about, letters
 from supervisor.status import Status
 from tests.fakes import NOON
 from tests.postman import URL, Kill, Postman, postman, silence

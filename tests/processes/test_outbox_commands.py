@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.deliveries import State, letter_of
-from supervisor.disk import REAL
-from supervisor.history import encoded
-from supervisor.home import Home
-from supervisor.secrets import SecretStore
-from supervisor.targets import Notify
+from supervisor.definitions.secrets import SecretStore
+from supervisor.notifications.deliveries import State, letter_of
+from supervisor.notifications.targets import Notify
+from supervisor.stores.disk import REAL
+from supervisor.stores.history import encoded
+from supervisor.stores.home import Home
 from tests.command import Command
 from tests.fakes import NOON, make_job, make_run
 from tests.receiver import receiver

@@ -13,18 +13,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from shared.reasons import Reason
-from supervisor.clock import SystemClock
 from supervisor.config import Config
 from supervisor.cronscheduler import CronScheduler
-from supervisor.home import Home
-from supervisor.host import Host
-from supervisor.jobs import CronStore
-from supervisor.pruning import Pruning
-from supervisor.retention import ENDS_AT_LEAST
-from supervisor.runs import RunsStore
+from supervisor.definitions.sizes import LARGEST
 from supervisor.scheduler import Scheduler
-from supervisor.sizes import LARGEST
 from supervisor.status import Status
+from supervisor.stores.home import Home
+from supervisor.stores.host import Host
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.pruning import Pruning
+from supervisor.stores.retention import ENDS_AT_LEAST
+from supervisor.stores.runs import RunsStore
+from supervisor.timing.clock import SystemClock
 from tests.fakes import make_job, make_run
 from tests.house import eventually
 

@@ -20,12 +20,12 @@ import pytest
 from shared.findings import Branch
 from shared.reasons import Reason
 from supervisor.cli.cells import width
-from supervisor.deliveries import Channel, Delivery, Letter, State
-from supervisor.home import Home
-from supervisor.jobs import CronStore
 from supervisor.models import SECOND, CronRun, Trigger
-from supervisor.runs import RunsStore
+from supervisor.notifications.deliveries import Channel, Delivery, Letter, State
 from supervisor.status import Status
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.runs import RunsStore
 from tests.command import Command, snapshot
 from tests.fakes import make_job, make_run
 

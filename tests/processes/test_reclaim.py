@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from shared.tree import FOLDER
-from supervisor import reclaim as room
 from supervisor.config import Config
-from supervisor.reclaim import Reclaim, give, open_plainly, reclaim
-from supervisor.uids import Uids
+from supervisor.spawning import reclaim as room
+from supervisor.spawning.reclaim import Reclaim, give, open_plainly, reclaim
+from supervisor.spawning.uids import Uids
 from tests.driver import eventually
 from tests.fakes import make_job
 from tests.lacks import need

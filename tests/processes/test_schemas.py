@@ -8,10 +8,10 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from supervisor.home import Home
-from supervisor.outbox import Outbox
-from supervisor.runs import RunsStore
-from supervisor.sender import test_of as trial_of
+from supervisor.notifications.outbox import Outbox
+from supervisor.notifications.sender import test_of as trial_of
+from supervisor.stores.home import Home
+from supervisor.stores.runs import RunsStore
 from tests.command import Command
 from tests.fakes import NOON, make_run
 

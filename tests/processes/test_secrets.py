@@ -9,11 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from supervisor.control.routes import answer
 from supervisor.cronscheduler import CronScheduler
-from supervisor.home import Home
-from supervisor.jobs import CronStore
-from supervisor.routes import answer
-from supervisor.secrets import MOST_BYTES, SecretStore
+from supervisor.definitions.secrets import MOST_BYTES, SecretStore
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
 from tests.command import Command, snapshot
 from tests.driver import eventually
 from tests.house import CHECKOUT, house

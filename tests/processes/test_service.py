@@ -15,13 +15,13 @@ from typing import Any
 import psutil
 import pytest
 
-from supervisor.cronkeeper import CronKeeper
 from supervisor.errors import CronwardError, RefusedError
-from supervisor.home import Home
-from supervisor.lock import read_info
-from supervisor.startline import StartLine
-from supervisor.systemctl import Instance, SystemdKeeper
-from supervisor.unit import unit
+from supervisor.keeping.cronkeeper import CronKeeper
+from supervisor.keeping.startline import StartLine
+from supervisor.keeping.systemctl import Instance, SystemdKeeper
+from supervisor.keeping.unit import unit
+from supervisor.stores.home import Home
+from supervisor.stores.lock import read_info
 from tests.house import CHECKOUT, eventually
 from tests.lacks import need
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from shared.reasons import Reason
-from supervisor.home import Home
-from supervisor.jobs import CronStore
-from supervisor.lock import HomeLock
 from supervisor.models import SECOND, CronRun
-from supervisor.runs import RunsStore
 from supervisor.status import Status
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.lock import HomeLock
+from supervisor.stores.runs import RunsStore
 from tests.command import Command
 from tests.fakes import make_run
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.home import Home
-from supervisor.jobs import CronStore
-from supervisor.lock import HomeLock
-from supervisor.runs import RunsStore
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.lock import HomeLock
+from supervisor.stores.runs import RunsStore
 from tests.fakes import make_job
 
 CHILD = Path(__file__).parents[1] / "children" / "writers.py"

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.home import Home
-from supervisor.journal import SOCKET
-from supervisor.lock import read_info
-from supervisor.sdnotify import Systemd
+from supervisor.keeping.sdnotify import Systemd
+from supervisor.logs.journal import SOCKET
+from supervisor.stores.home import Home
+from supervisor.stores.lock import read_info
 from tests.house import CHECKOUT, eventually
 
 WITHIN = 60.0

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from supervisor.clock import Moment, SystemClock
 from supervisor.loop import Pulse, Turns
 from supervisor.models import NEVER
 from supervisor.scheduler import Wake
-from supervisor.timerfd import WallTimer
+from supervisor.timing.clock import Moment, SystemClock
+from supervisor.timing.timerfd import WallTimer
 
 SOON = 0.05
 """How late it may be, in seconds, on a busy host."""

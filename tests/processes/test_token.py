@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from shared.reasons import Reason
-from supervisor.clock import SystemClock
-from supervisor.deliveries import letter_of
-from supervisor.home import Home
+from supervisor.definitions.secrets import SecretStore
 from supervisor.models import CronJob
-from supervisor.secrets import SecretStore
-from supervisor.sender import Sender
+from supervisor.notifications.deliveries import letter_of
+from supervisor.notifications.sender import Sender
+from supervisor.notifications.targets import Notify, Target
+from supervisor.notifications.webhookurl import WebhookError
 from supervisor.status import Status
-from supervisor.targets import Notify, Target
-from supervisor.webhookurl import WebhookError
+from supervisor.stores.home import Home
+from supervisor.timing.clock import SystemClock
 from tests.command import Command
 from tests.fakes import make_job, make_run
 from tests.receiver import receiver

@@ -11,11 +11,11 @@ import pytest
 from shared.findings import Spending
 from shared.messages import Caps
 from shared.reasons import Reason
-from supervisor.hostzone import host_zone
+from supervisor.budgets.periods import day_of
 from supervisor.models import CronRun
-from supervisor.periods import day_of
-from supervisor.runs import RunsStore
 from supervisor.status import Status
+from supervisor.stores.runs import RunsStore
+from supervisor.timing.hostzone import host_zone
 from tests.command import Command
 from tests.fakes import make_run
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from shared.reasons import Reason
-from supervisor import posting
+from supervisor.notifications import posting
+from supervisor.notifications.webhook import WebhookCallback, WebhookError, check_url, send
 from supervisor.status import Status
-from supervisor.webhook import WebhookCallback, WebhookError, check_url, send
 from tests.fakes import make_run
 from tests.receiver import receiver
 

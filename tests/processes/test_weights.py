@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import weights
-from supervisor.weights import WeightsError
+from supervisor.agents import weights
+from supervisor.agents.weights import WeightsError
 
 CONTENT = b"GGUF" + b"weights" * 100
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

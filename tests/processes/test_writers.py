@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from supervisor.home import Home
-from supervisor.jobs import CronStore
-from supervisor.runs import RunsStore
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.runs import RunsStore
 
 CHILD = Path(__file__).parents[1] / "children" / "writers.py"
 CROWD = 20

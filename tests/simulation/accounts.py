@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from shared.reasons import Reason
-from supervisor.budget import Budget, Budgets
+from supervisor.budgets.budget import Budget, Budgets
 from supervisor.models import CronJob
 from tests.simulation.actors import SimRunner
 

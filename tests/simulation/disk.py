@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from supervisor.disk import Disk
 from supervisor.errors import StoreError
+from supervisor.stores.disk import Disk
 
 
 class Crash(BaseException):

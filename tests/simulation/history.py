@@ -13,14 +13,14 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from supervisor import edits
-from supervisor.budget import Budget, Budgets
-from supervisor.definition import Setting
+from supervisor.budgets.budget import Budget, Budgets
+from supervisor.definitions import edits
+from supervisor.definitions.definition import Setting
+from supervisor.definitions.revision import revise
 from supervisor.errors import CronwardError
-from supervisor.jobs import CronStore
-from supervisor.lock import HomeLock
 from supervisor.models import SECOND, CronJob
-from supervisor.revision import revise
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.lock import HomeLock
 from tests.fakes import make_job
 from tests.simulation.ledger import must
 from tests.simulation.world import World

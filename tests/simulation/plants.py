@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 
 from shared.messages import ExecuteRequest, ExecuteResult
-from supervisor import attempts, charge, occurrences, schedule, waiver, wallclock
-from supervisor.budget import Amount
-from supervisor.clock import Moment
-from supervisor.liveruns import LiveRun, LiveRuns
+from supervisor.admission import attempts, waiver
+from supervisor.admission.quota import Quotas
+from supervisor.budgets import charge
+from supervisor.budgets.budget import Amount
+from supervisor.budgets.spendings import Spent
 from supervisor.models import CronRun
-from supervisor.quota import Quotas
-from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler, Wake
-from supervisor.spendings import Spent
+from supervisor.spawning.liveruns import LiveRun, LiveRuns
 from supervisor.status import Status
+from supervisor.stores.runs import RunsStore
+from supervisor.timing import occurrences, schedule, wallclock
+from supervisor.timing.clock import Moment
 from tests.simulation.world import World
 
 Plant = Callable[[World, pytest.MonkeyPatch], None]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import schedule
+from supervisor.timing import schedule
 from tests.simulation.history import Act, folders, play
 from tests.simulation.ledger import BrokenError
 from tests.simulation.plants import PLANTS, Plant

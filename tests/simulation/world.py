@@ -17,21 +17,22 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from shared.messages import ExecuteRequest, Ready
-from supervisor import charge, gate
-from supervisor.budget import Meter
+from supervisor.admission import gate
+from supervisor.admission.waiting import Waiting
+from supervisor.budgets import charge
+from supervisor.budgets.budget import Meter
+from supervisor.budgets.purse import Purse
 from supervisor.config import Config
 from supervisor.errors import CronwardError, InvalidError, StoreError
-from supervisor.host import Host
-from supervisor.jobs import CronStore
-from supervisor.launcher import Gone, SpawnError, Spoke
-from supervisor.liveruns import SAVE_AGAIN, LiveRunner
-from supervisor.lock import HomeLock
 from supervisor.models import CronJob, CronRun, JobType
-from supervisor.purse import Purse
-from supervisor.recovery import recover
-from supervisor.runs import RunsStore
 from supervisor.scheduler import Scheduler, Wake
-from supervisor.waiting import Waiting
+from supervisor.spawning.launcher import Gone, SpawnError, Spoke
+from supervisor.spawning.liveruns import SAVE_AGAIN, LiveRunner
+from supervisor.spawning.recovery import recover
+from supervisor.stores.host import Host
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.lock import HomeLock
+from supervisor.stores.runs import RunsStore
 from tests.fakes import FakeClock, make_request, make_result
 from tests.simulation.actors import SimRunner, new_runner
 from tests.simulation.disk import Crash, SimDisk

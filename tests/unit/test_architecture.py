@@ -21,7 +21,15 @@ SUPERVISORDS = {
     *("states", "supervisorctl", "supervisord", "templating", "tests", "ui", "web", "xmlrpc"),
 }
 """Its top-level package has our name: with both installed, a file of the one would hide the other's."""
-PURE = ("admission", "agenda", "attempts", "models", "occurrences", "schedule", "waiting")
+PURE = (
+    "admission/admission",
+    "timing/agenda",
+    "admission/attempts",
+    "models",
+    "timing/occurrences",
+    "timing/schedule",
+    "admission/waiting",
+)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 SOURCES = {
@@ -83,13 +91,13 @@ def test_the_supervisor_never_imports_the_runner() -> None:
 
 
 def test_one_module_knows_croniter() -> None:
-    assert list(offenders("", lambda name: "croniter" in roots(IMPORTS[name]))) == ["supervisor/schedule.py"]
+    assert list(offenders("", lambda name: "croniter" in roots(IMPORTS[name]))) == ["supervisor/timing/schedule.py"]
 
 
 def test_one_module_of_the_supervisor_reads_the_time_of_day() -> None:
     """Everything else is told what time it is. Commands, which end at once, may look for themselves."""
     readers = offenders("supervisor/", lambda name: re.search(r"datetime\.now\(|\btime\.time\(", SOURCES[name]))
-    assert [name for name in readers if not name.startswith("supervisor/cli/")] == ["supervisor/clock.py"]
+    assert [name for name in readers if not name.startswith("supervisor/cli/")] == ["supervisor/timing/clock.py"]
 
 
 @pytest.mark.parametrize("module", PURE)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from supervisor.errors import NotFoundError
-from supervisor.home import Home
-from supervisor.jobs import CronStore
-from supervisor.store import DamagedError
+from supervisor.stores.home import Home
+from supervisor.stores.jobs import CronStore
+from supervisor.stores.store import DamagedError
 from tests.fakes import make_job
 
 ROOT = Path(__file__).parents[2]
@@ -21,11 +21,16 @@ KINDS = re.compile(
 )
 ELSEWHERE = {
     # What is quoted in a longer sentence, which goes on.
-    *("supervisor/cronfields.py", "supervisor/moving/arrival.py", "supervisor/moving/gojson.py"),
+    *("supervisor/timing/cronfields.py", "supervisor/moving/arrival.py", "supervisor/moving/gojson.py"),
     *("supervisor/moving/original.py", "supervisor/moving/shelljob.py"),
     # What the other end of a socket or of a pipe did wrong: a program is told.
-    *("supervisor/body.py", "supervisor/called.py", "supervisor/histories.py", "supervisor/revision.py"),
-    "supervisor/routes.py",
+    *(
+        "supervisor/control/body.py",
+        "supervisor/trials/called.py",
+        "supervisor/stores/histories.py",
+        "supervisor/definitions/revision.py",
+    ),
+    "supervisor/control/routes.py",
 }
 
 

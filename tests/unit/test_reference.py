@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from shared.reasons import Reason
 from supervisor.cli import manual
-from supervisor.meanings import REASONS, STATUSES
+from supervisor.reports.meanings import REASONS, STATUSES
 from supervisor.status import Status
 from tests.fakes import make_job, make_run
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.messages import Limits
-from supervisor.budget import Budget
+from supervisor.budgets.budget import Budget
 from supervisor.config import FILE_BYTES, Config, ConfigError, config_dir, load_config, render_example
+from supervisor.definitions.limits import JobLimits, Maxima
 from supervisor.errors import InvalidError
-from supervisor.limits import JobLimits, Maxima
 from supervisor.models import JobType
 
 ROOT = Path(__file__).parents[3]

@@ -11,8 +11,8 @@ from shared.reasons import Reason
 from supervisor.config import Config
 from supervisor.errors import NotFoundError, RefusedError, StoreError
 from supervisor.models import SECOND, Trigger
-from supervisor.recovery import recover
 from supervisor.scheduler import DUE_A_TURN
+from supervisor.spawning.recovery import recover
 from supervisor.status import Status
 from tests.fakes import NOON
 from tests.timeline import EACH_MINUTE, Timeline, play, timeline

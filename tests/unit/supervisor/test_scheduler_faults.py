@@ -9,8 +9,8 @@ import pytest
 
 from shared.reasons import Reason
 from supervisor.config import Config
-from supervisor.liveruns import SAVE_AGAIN
 from supervisor.models import NEVER, CronRun
+from supervisor.spawning.liveruns import SAVE_AGAIN
 from supervisor.status import Status
 from tests.fakes import NOON
 from tests.timeline import EACH_MINUTE, Timeline, play, timeline

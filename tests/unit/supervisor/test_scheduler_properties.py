@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.reasons import Reason
-from supervisor import edits
 from supervisor.config import Config
+from supervisor.definitions import edits
 from supervisor.errors import CronwardError
 from supervisor.models import SECOND, CatchUp, CronRun, Overlap, Trigger
-from supervisor.occurrences import next_occurrence
-from supervisor.runs import RunsStore
+from supervisor.stores.runs import RunsStore
+from supervisor.timing.occurrences import next_occurrence
 from tests.timeline import Timeline, timeline
 
 SETTLING = 300

@@ -9,16 +9,16 @@ import pytest
 
 from shared.addresses import parse_address
 from shared.reasons import Reason
-from supervisor import signature, wording
-from supervisor.deliveries import News, letter_of
 from supervisor.errors import InvalidError
-from supervisor.incident import Incident, judge
 from supervisor.models import CronRun
-from supervisor.posting import seconds_of
-from supervisor.reach import refusal
+from supervisor.notifications import signature, wording
+from supervisor.notifications.deliveries import News, letter_of
+from supervisor.notifications.incident import Incident, judge
+from supervisor.notifications.posting import seconds_of
+from supervisor.notifications.reach import refusal
+from supervisor.notifications.targets import Notify
+from supervisor.notifications.tellable import check_told
 from supervisor.status import final_status
-from supervisor.targets import Notify
-from supervisor.tellable import check_told
 from tests.fakes import NOON, make_job, make_run
 
 DAY = timedelta(days=1)

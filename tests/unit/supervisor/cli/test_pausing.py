@@ -13,8 +13,8 @@ import typer
 
 from supervisor.cli import pausing
 from supervisor.cli.place import Place
+from supervisor.control.routes import Desk
 from supervisor.models import CronJob, CronRun
-from supervisor.routes import Desk
 from supervisor.status import Status
 from tests.fakes import make_job, make_run
 

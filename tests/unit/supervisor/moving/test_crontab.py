@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from supervisor.config import Config
-from supervisor.definition import define, setting_of
+from supervisor.definitions.definition import define, setting_of
 from supervisor.errors import InvalidError
-from supervisor.home import Home
 from supervisor.models import CronJob
 from supervisor.moving.cronlines import crontab_of
 from supervisor.moving.crontab import Line, Refused, read_crontab
 from supervisor.moving.shelljob import draft_of, line_of, names_for
+from supervisor.stores.home import Home
 from tests.fakes import NOON, make_job
 
 SETTING = setting_of(Home(Path("/nowhere/cronward")), Config())

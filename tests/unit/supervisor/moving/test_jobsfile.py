@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.config import Config
-from supervisor.declared import declared
-from supervisor.definition import define, setting_of
+from supervisor.definitions.declared import declared
+from supervisor.definitions.definition import define, setting_of
 from supervisor.errors import InvalidError
-from supervisor.home import Home
 from supervisor.moving.jobsfile import read_jobs_file, written
 from supervisor.moving.tomltext import toml_value
+from supervisor.stores.home import Home
 from tests.fakes import NOON, make_job
 
 SETTING = setting_of(Home(Path("/nowhere/cronward")), Config())

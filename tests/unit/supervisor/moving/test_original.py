@@ -12,19 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.batch import Past
 from supervisor.config import Config
-from supervisor.definition import Setting, define, setting_of
+from supervisor.definitions.batch import Past
+from supervisor.definitions.definition import Setting, define, setting_of
+from supervisor.definitions.together import _summary
 from supervisor.errors import InvalidError
-from supervisor.home import Home
 from supervisor.models import NEVER, CronJob, CronRun
 from supervisor.moving import arrival, departure
 from supervisor.moving.gojson import go_text, go_time, read_time
 from supervisor.moving.note import Note
 from supervisor.moving.original import JOB_KEYS, RUN_KEYS, read_jobs, read_runs
-from supervisor.shown import with_history
+from supervisor.reports.shown import with_history
 from supervisor.status import Status
-from supervisor.together import _summary
+from supervisor.stores.home import Home
 from tests.fakes import NOON, make_run
 
 GOLDEN = Path(__file__).parent / "golden"

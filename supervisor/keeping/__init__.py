@@ -1,0 +1,1 @@
+"""Keeping a supervisor going when nobody is logged in."""

@@ -1,0 +1,1 @@
+"""What the supervisor says while it works, one line a step."""

@@ -1,0 +1,1 @@
+"""What is said of it afterwards: records to sentences, sums and samples."""

@@ -1,0 +1,1 @@
+"""Trying whether it would work: hosts, cells, agents and jobs."""

@@ -1,0 +1,211 @@
+"""Notes on what histories come to: believed only where they hold, and then as good as the history itself."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.reasons import Reason
+from supervisor.reports import past
+from supervisor.status import Status
+from supervisor.stores import sums
+from supervisor.stores.home import Home
+from supervisor.stores.lock import HomeLock
+from supervisor.stores.runs import RunsStore
+from supervisor.stores.store import StoreError
+from supervisor.stores.summary import Summary
+from tests.fakes import NOON
+from tests.ramdisk import FAST
+from tests.records import JOB, MINUTE, file_of, run_of
+
+STATE = (1, 2, 3, 4)
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    with tempfile.TemporaryDirectory(dir=FAST) as root:
+        yield Home(Path(root) / "h")
+
+
+def history(home: Home, runs: int = 3) -> RunsStore:
+    store = RunsStore(home)
+    for number in range(runs):
+        store.record(run_of(number, Status.COMPLETED, reason=Reason.OK))
+    return store
+
+
+def state_of(home: Home) -> sums.State:
+    return sums.state_of(file_of(home).stat())
+
+
+def forge(home: Home, runs: int = 4711, live: tuple[tuple[str, str], ...] = ()) -> None:
+    """A note that holds and does not tell the truth: whoever believes it has not read the history."""
+    forged = Summary(run_count=runs, last_status=Status.FAILED).model_dump_json()
+    sums.write(home.sums / JOB, state_of(home), forged, live)
+
+
+def test_a_note_holds_for_one_state_of_its_file(tmp_path: Path) -> None:
+    sums.write(tmp_path / "n", STATE, '{"last_error":"Too late."}', [("queued", "x")])
+    assert sums.read(tmp_path / "n", STATE) == ({"last_error": "Too late."}, [["queued", "x"]])
+    for place in range(4):
+        assert sums.read(tmp_path / "n", (*STATE[:place], 9, *STATE[place + 1 :])) is None, place
+    assert sums.read(tmp_path / "nothing", STATE) is None
+    assert (tmp_path / "n").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_shorter_note_covers_a_longer_one(tmp_path: Path) -> None:
+    for text in ('"' + "x" * 500 + '"', '"y"'):
+        sums.write(tmp_path / "n", STATE, text, ())
+        assert sums.read(tmp_path / "n", STATE) == (text[1:-1], [])
+
+
+def test_whatever_tears_a_note_it_is_not_believed(tmp_path: Path) -> None:
+    sums.write(tmp_path / "n", STATE, '{"run_count":17}', ())
+    whole = (tmp_path / "n").read_bytes()
+    torn = [whole[:length] for length in range(len(whole) - 1)]
+    torn += [whole[:place] + b"7" + whole[place + 1 :] for place in range(len(whole) - 1) if whole[place] != ord("7")]
+    for data in (*torn, b"\0" * len(whole), b"\n", b"00000000 \n", b"d202ef8d \n"):
+        (tmp_path / "n").write_bytes(data)
+        assert sums.read(tmp_path / "n", STATE) is None, data
+
+
+def test_a_note_is_read_instead_of_its_history_and_says_the_same(home: Home) -> None:
+    store = history(home)
+    whole = store.summary(JOB)
+    assert RunsStore(home).summary(JOB) == whole
+    assert past.noted(home, [JOB]) == [past.of(whole)]
+    forge(home)
+    assert RunsStore(home).summary(JOB).run_count == 4711
+    assert [found and found.runs for found in past.noted(home, [JOB])] == [4711]
+    assert RunsStore(home).unfinished() == []
+
+
+def steps() -> Iterator[tuple[str, Callable[[RunsStore], object]]]:
+    """What becomes of a history, one after the other."""
+    running = run_of(50, Status.RUNNING)
+    yield "a claim", lambda store: store.record(running)
+    failed = {"status": Status.FAILED, "reason": Reason.AGENT_ERROR}
+    yield "a failure", lambda store: store.record(run_of(51, **failed, error="\u202e"))
+    yield "no text", lambda store: store.record(run_of(53, **failed, error="\ud800"))
+    yield "a skip", lambda store: store.record(run_of(52, Status.SKIPPED, reason=Reason.OVERLAP))
+    yield "an end", lambda store: store.record(running.moved(Status.COMPLETED, reason=Reason.OK))
+    yield "a compaction", lambda store: [store.record(run_of(number, Status.COMPLETED)) for number in range(60, 160)]
+    yield "records that expire", lambda store: store.expire(JOB, NOON + 90 * MINUTE)
+    yield "a run after that", lambda store: store.record(run_of(200, Status.FAILED, reason=Reason.AGENT_ERROR))
+
+
+def test_after_each_change_note_and_history_say_the_same(home: Home) -> None:
+    store = RunsStore(home, keep=5)
+    store.record(run_of(1, Status.COMPLETED))
+    for what, change in steps():
+        change(store)
+        assert (home.sums / JOB).read_bytes().isascii(), what
+        seen = RunsStore(home, keep=5).summary(JOB), [run.id for run in RunsStore(home, keep=5).unfinished()]
+        short, live = past.noted(home, [JOB])[0], RunsStore(home, keep=5).live_of(JOB)
+        (home.sums / JOB).unlink(missing_ok=True)
+        assert seen[0] == RunsStore(home, keep=5).summary(JOB), what
+        assert seen[1] == (["run-0050"] if what in ("a claim", "a failure", "no text", "a skip") else []), what
+        assert short in (None, past.of(seen[0], live)), what
+        assert short is not None or what in ("no text", "a skip"), what
+        with HomeLock(home):
+            RunsStore(home, keep=5).quarantine()  # notes it anew
+
+
+def until_noticed(change: Callable[[Path], object]) -> Callable[[Path], None]:
+    """The kernel's clock for files ticks every few milliseconds."""
+
+    def changed(path: Path) -> None:
+        before = path.stat().st_ctime_ns
+        while path.stat().st_ctime_ns == before:
+            change(path)
+
+    return changed
+
+
+OTHER: dict[str, Callable[[Path], object]] = {
+    "more in it": lambda path: path.write_bytes(path.read_bytes() + path.read_bytes().splitlines(keepends=True)[-1]),
+    "a copy of it": lambda path: (copy := path.with_name("x")).write_bytes(path.read_bytes()) and copy.rename(path),
+    "its time set": until_noticed(lambda path: os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))),
+    "another permission": until_noticed(lambda path: path.chmod(0o400)),
+    "nothing in it": lambda path: path.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("what", OTHER)
+def test_a_history_in_another_state_is_read_itself(home: Home, what: str) -> None:
+    history(home)
+    forge(home)
+    OTHER[what](file_of(home))
+    assert past.noted(home, [JOB]) == [None]
+    try:
+        assert RunsStore(home).summary(JOB).run_count == 3
+    except StoreError:
+        assert what == "nothing in it"
+
+
+def test_damage_is_never_noted(home: Home) -> None:
+    history(home)
+    lines = file_of(home).read_bytes().split(b"\n")
+    file_of(home).write_bytes(b"\n".join([*lines[:2], b"{garbage", *lines[3:]]))
+    (home.sums / JOB).unlink()
+    store = RunsStore(home)
+    with HomeLock(home):
+        store.summary(JOB)
+        assert not (home.sums / JOB).exists()
+        store.quarantine()  # keeps what is good of it
+    assert RunsStore(home).summary(JOB).run_count == 2
+
+
+def test_who_only_reads_notes_nothing_and_who_starts_notes_what_is_not_noted(home: Home) -> None:
+    history(home)
+    (home.sums / JOB).unlink()
+    with HomeLock(home):
+        RunsStore(home).summary(JOB)
+        RunsStore(home).unfinished()
+        assert list(home.sums.iterdir()) == []
+        RunsStore(home).quarantine()
+    before = (home.sums / JOB).stat()
+    assert [found and found.runs for found in past.noted(home, [JOB])] == [3]
+    with HomeLock(home):
+        RunsStore(home).quarantine()
+    assert (home.sums / JOB).stat() == before
+
+
+def test_a_note_that_cannot_be_made_stops_no_run(home: Home) -> None:
+    history(home)
+    (home.sums / JOB).unlink()
+    home.sums.rmdir()
+    history(home, 4)
+    assert RunsStore(home).summary(JOB).run_count == 4
+
+
+def test_a_history_that_goes_takes_its_note_along(home: Home) -> None:
+    store = history(home)
+    assert store.expire(JOB, NOON + 999 * MINUTE, whole=True) == 3
+    assert list(home.sums.iterdir()) == list(home.runs.iterdir()) == []
+
+
+def test_a_start_looks_at_every_history_whatever_is_noted(home: Home) -> None:
+    history(home)
+    lines = file_of(home).read_bytes().split(b"\n")
+    file_of(home).write_bytes(b"\n".join([*lines[:2], b"{garbage", *lines[3:]]))
+    forge(home)
+    store = RunsStore(home)
+    with HomeLock(home):
+        assert [damage.moved_to is not None for damage in store.quarantine()] == [True]
+    assert store.summary(JOB).run_count == 2
+
+
+def test_a_history_that_was_just_compacted_is_noted(home: Home) -> None:
+    store, size = RunsStore(home, keep=1), 0
+    for number in range(200):
+        store.record(run_of(number, Status.COMPLETED, reason=Reason.OK))
+        if file_of(home).stat().st_size < size:
+            break
+        size = file_of(home).stat().st_size
+    assert number < 199
+    assert [found and found.runs for found in past.noted(home, [JOB])] == [number + 1]
