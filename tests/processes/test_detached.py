@@ -179,7 +179,7 @@ def test_its_log_is_bounded_also_where_others_write_to_it(tmp_path: Path) -> Non
     """In a child, whose outputs it takes."""
     flood = (
         "import logging, os, sys; from pathlib import Path; from supervisor.stores.home import Home;"
-        "from supervisor import logbook; from supervisor.config import Config; home = Home(Path(sys.argv[1]));"
+        "from supervisor.logs import logbook; from supervisor.config import Config; home = Home(Path(sys.argv[1]));"
         "home.create(); path = logbook.log_file(home, Config());"
         "logbook.begin_with(logbook.open_file(path, Config(), whole=True))\n"
         "for number in range(700): logging.getLogger('x').info('x' * (1 << 20)); os.write(2, b'past the logger')"
