@@ -120,7 +120,8 @@ def refused(home: House) -> str:
 
 def test_whatever_nobody_catches_is_a_line_without_its_words() -> None:
     broken = (
-        "import logging, threading, warnings; from supervisor.config import Config; from supervisor.logs import logbook\n"
+        "import logging, threading, warnings; from supervisor.config import Config; "
+        "from supervisor.logs import logbook\n"
         "class Dies:\n    def __del__(self): raise ValueError('SECRET')\n"
         "def breaks(): raise KeyError('SECRET')\n"
         "logbook.begin(Config()); Dies(); thread = threading.Thread(target=breaks); thread.start(); thread.join()\n"
