@@ -43,7 +43,7 @@ CRONS = (
     *("*/30 * * * *", "0 */2 * * *", "30 2 * * *", "15 1,2,3 * * *", "0 7 * * *", "45 2,14 * * 0,6", "5,20 0 * * *"),
     *("30 1 * * *", "0 3 * * 0", "0 0 1,29 * *", "*/20 2 * * *"),
 )
-STEPS = (0.5, 30.0, 65.0, 600.0, 3600.0, 4 * 3600.0)
+STEPS = (0.5, 30.0, 65.0, 600.0, 3600.0, 3 * 3600.0)
 Act = Callable[[World], None]
 
 
@@ -55,8 +55,8 @@ def play(seed: int, root: Path, prepare: Act = lambda _world: None) -> World:
         prepare(world)
         for _ in range(rng.randint(1, 3)):
             world.guarded(add, world)
-        # Most are short, and so many; what takes a long chain of faults is looked for in every sixth.
-        for _ in range(rng.randint(5, 11) if seed % 6 == 0 else rng.randint(3, 6)):
+        # Most are short, and so many; what takes a long chain of faults is looked for in every eighth.
+        for _ in range(rng.randint(5, 11) if seed % 8 == 0 else rng.randint(2, 5)):
             world.guarded(rng.choices(ACTS, WEIGHTS)[0], world)
             world.pass_by(rng.choice(STEPS) * rng.uniform(0.2, 1.5))
             world.check()
