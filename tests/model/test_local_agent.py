@@ -35,8 +35,8 @@ def run(argv: list[str], prompt: str | bytes) -> subprocess.CompletedProcess[str
     return subprocess.CompletedProcess(argv, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def assert_one_sentence(done: subprocess.CompletedProcess[str], start: str) -> None:
-    assert done.returncode == 1
+def assert_one_sentence(done: subprocess.CompletedProcess[str], start: str, code: int = 1) -> None:
+    assert done.returncode == code
     assert done.stdout == ""
     assert done.stderr.startswith(start)
     assert done.stderr.endswith(".\n")
@@ -105,23 +105,26 @@ def test_a_prompt_without_text_is_a_sentence(prompt: bytes, sentence: str) -> No
 
 def test_an_absent_model_is_a_sentence(tmp_path: Path) -> None:
     assert_one_sentence(
-        run(agent_argv(tmp_path / "absent.gguf"), "hello"), f"The model {tmp_path}/absent.gguf cannot be"
+        run(agent_argv(tmp_path / "absent.gguf"), "hello"), f"The model {tmp_path}/absent.gguf cannot be", local.UNABLE
     )
 
 
-@pytest.mark.parametrize(("size", "sentence"), [(0, "is not a GGUF file"), (1 << 20, "is damaged")])
-def test_a_torn_model_is_a_sentence(tmp_path: Path, size: int, sentence: str) -> None:
+@pytest.mark.parametrize(
+    ("size", "sentence", "code"), [(0, "is not a GGUF file", local.UNABLE), (1 << 20, "is damaged", 1)]
+)
+def test_a_torn_model_is_a_sentence(tmp_path: Path, size: int, sentence: str, code: int) -> None:
     found = weights.find()
     assert found is not None
     with found.open("rb") as whole:
         (tmp_path / "torn.gguf").write_bytes(whole.read(size))
-    assert_one_sentence(run(agent_argv(tmp_path / "torn.gguf"), "hello"), f"The model {tmp_path}/torn.gguf {sentence}")
+    done = run(agent_argv(tmp_path / "torn.gguf"), "hello")
+    assert_one_sentence(done, f"The model {tmp_path}/torn.gguf {sentence}", code)
 
 
 def test_an_absent_engine_is_a_sentence(tmp_path: Path) -> None:
     argv = agent_argv()
     argv[argv.index("--site") + 1] = str(tmp_path)
-    assert_one_sentence(run(argv, "hello"), "The engine cannot be loaded: No module named 'xllamacpp'")
+    assert_one_sentence(run(argv, "hello"), "The engine cannot be loaded: No module named 'xllamacpp'", local.UNABLE)
 
 
 def test_an_engine_that_prints_does_not_spoil_the_answer(tmp_path: Path) -> None:
@@ -129,7 +132,7 @@ def test_an_engine_that_prints_does_not_spoil_the_answer(tmp_path: Path) -> None
     argv = agent_argv()
     argv[argv.index("--site") + 1] = str(tmp_path)
     done = run(argv, "hello")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (local.UNABLE, "")
     assert "noise" in done.stderr
 
 
