@@ -257,4 +257,5 @@ def test_a_list_on_a_terminal_marks_how_each_last_run_ended(filled: Command) -> 
     for name, wanted in table.items():
         row = next(row for row in rows if f" {name} " in row)
         assert re.search(wanted, row), row
-    assert any(row.startswith("Damaged history:") for row in rows)  # a long path comes on a line of its own
+    # Its path may stand on a line of its own, where it is long.
+    assert any(row.startswith("Damaged history:") for row in rows)
