@@ -1,8 +1,8 @@
 """The embedded agent: answers one prompt with a small model on the CPU, offline, and ends.
 
 A program of its own, run inside the cell as `python -I -S local.py --model FILE.gguf --site DIR`; nothing imports it.
-The prompt comes on stdin. The answer goes to stdout, exit code 0; anything else is one sentence on stderr, exit code 1, or 78 where no
-further attempt would end otherwise.
+The prompt comes on stdin. The answer goes to stdout, exit code 0; anything else is one sentence on stderr, exit code
+1, or 78 where no further attempt would end otherwise.
 """
 
 from __future__ import annotations
