@@ -31,7 +31,7 @@ import psutil
 
 from benchmarks import noop
 from benchmarks.measuring import Row, interleaved, ratio, show
-from benchmarks.peers.environment import Environment, ended, environment
+from benchmarks.peers.environment import Environment, cache, ended, environment
 from benchmarks.supervised import Supervised, eventually, supervised
 from supervisor.spawning.launcher import RUNNER
 
@@ -263,10 +263,6 @@ def rows(median: Mapping[str, float]) -> Iterator[Row]:
     yield Row("CPU of the supervisor; beside it a run by xargs", median["CPU"], median["xargs"])
     if "rq MiB" in median:
         yield ratio("its memory, MiB; beside it rq and redis", median["MiB"], median["rq MiB"], 0.5)
-
-
-def cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cronward" / "peers"
 
 
 if __name__ == "__main__":

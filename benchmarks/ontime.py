@@ -31,6 +31,7 @@ from random import Random
 
 from benchmarks import crowd
 from benchmarks.measuring import Row, interleaved, ratio, show
+from benchmarks.peers.environment import Environment, cache, environment
 from shared.messages import ExecuteRequest, ExecuteResult
 from shared.reasons import Reason
 from supervisor.config import Config
@@ -40,7 +41,6 @@ from supervisor.spawning.launcher import Executor, Gone, News, Runner
 from supervisor.stores.home import Home
 from supervisor.stores.jobs import CronStore
 
-PEER = "apscheduler==3.11.3"
 RNG = Random(1)
 WITHIN = 60.0
 DUE = "due, the occurrence of"
@@ -244,28 +244,22 @@ def called() -> float:
     return asyncio.run(wait())
 
 
-def peer() -> Path | None:
-    """The Python of an environment with the peer; None where it cannot be had."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    place = cache / "cronward" / "bench-apscheduler"
-    python = place / "bin" / "python"
-    if not (place / "made").exists():
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PEER]
-        try:
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
-            subprocess.run(pip, check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            print(f"The peer is left out: {error}", file=sys.stderr)
-            return None
-        (place / "made").touch()
-    return python
+def peers() -> Environment | None:
+    """The environment with the peer; None where it cannot be had."""
+    try:
+        return environment(cache())
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"The peer is left out: {error}", file=sys.stderr)
+        return None
 
 
-def peers_herd(python: Path, count: int, times: int) -> list[float]:
+def peers_herd(peers: Environment, count: int, times: int) -> list[float]:
     """As `Ours.herd`; the median of each place, of so many herds."""
-    argv = [str(python), str(Path(__file__).with_name("apscheduled.py")), str(count), str(times)]
-    done = subprocess.run(argv, check=True, capture_output=True, text=True, cwd="/")
-    return [statistics.median(each) for each in zip(*map(json.loads, done.stdout.splitlines()), strict=True)]
+    with peers.popen(peers.program("herd"), str(count), str(times)) as process:
+        assert process.stdout is not None
+        herds = [json.loads(line) for line in process.stdout]
+    assert process.returncode == 0
+    return [statistics.median(each) for each in zip(*herds, strict=True)]
 
 
 @contextmanager
@@ -291,13 +285,13 @@ def singly(alone: Ours, crowded: Ours, rounds: int) -> None:
     show("One due job", rows, asked.rounds)
 
 
-def together(ours: Ours, count: int, times: int, python: Path | None) -> None:
+def together(ours: Ours, count: int, times: int, found: Environment | None) -> None:
     """Print how late many are that are due at one instant."""
     ours.herd(count)  # so that each has a history, as jobs have
     late = [statistics.median(each) for each in zip(*(ours.herd(count) for _ in range(times)), strict=True)]
     rows = []
-    if python is not None:
-        theirs = peers_herd(python, count, times)
+    if found is not None:
+        theirs = peers_herd(found, count, times)
         rows = [Row("decided, the first", late[0], theirs[0]), Row("decided, the last", late[-1], theirs[-1])]
         rows.insert(1, ratio("decided, the median", late[count // 2], theirs[count // 2], 0.1))
     show(f"{count} jobs due at one instant; floor: APScheduler's", rows, times)
@@ -319,7 +313,7 @@ def main() -> None:
         idle(crowded, 0.3 if smoke else 20.0)
         with keeping(folder, 0) as alone:
             singly(alone, crowded, 1 if smoke else 100)
-            together(alone, 3 if smoke else 1000, 1 if smoke else 3, None if smoke else peer())
+            together(alone, 3 if smoke else 1000, 1 if smoke else 3, None if smoke else peers())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 FORMAT_VERSION = 1
+DEFINITION_BYTES = 8 << 20
+"""Of a job's file: prompt and schema of 256 KiB each, every character escaped, and the rest."""
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 

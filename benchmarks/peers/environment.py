@@ -79,6 +79,11 @@ def ended(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> Iterator[
         process.wait()
 
 
+def cache() -> Path:
+    """Where the environment lies unless it is told otherwise."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cronward" / "peers"
+
+
 def environment(folder: Path) -> Environment:
     """The one in this folder; made, where it is not there yet."""
     if not (folder / "made").exists():

@@ -14,9 +14,8 @@ from typing import Any, Literal
 
 from supervisor.reports import shapes
 from supervisor.stores.sums import READ
-from supervisor.vocabulary import FORMAT_VERSION, NEVER
+from supervisor.vocabulary import DEFINITION_BYTES, FORMAT_VERSION, NEVER
 
-FILE_BYTES = 8 << 20
 _SUFFIX = ".json"
 _INSTANTS = ("at", "start", "until", "created_at", "changed_at", "anchor")
 
@@ -109,7 +108,7 @@ def _bytes(path: str) -> bytes:
         return b""
     try:
         found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > FILE_BYTES:
+        if not stat.S_ISREG(found.st_mode) or found.st_size > DEFINITION_BYTES:
             return b""
         # As much as there is: to make room for the most that there may be costs more than to read.
         return os.read(fd, found.st_size)

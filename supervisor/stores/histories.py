@@ -77,7 +77,7 @@ class Histories:
     def get(self, job_id: str) -> History | None:
         """What the file of this job says; None where there is none. Raises DamagedError, NewerError, StoreError."""
         known = self._known.get(job_id)
-        if known and known.state == self._now(job_id):
+        if known and known.state == sums.state_at(self.path(job_id)):
             self._known.move_to_end(job_id)
             return known.history
         file = self._open(job_id)
@@ -176,13 +176,6 @@ class Histories:
         if known:
             self._weight -= known.weight
 
-    def _now(self, job_id: str) -> sums.State | None:
-        """What tells whether the file is the one that is remembered; a link would not be."""
-        try:
-            return sums.state_of(self.path(job_id).lstat())
-        except OSError:
-            return None
-
     def _open(self, job_id: str) -> BinaryIO | None:
         try:
             return os.fdopen(open_regular(self.path(job_id)), "rb")
@@ -217,7 +210,7 @@ class Histories:
 
     def _glance(self, job_id: str) -> tuple[Summary, int] | None:
         """What is known of this file as it is now, and how many of its runs have not ended, without reading it."""
-        state, known = self._now(job_id), self._known.get(job_id)
+        state, known = sums.state_at(self.path(job_id)), self._known.get(job_id)
         if state is None:  # there is none, or there is more to say about that
             return None
         if known and known.state == state:

@@ -16,8 +16,8 @@ from supervisor.models import FORMAT_VERSION, CronJob
 from supervisor.sentences import sentence, shown
 from supervisor.stores.home import Home
 from supervisor.stores.store import DamagedError, failure, read_bytes, versioned
+from supervisor.vocabulary import DEFINITION_BYTES
 
-FILE_BYTES = 8 << 20  # prompt and schema of 256 KiB each, every character escaped, and the rest
 SUFFIX = ".json"
 _DIGEST_BYTES = 16
 _BEGINNING = b'{\n  "version": %d,' % FORMAT_VERSION
@@ -47,15 +47,15 @@ def encoded(job: CronJob) -> tuple[bytes, Stored]:
         raise InvalidError(sentence(error, what)) from None
     except (PydanticSerializationError, ValueError):
         raise InvalidError(f"{what}: it holds what JSON cannot carry.") from None
-    if len(data) > FILE_BYTES:
-        raise InvalidError(f"{what}: it would need {len(data)} bytes, and {FILE_BYTES} are allowed.")
+    if len(data) > DEFINITION_BYTES:
+        raise InvalidError(f"{what}: it would need {len(data)} bytes, and {DEFINITION_BYTES} are allowed.")
     return data, Stored(stored, _digest(data))
 
 
 def load(path: Path) -> Stored | None:
     """What this file holds; None where there is none. Raises DamagedError, NewerError, StoreError."""
     try:
-        data = read_bytes(path, FILE_BYTES)
+        data = read_bytes(path, DEFINITION_BYTES)
         job = _as_written(data) or _decoded(versioned(data, path, FORMAT_VERSION))
     except FileNotFoundError:
         return None

@@ -22,9 +22,10 @@ from supervisor.stores import jobfile, transaction
 from supervisor.stores.disk import REAL, Disk
 from supervisor.stores.home import Home
 from supervisor.stores.jobindex import JobIndex, Known
-from supervisor.stores.lately import Lately, signature
+from supervisor.stores.lately import Lately
 from supervisor.stores.lock import HomeLock
 from supervisor.stores.store import Damage, DamagedError, UnreadableError, file_of, remove_leftovers, set_aside
+from supervisor.stores.sums import state_at
 from supervisor.timing.timed import Timed
 
 PREFIX_CHARS = 4
@@ -204,7 +205,7 @@ class CronStore:
         job = self._lately.get(path, job_id) if job_id in index else None
         if job is not None:
             return job
-        read_from = signature(path)
+        read_from = state_at(path)
         try:
             stored = jobfile.load(path)
         except DamagedError as error:
@@ -263,7 +264,7 @@ class CronStore:
         path = jobfile.path_of(self.home, job.id)
         self._disk.replace(path, data)
         index.put(stored)
-        self._lately.put(signature(path), stored.job)
+        self._lately.put(state_at(path), stored.job)
         self._lock.changed()
         return stored.job
 

@@ -37,6 +37,14 @@ def state_of(found: os.stat_result) -> State:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
+def state_at(path: Path) -> State | None:
+    """The state of what lies there, a link itself and not what it names; None where there is nothing to be seen."""
+    try:
+        return state_of(path.lstat())
+    except OSError:
+        return None
+
+
 def read(path: str | Path, state: State) -> Note | None:
     """The note in this file, if there is one and it holds for this state."""
     try:

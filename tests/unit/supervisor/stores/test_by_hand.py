@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import tracemalloc
 from collections.abc import Iterator
@@ -64,6 +65,16 @@ def test_a_change_by_hand_is_seen_at_the_next_look(held: CronStore, caplog: pyte
     held.add(make_job(id="c", name="one"))
     with pytest.raises(RefusedError, match="'three' already"):
         held.add(make_job(id="d", name="three"))
+
+
+def test_a_change_that_keeps_the_size_and_puts_the_time_back_is_seen_too(held: CronStore) -> None:
+    held.add(make_job(id="a", prompt="Say one."))
+    path = held.home.jobs / "a.json"
+    before, old = path.stat(), held.get("a")
+    path.write_text(path.read_text().replace("Say one.", "Say two."))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert (old, held.get("a")) == (make_job(id="a", prompt="Say one."), make_job(id="a", prompt="Say two."))
 
 
 def test_a_file_that_is_removed_by_hand_takes_its_job_along(held: CronStore) -> None:

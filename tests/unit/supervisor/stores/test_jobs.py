@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from supervisor.errors import CronwardError, InvalidError, NotFoundError, RefusedError
 from supervisor.models import CronJob
 from supervisor.stores.home import Home
-from supervisor.stores.jobfile import FILE_BYTES
 from supervisor.stores.jobs import CronStore, new_id
 from supervisor.stores.lock import HomeLock
 from supervisor.stores.store import DamagedError, NewerError
+from supervisor.vocabulary import DEFINITION_BYTES
 from tests.fakes import NOON, make_job
 from tests.ramdisk import FAST
 
@@ -167,7 +167,7 @@ def test_the_file_is_made_for_eyes_and_terminals(store: CronStore, home: Home) -
     assert "run_count" not in found
 
 
-@pytest.mark.parametrize("fields", [{"prompt": "half \ud800 a pair"}, {"output_schema": "x" * FILE_BYTES}])
+@pytest.mark.parametrize("fields", [{"prompt": "half \ud800 a pair"}, {"output_schema": "x" * DEFINITION_BYTES}])
 def test_what_could_not_be_read_back_is_not_stored(store: CronStore, home: Home, fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidError, match="cannot be stored"):
         store.add(make_job(**fields))
@@ -193,7 +193,7 @@ def good(**changes: Any) -> bytes:
 
 def make_huge(path: Path) -> None:
     path.write_bytes(b"")
-    os.truncate(path, FILE_BYTES + 1)
+    os.truncate(path, DEFINITION_BYTES + 1)
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {

@@ -1,4 +1,4 @@
-"""APScheduler, in an environment of its own: so many jobs due at one instant. Prints their latenesses in milliseconds.
+"""APScheduler: so many jobs due at one instant. Prints their latenesses in milliseconds.
 
 Arguments: how many, how many times. Nothing of ours is imported here.
 """
