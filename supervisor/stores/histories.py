@@ -88,7 +88,7 @@ class Histories:
 
     def summary(self, job_id: str) -> Summary:
         """What the file of this job comes to; nothing, where there is none. Raises as `get` does."""
-        known = self._glance(job_id)
+        known = self._glance(job_id, sums.state_at(self.path(job_id)))
         if known is not None:
             return known[0]
         history = self.get(job_id)
@@ -96,7 +96,7 @@ class Histories:
 
     def settled(self, job_id: str) -> Summary | None:
         """The same, if it is known without reading the file that all its runs have ended. None: it is not."""
-        known = self._glance(job_id)
+        known = self._glance(job_id, sums.state_at(self.path(job_id)))
         return known[0] if known is not None and not known[1] else None
 
     def records(self, job_id: str, pick: Pick, last: int | None = None) -> list[CronRun]:
@@ -118,7 +118,10 @@ class Histories:
         with file:
             try:
                 check_header(path, file)
-                return read_recent(file, job_id, since, self.keep)
+                known = self._glance(job_id, sums.state_of(os.fstat(file.fileno())))
+                file.seek(0)
+                live = self._read(job_id, file).unfinished if known is None else known[1]
+                return read_recent(file, job_id, since, self.keep, live)
             except DamagedError as error:
                 raise self._hopeless(job_id, error) from None
             except OSError as error:
@@ -208,9 +211,9 @@ class Histories:
         self._remember(job_id, history, sums.state_of(found))
         return history
 
-    def _glance(self, job_id: str) -> tuple[Summary, int] | None:
-        """What is known of this file as it is now, and how many of its runs have not ended, without reading it."""
-        state, known = sums.state_at(self.path(job_id)), self._known.get(job_id)
+    def _glance(self, job_id: str, state: sums.State | None) -> tuple[Summary, int] | None:
+        """What is known of this file in this state, and how many of its runs have not ended, without reading it."""
+        known = self._known.get(job_id)
         if state is None:  # there is none, or there is more to say about that
             return None
         if known and known.state == state:

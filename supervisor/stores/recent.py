@@ -2,6 +2,7 @@
 
 Lines stand in the order in which they were written, and that a run ended is written when it ends. Only a recovery
 writes ends that lie back, of the few runs that were open; so the reading goes on some lines beyond the first old end.
+A run that goes on for days may lie behind many that ended meanwhile, so whoever reads has to know how many there are.
 """
 
 from __future__ import annotations
@@ -51,9 +52,10 @@ class Recent:
         return next((run for run in self.runs if _is_end(run)), self.before)
 
 
-def read_recent(file: BinaryIO, job_id: str, since: datetime, keep: int) -> Recent:
-    """What this open file says of the time since then. `keep`: how many runs, and skips beside them, are kept."""
-    look = _Look(job_id, since)
+def read_recent(file: BinaryIO, job_id: str, since: datetime, keep: int, live: int) -> Recent:
+    """What this open file says of the time since then. `keep`: how many runs, and skips beside them, are kept; `live`:
+    how many of them have not ended."""
+    look = _Look(job_id, since, live)
     for line in _lines_back(file):
         if not look.take(line):
             break
@@ -68,8 +70,8 @@ def read_recent(file: BinaryIO, job_id: str, since: datetime, keep: int) -> Rece
 class _Look:
     """What was found so far, from the end of the file on."""
 
-    def __init__(self, job_id: str, since: datetime) -> None:
-        self._job_id, self._since = job_id, since
+    def __init__(self, job_id: str, since: datetime, live: int) -> None:
+        self._job_id, self._since, self._live = job_id, since, live
         self._seen: set[bytes] = set()
         self._old = 0
         self._ended = False
@@ -93,13 +95,14 @@ class _Look:
         if not self._ended and not _SKIPPED.search(line):
             self.before = self._read(line)
             self._ended = self.before is not None
-        return self._old <= LINES_BEYOND or not self._ended or self.settled == NEVER
+        return self._old <= LINES_BEYOND or self._live > 0 or not self._ended or self.settled == NEVER
 
     def _note(self, line: bytes) -> None:
         run = self._read(line)
         if run is not None:
             self.runs.append(run)
             self._ended |= _is_end(run)
+            self._live -= not run.status.final
 
     def _read(self, line: bytes) -> CronRun | None:
         try:

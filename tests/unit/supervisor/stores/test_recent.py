@@ -39,8 +39,22 @@ def ended(number: int, status: Status = Status.COMPLETED, **fields: object) -> C
 
 def read(path: Path, runs: list[CronRun], since: int, keep: int = 100, tail: bytes = b"") -> Recent:
     path.write_bytes(first_line(Summary(), 0) + b"".join(encoded(run.record()) for run in runs) + tail)
+    live = sum(not status.final for status in {run.id: run.status for run in runs}.values())
     with path.open("rb") as file:
-        return read_recent(file, JOB, NOON + since * MINUTE, keep)
+        return read_recent(file, JOB, NOON + since * MINUTE, keep, live)
+
+
+def test_a_run_that_goes_on_is_found_behind_however_many_that_ended_meanwhile(folder: Path) -> None:
+    live = run_of(0, Status.RUNNING)
+    store = RunsStore(folder)
+    for run in (live, *(ended(number) for number in range(1, 3 * LINES_BEYOND))):
+        store.record(run)
+    for reader in (store, RunsStore(folder)):  # once what is remembered says so, once the note
+        (found,) = reader.recent(NOON + 100 * MINUTE)
+        assert list(found.runs) == [live]
+    (folder / "sums" / JOB).unlink()
+    (found,) = RunsStore(folder).recent(NOON + 100 * MINUTE)
+    assert list(found.runs) == [live], "and without it the whole file"
 
 
 def test_it_is_what_ended_since_then_or_has_not_ended_newest_first(folder: Path) -> None:
@@ -167,4 +181,4 @@ def test_a_history_that_cannot_be_read_is_told_and_hides_no_other(folder: Path) 
     (store.home.runs / "header.jsonl").write_bytes(b"?\n" + encoded(ended(2, job_id="header").record()))
     reader = RunsStore(folder)
     assert sorted(run.id for each in reader.recent(NOON) for run in each.runs) == ["run-0001", "run-0002"]
-    assert {damage.path.stem for damage in reader.damaged} == {"torn", "empty", "newer"}
+    assert {damage.path.stem for damage in reader.damaged} == {"torn", "empty", "newer", "header"}
