@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic_core import to_json
+
 from shared.reasons import Reason
 from supervisor.models import CronJob, CronRun
 from supervisor.status import Status
-from supervisor.stores import jobfile
+from supervisor.stores import jobfile, sums
 from supervisor.stores.history import encoded, first_line
 from supervisor.stores.home import Home
-from supervisor.stores.summary import Summary
+from supervisor.stores.summary import NOTHING
 
 SCHEDULES = 1440
 _ADDED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -83,11 +85,17 @@ def add_jobs(home: Home, count: int, now: datetime, month: int | None = None) ->
 
 
 def add_runs(home: Home, count: int, now: datetime) -> None:
-    """One run that is over for each of so many jobs."""
+    """One run that is over for each of so many jobs, and the note that whoever wrote it left."""
     claim = claimed(id_of(0), id_of(0), now)
-    pattern = first_line(Summary(), folded=0) + encoded(claim.record()) + encoded(ended(claim, now).record())
+    end = ended(claim, now)
+    pattern = first_line(NOTHING, folded=0) + encoded(claim.record()) + encoded(end.record())
+    summary = NOTHING.after(claim, counted=False, ended=False).after(end, counted=True, ended=False)
+    note = to_json(summary, ensure_ascii=True)
     for number in range(count):
-        _write(home.runs / f"{id_of(number)}.jsonl", pattern.replace(id_of(0).encode(), id_of(number).encode()))
+        job_id = id_of(number)
+        path = home.runs / f"{job_id}.jsonl"
+        _write(path, pattern.replace(id_of(0).encode(), job_id.encode()))
+        sums.write(home.sums / job_id, sums.state_of(path.stat()), note, (), (2, 1, 0))
 
 
 def claimed(job_id: str, run_id: str, now: datetime) -> CronRun:

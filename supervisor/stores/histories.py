@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -14,13 +13,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, to_json
 
 from supervisor.errors import InvalidError, StoreError
 from supervisor.models import CronRun
 from supervisor.sentences import shown
 from supervisor.stores import sums
-from supervisor.stores.history import LINE_BYTES, History, Mark, check_header
+from supervisor.stores.history import LINE_BYTES, Ended, History, Mark, check_header
 from supervisor.stores.recent import Recent, read_recent
 from supervisor.stores.store import IDENTIFIER, Damage, DamagedError, UnreadableError, failure, file_of, open_regular
 from supervisor.stores.summary import NOTHING, Summary
@@ -77,7 +76,7 @@ class Histories:
     def get(self, job_id: str) -> History | None:
         """What the file of this job says; None where there is none. Raises DamagedError, NewerError, StoreError."""
         known = self._known.get(job_id)
-        if known and known.state == sums.state_at(self.path(job_id)):
+        if known and known.history.whole and known.state == sums.state_at(self.path(job_id)):
             self._known.move_to_end(job_id)
             return known.history
         file = self._open(job_id)
@@ -85,6 +84,14 @@ class Histories:
             return None
         with file:
             return self._read(job_id, file)
+
+    def growing(self, run: CronRun) -> History | None:
+        """The same of its job, to append this record to. It is not whole where a note says all that this takes; only
+        what ends without ever having begun is looked up among all runs. Raises as `get` does."""
+        history = self._known_or_noted(run.job_id)
+        if history is None or (run.status.final and history.status_of(run.id) is None):
+            return self.get(run.job_id)
+        return history
 
     def summary(self, job_id: str) -> Summary:
         """What the file of this job comes to; nothing, where there is none. Raises as `get` does."""
@@ -128,7 +135,7 @@ class Histories:
                 raise failure("read", path, error) from None
 
     def compacted(self, job_id: str, history: History) -> bytes:
-        """What the file of this job would be without what nobody will ask for."""
+        """What the file of this job, a whole one, would be without what nobody will ask for."""
         with os.fdopen(open_regular(self.path(job_id)), "rb") as file:
             return history.compacted(lambda mark: os.pread(file.fileno(), mark.length, mark.offset))
 
@@ -144,6 +151,7 @@ class Histories:
 
     def replaced(self, job_id: str, history: History) -> None:
         """The file was written anew, without what nobody will ask for: what it comes to is the same."""
+        history.lines = history.kept
         with suppress(OSError):
             self._note(job_id, history, self.path(job_id).stat())
         self.drop(job_id)
@@ -190,7 +198,7 @@ class Histories:
     def _read(self, job_id: str, file: BinaryIO) -> History:
         found = os.fstat(file.fileno())
         known = self._known.get(job_id)
-        if known and known.state == sums.state_of(found):
+        if known and known.history.whole and known.state == sums.state_of(found):
             self._known.move_to_end(job_id)
             return known.history
         path = self.path(job_id)
@@ -218,9 +226,25 @@ class Histories:
             return None
         if known and known.state == state:
             return known.history.summary, known.history.unfinished
+        noted = self._noted(job_id, state)
+        return None if noted is None else (noted[0], len(noted[1].live))
+
+    def _known_or_noted(self, job_id: str) -> History | None:
+        state, known = sums.state_at(self.path(job_id)), self._known.get(job_id)
+        if state is None or (known and known.state == state):
+            return known.history if known and state else None
+        found = self._noted(job_id, state)
+        if found is None or found[1].live:
+            return None
+        lines, runs, skips = found[1].size
+        history = History.resumed(job_id, self.keep, state[1], lines, Ended(runs, skips), found[0])
+        self._remember(job_id, history, state)
+        return history
+
+    def _noted(self, job_id: str, state: sums.State) -> tuple[Summary, sums.Note] | None:
         note = sums.read(self._notes / job_id, state)
         try:
-            return (Summary.model_validate(note.summary), len(note.live)) if note is not None else None
+            return None if note is None else (Summary.model_validate(note.summary), note)
         except ValidationError:
             return None
 
@@ -229,7 +253,8 @@ class Histories:
             live = (
                 [(mark.status.value, mark.since.isoformat()) for mark in history.live()] if history.unfinished else ()
             )
-            sums.write(self._notes / job_id, sums.state_of(found), _json(history.summary), live)
+            summary, size = to_json(history.summary, ensure_ascii=True), (history.lines, *history.ended)
+            sums.write(self._notes / job_id, sums.state_of(found), summary, live, size)
 
     def _hopeless(self, job_id: str, error: DamagedError) -> DamagedError:
         self.damaged[job_id] = Damage(self.path(job_id), str(error), stays=isinstance(error, UnreadableError))
@@ -242,12 +267,6 @@ class Histories:
         while self._weight > REMEMBERED_RUNS and len(self._known) > 1:
             _, oldest = self._known.popitem(last=False)
             self._weight -= oldest.weight
-
-
-def _json(summary: Summary) -> str:
-    """In ASCII, as all that `tail` may be used on."""
-    text = summary.model_dump_json()
-    return text if text.isascii() else json.dumps(json.loads(text))
 
 
 def _changed(entry: os.DirEntry[str]) -> int:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -60,20 +60,31 @@ class Mark:
         return self.status is Status.SKIPPED
 
 
+class Ended(NamedTuple):
+    """How many runs are kept that are over."""
+
+    runs: int
+    skips: int
+
+
 class History:
     """What one job's file says. Records stay on disk; here are only their places."""
 
     def __init__(self, job_id: str, keep: int) -> None:
         self.job_id = job_id
         self.keep = keep
+        self.whole = True
+        """Whether the place of every kept run is known. Else only appending is possible: see `resumed`."""
         self.summary = NOTHING
         self.problems: list[str] = []
         self._marks: dict[str, Mark] = {}  # in the order of their records: who ended first comes first
         self._live: dict[str, Mark] = {}  # those of them that have not ended
-        self._lines = 0
+        self.lines = 0
+        """How many it has below its header."""
         self.end = 0
         """Where its complete lines end in the file."""
         self._ended = {True: 0, False: 0}  # skips, runs
+        self._placeless = {True: 0, False: 0}  # those of them whose places are not known: older than all others
 
     @classmethod
     def read(cls, path: Path, job_id: str, keep: int, file: BinaryIO) -> History:
@@ -91,11 +102,21 @@ class History:
         history.end = offset
         return history
 
+    @classmethod
+    def resumed(cls, job_id: str, keep: int, end: int, lines: int, ended: Ended, summary: Summary) -> History:
+        """One of whose file this is known, and that all its runs are over: so it grows at the same cost however long
+        it is."""
+        history = cls(job_id, keep)
+        history.whole, history.end, history.lines, history.summary = False, end, lines, summary
+        history._ended = {False: min(ended.runs, keep), True: min(ended.skips, keep)}
+        history._placeless = dict(history._ended)
+        return history
+
     def take(self, entry: CronRun, offset: int, length: int) -> None:
         """Note what was appended as a line at `offset`, `length` bytes without its newline."""
         self._fold(entry)
         self._put(entry, offset, length)
-        self._lines += 1
+        self.lines += 1
         self.end = offset + length + 1
 
     def status_of(self, run_id: str) -> Status | None:
@@ -130,7 +151,7 @@ class History:
     @property
     def crowded(self) -> bool:
         """Whether most of the file is history that nobody will ask for."""
-        return self._lines > CROWDED * max(len(self._marks), SLACK)
+        return self.lines > CROWDED * max(self.kept, SLACK)
 
     def compacted(self, read: Callable[[Mark], bytes]) -> bytes:
         """The file without what is no longer wanted. `read`: the line at a mark."""
@@ -140,12 +161,17 @@ class History:
     @property
     def kept(self) -> int:
         """How many runs are kept."""
-        return len(self._marks)
+        return len(self._live) + sum(self._ended.values())
+
+    @property
+    def ended(self) -> Ended:
+        """How many of them are over."""
+        return Ended(self._ended[False], self._ended[True])
 
     @property
     def unfinished(self) -> int:
         """How many runs have not ended."""
-        return len(self._marks) - sum(self._ended.values())
+        return len(self._live)
 
     @property
     def weight(self) -> int:
@@ -169,7 +195,7 @@ class History:
         except (ValidationError, DamagedError) as error:
             if complain:
                 self.problems.append(_complaint(number, error))
-        self._lines += 1
+        self.lines += 1
 
     def _read_run(self, line: bytes, offset: int, *, fold: bool) -> None:
         run = CronRun.model_validate_json(line)
@@ -199,10 +225,14 @@ class History:
 
     def _trim(self, *, skips: bool) -> None:
         """Forget the one that ended first, of runs or of skips, where they are too many now."""
-        if self._ended[skips] > self.keep:
+        if self._ended[skips] <= self.keep:
+            return
+        self._ended[skips] -= 1
+        if self._placeless[skips]:
+            self._placeless[skips] -= 1
+        else:
             ended = (run_id for run_id, mark in self._marks.items() if mark.status.final and mark.skip == skips)
             del self._marks[next(ended)]
-            self._ended[skips] -= 1
 
 
 def began(run: CronRun) -> datetime:

@@ -5,19 +5,20 @@ It is kept in the summary of the history, in the same durable line as the run it
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, with_config
 
 from supervisor.models import NEVER, CronRun, Trigger
 from supervisor.status import Status
 
 
-class Sum(BaseModel):
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class Sum:
     """What some lengths of time come to."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     count: int = 0
     seconds: float = 0.0

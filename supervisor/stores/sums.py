@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 State = tuple[int, int, int, int]
-VERSION = 1
+VERSION = 2
 NOTE_BYTES = 1 << 16
 """A longer one is not read: room for more is not made as fast as a note is read, and 600 bytes are usual."""
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
@@ -30,6 +30,8 @@ class Note(NamedTuple):
     """A `Summary`, as JSON has it."""
     live: list[list[str]]
     """Of each of its runs that has not ended, oldest first: how it stands, and since when it goes on or was due."""
+    size: list[int]
+    """Its lines below the header, and how many runs and skips are kept that are over: what its next writer needs."""
 
 
 def state_of(found: os.stat_result) -> State:
@@ -62,15 +64,15 @@ def read(path: str | Path, state: State) -> Note | None:
     try:
         found = json.loads(body)
         holds = found["version"] == VERSION and tuple(found["state"]) == state
-        return Note(found["summary"], found["live"]) if holds else None
+        return Note(found["summary"], found["live"], found["size"]) if holds else None
     except (ValueError, LookupError, TypeError):
         return None
 
 
-def write(path: Path, state: State, summary: str, live: Iterable[tuple[str, str]]) -> None:
+def write(path: Path, state: State, summary: bytes, live: Iterable[tuple[str, str]], size: Iterable[int]) -> None:
     """Note this; `summary` is JSON already, in ASCII. Where it cannot be noted, the history will be read."""
-    head = json.dumps({"version": VERSION, "state": state, "live": list(live)}, separators=(",", ":"))
-    body = f'{head[:-1]},"summary":{summary}}}'.encode("ascii")
+    head = f'"version":{VERSION},"state":{list(state)},"size":{list(size)},"live":{json.dumps(list(live))}'
+    body = b'{%b,"summary":%b}' % (head.encode("ascii"), summary)
     line = _checksum(body) + b" " + body + b"\n"
     with suppress(OSError):
         fd = os.open(path, _WRITE, 0o600)

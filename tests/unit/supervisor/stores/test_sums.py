@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shared.reasons import Reason
 from supervisor.reports import past
-from supervisor.status import Status
+from supervisor.status import Status, TransitionError
 from supervisor.stores import sums
 from supervisor.stores.home import Home
 from supervisor.stores.lock import HomeLock
@@ -22,7 +24,7 @@ from tests.fakes import NOON
 from tests.ramdisk import FAST
 from tests.records import JOB, MINUTE, file_of, run_of
 
-STATE = (1, 2, 3, 4)
+STATE, SIZE = (1, 2, 3, 4), (5, 6, 7)
 
 
 @pytest.fixture
@@ -44,13 +46,13 @@ def state_of(home: Home) -> sums.State:
 
 def forge(home: Home, runs: int = 4711, live: tuple[tuple[str, str], ...] = ()) -> None:
     """A note that holds and does not tell the truth: whoever believes it has not read the history."""
-    forged = Summary(run_count=runs, last_status=Status.FAILED).model_dump_json()
-    sums.write(home.sums / JOB, state_of(home), forged, live)
+    forged = Summary(run_count=runs, last_status=Status.FAILED).model_dump_json().encode()
+    sums.write(home.sums / JOB, state_of(home), forged, live, SIZE)
 
 
 def test_a_note_holds_for_one_state_of_its_file(tmp_path: Path) -> None:
-    sums.write(tmp_path / "n", STATE, '{"last_error":"Too late."}', [("queued", "x")])
-    assert sums.read(tmp_path / "n", STATE) == ({"last_error": "Too late."}, [["queued", "x"]])
+    sums.write(tmp_path / "n", STATE, b'{"last_error":"Too late."}', [("queued", "x")], SIZE)
+    assert sums.read(tmp_path / "n", STATE) == ({"last_error": "Too late."}, [["queued", "x"]], list(SIZE))
     for place in range(4):
         assert sums.read(tmp_path / "n", (*STATE[:place], 9, *STATE[place + 1 :])) is None, place
     assert sums.read(tmp_path / "nothing", STATE) is None
@@ -58,13 +60,13 @@ def test_a_note_holds_for_one_state_of_its_file(tmp_path: Path) -> None:
 
 
 def test_a_shorter_note_covers_a_longer_one(tmp_path: Path) -> None:
-    for text in ('"' + "x" * 500 + '"', '"y"'):
-        sums.write(tmp_path / "n", STATE, text, ())
-        assert sums.read(tmp_path / "n", STATE) == (text[1:-1], [])
+    for text in ("x" * 500, "y"):
+        sums.write(tmp_path / "n", STATE, f'"{text}"'.encode(), (), SIZE)
+        assert sums.read(tmp_path / "n", STATE) == (text, [], list(SIZE))
 
 
 def test_whatever_tears_a_note_it_is_not_believed(tmp_path: Path) -> None:
-    sums.write(tmp_path / "n", STATE, '{"run_count":17}', ())
+    sums.write(tmp_path / "n", STATE, b'{"run_count":17}', (), SIZE)
     whole = (tmp_path / "n").read_bytes()
     torn = [whole[:length] for length in range(len(whole) - 1)]
     torn += [whole[:place] + b"7" + whole[place + 1 :] for place in range(len(whole) - 1) if whole[place] != ord("7")]
@@ -113,6 +115,56 @@ def test_after_each_change_note_and_history_say_the_same(home: Home) -> None:
         assert short is not None or what in ("no text", "a skip"), what
         with HomeLock(home):
             RunsStore(home, keep=5).quarantine()  # notes it anew
+
+
+def test_a_history_that_its_note_tells_of_is_appended_to_unread(home: Home) -> None:
+    history(home)
+    forge(home)
+    running = run_of(50, Status.RUNNING)
+    store = RunsStore(home)
+    for run, count in ((running, 4712), (running.moved(Status.FAILED, reason=Reason.AGENT_ERROR), 4712)):
+        store.record(run)
+        assert store.summary(JOB).run_count == RunsStore(home).summary(JOB).run_count == count
+    assert len(store.get_runs(JOB)) == 4, "and read where somebody asks for what is in it"
+    assert store.summary(JOB).run_count == 4
+
+
+def test_what_ends_without_having_begun_is_looked_up_among_all_that_there_is(home: Home) -> None:
+    history(home)
+    with pytest.raises(TransitionError, match="run-0001 is completed"):
+        RunsStore(home).record(run_of(1, Status.FAILED, reason=Reason.AGENT_ERROR))
+
+
+def test_a_run_that_goes_on_has_its_history_read_for_its_end(home: Home) -> None:
+    history(home)
+    running = run_of(50, Status.RUNNING)
+    RunsStore(home).record(running)
+    forge(home, live=(("running", NOON.isoformat()),))
+    store = RunsStore(home)
+    store.record(running.moved(Status.COMPLETED, reason=Reason.OK))
+    assert store.summary(JOB).run_count == 4
+
+
+ENDS = [status for status in Status if status.final]
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([*ENDS, Status.RUNNING]), st.integers(0, 2)), min_size=30, max_size=100))
+def test_a_writer_that_reads_notes_leaves_what_one_leaves_that_knows_all(steps: list[tuple[Status, int]]) -> None:
+    with tempfile.TemporaryDirectory(dir=FAST) as root:
+        one, other = Home(Path(root) / "one"), Home(Path(root) / "other")
+        knowing = RunsStore(one, keep=3)
+        for number, (status, records) in enumerate(steps):
+            begun = [run_of(number, Status.QUEUED), run_of(number, Status.RUNNING)][2 - records :]
+            for run in (*begun, run_of(number, status)):
+                knowing.record(run)
+                RunsStore(other, keep=3).record(run)
+            assert file_of(one).read_bytes() == file_of(other).read_bytes()
+            assert told(one) == told(other)
+
+
+def told(home: Home) -> sums.Note | None:
+    return sums.read(home.sums / JOB, state_of(home))
 
 
 def until_noticed(change: Callable[[Path], object]) -> Callable[[Path], None]:
