@@ -15,12 +15,12 @@ from shared.reasons import Reason
 from supervisor.reports import past
 from supervisor.status import Status, TransitionError
 from supervisor.stores import sums
-from supervisor.stores.history import History
+from supervisor.stores.history import Ended, History
 from supervisor.stores.home import Home
 from supervisor.stores.lock import HomeLock
 from supervisor.stores.runs import RunsStore
 from supervisor.stores.store import StoreError
-from supervisor.stores.summary import Summary
+from supervisor.stores.summary import NOTHING, Summary
 from tests.fakes import NOON
 from tests.ramdisk import FAST
 from tests.records import JOB, MINUTE, file_of, run_of
@@ -149,12 +149,12 @@ def test_a_run_that_goes_on_has_its_history_read_for_its_end(home: Home) -> None
 ENDS = [status for status in Status if status.final]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from([*ENDS, Status.RUNNING]), st.integers(0, 2), st.booleans()),
         min_size=30,
-        max_size=100,
+        max_size=60,
     )
 )
 def test_a_writer_that_goes_by_notes_leaves_what_one_leaves_that_knows_all(
@@ -175,6 +175,13 @@ def test_a_writer_that_goes_by_notes_leaves_what_one_leaves_that_knows_all(
                 read = History.read(file_of(other), JOB, 3, file)
             assert (note := told(other)) is not None
             assert note.size == [read.lines, *read.ended]
+
+
+def test_whoever_goes_by_a_note_remembers_no_more_runs_than_are_kept() -> None:
+    grown = History.resumed(JOB, 3, 0, 10, Ended(3, 1), NOTHING)
+    for number in range(20):
+        grown.take(run_of(number, Status.COMPLETED), number, 1)
+        assert (grown.kept, grown.weight) == (4, min(number + 1, 3) + 1)
 
 
 def told(home: Home) -> sums.Note | None:
