@@ -198,9 +198,10 @@ class Scheduler:
     def _enqueue_due(self, now: Moment) -> None:
         if self.draining:  # it stays owed, and whoever keeps time next finds it
             return
-        for entry in self.agenda.take_due(now, DUE_A_TURN):
+        self.agenda.notice(now)
+        for entry, noticed in self.agenda.take_due(DUE_A_TURN):
             try:
-                self._settle_due(entry, now)
+                self._settle_due(entry, noticed, now)
             except StoreError as error:
                 # Nothing later of the job may get on disk before this: a crash would then hide that it is owed.
                 self.note_unstored(entry.job_id, error)  # and tried again at once with all others, not each by itself
@@ -208,7 +209,7 @@ class Scheduler:
             except InvalidError as error:
                 self.live.log.unscheduled(entry.job_id, error)
 
-    def _settle_due(self, entry: Entry, now: Moment) -> None:
+    def _settle_due(self, entry: Entry, noticed: datetime, now: Moment) -> None:
         job = self.jobs.get(entry.job_id)
         if job is None or not job.enabled or job.id in self.jobs.changed_by_hand:
             return
@@ -219,17 +220,17 @@ class Scheduler:
         if owed.missed:  # one record for all of them
             self.runs.record(self._first.missed(job, owed, now.wall))
         for at in owed.late:
-            self._offer(job, at, Trigger.CATCH_UP, now)
+            self._offer(self._first.queued(job, at, Trigger.CATCH_UP, noticed), job, now)
         for at in owed.due:
-            self._offer(job, at, Trigger.SCHEDULE, now)
+            self._offer(self._first.queued(job, at, Trigger.SCHEDULE, noticed), job, now)
         if job.max_runs is None:
             self._put(job, owed.following)
         else:  # these may have been its last
             self.plan(job, now.wall)
 
-    def _offer(self, job: CronJob, at: datetime, trigger: Trigger, now: Moment) -> None:
+    def _offer(self, run: CronRun, job: CronJob, now: Moment) -> None:
         """Settle a new occurrence: on return it is on disk, whatever became of it. Raises StoreError."""
-        run = self._first.queued(job, at, trigger, now.wall)
+        at = run.scheduled_at
         self.live.log.due(run)
         # Looked up only where it is needed: it costs a search in the schedule.
         waiting = Waiting(job, run, occurrences.last_start(job, at) if self._quota_back(job, now) else None)

@@ -1,11 +1,13 @@
-"""What is due next: a heap of (due, job), where a job has one entry that counts; and what is left out for a while."""
+"""What is due next: a heap of (due, job), where a job has one entry that counts; what is due by now and waits for its
+turn; and what is left out for a while."""
 
 from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from itertools import islice
+from typing import Generic, NamedTuple, TypeVar
 
 from supervisor.timing.clock import Moment
 
@@ -13,16 +15,24 @@ SLACK = 64
 """Replaced entries that a heap may always have, so that a short one is not rebuilt at each edit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+NOTICED_A_TURN = 1024
+"""Entries that are seen to be due in one turn, at 2 µs each."""
+
+
+class Entry(NamedTuple):  # compared in C: a heap asks often
     """A job's next occurrence, and when to act on it (later than the occurrence by the job's jitter)."""
 
     due: datetime
     job_id: str
     occurrence: datetime
 
-    def __lt__(self, other: Entry) -> bool:  # a third of what the generated one takes, and a heap asks often
-        return self.due < other.due or (self.due == other.due and self.job_id < other.job_id)
+
+class Due(NamedTuple):
+    """An entry that is due."""
+
+    entry: Entry
+    noticed: datetime
+    """When that was seen. Of many at one instant most are acted upon turns later."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -72,35 +82,47 @@ class Agenda:
 
     def __init__(self) -> None:
         self._entries, self._aside = _Heap[Entry](), _Heap[_Aside]()
+        self._due: dict[str, Due] = {}
 
     def put(self, entry: Entry) -> None:
         """Make this the job's next occurrence."""
+        self._due.pop(entry.job_id, None)
         self._aside.drop(entry.job_id)
         self._entries.put(entry)
 
     def set_aside(self, entry: Entry, until: float) -> None:
         """Make this the job's next occurrence, but leave it out until then, in monotonic seconds."""
+        self._due.pop(entry.job_id, None)
         self._entries.drop(entry.job_id)
         self._aside.put(_Aside(until, entry))
 
     def drop(self, job_id: str) -> None:
         """Forget the job."""
+        self._due.pop(job_id, None)
         self._entries.drop(job_id)
         self._aside.drop(job_id)
 
-    def take_due(self, now: Moment, most: int) -> list[Entry]:
-        """What is due by `now`, earliest first, taken out; at most `most` entries, the others stay."""
+    def notice(self, now: Moment) -> None:
+        """See what is due by now, earliest first. When that was is kept, however long it takes to act upon it."""
         while (aside := self._aside.first()) is not None and aside.until <= now.mono:
             self.put(aside.entry)
-        found: list[Entry] = []
-        while len(found) < most and (entry := self._entries.first()) is not None and entry.due <= now.wall:
+        for _ in range(NOTICED_A_TURN):
+            entry = self._entries.first()
+            if entry is None or entry.due > now.wall:
+                break
             self._entries.drop(entry.job_id)
-            found.append(entry)
+            self._due[entry.job_id] = Due(entry, now.wall)
+
+    def take_due(self, most: int) -> list[Due]:
+        """At most `most` of what was noticed, the first one first, taken out."""
+        found = list(islice(self._due.values(), most))
+        for due in found:
+            del self._due[due.entry.job_id]
         return found
 
     def next_due(self) -> datetime | None:
         """When the next entry is due, of those that are not set aside."""
-        entry = self._entries.first()
+        entry = next((due.entry for due in self._due.values()), None) or self._entries.first()
         return None if entry is None else entry.due
 
     def next_again(self) -> float | None:
@@ -115,5 +137,7 @@ class Agenda:
 
     def of(self, job_id: str) -> Entry | None:
         """The job's entry."""
+        if (due := self._due.get(job_id)) is not None:
+            return due.entry
         aside = self._aside.of(job_id)
         return self._entries.of(job_id) if aside is None else aside.entry
