@@ -9,6 +9,7 @@ import pytest
 
 from shared.reasons import Reason
 from supervisor.config import Config
+from supervisor.definitions import edits
 from supervisor.errors import NotFoundError, RefusedError, StoreError
 from supervisor.models import SECOND, Trigger
 from supervisor.scheduler import DUE_A_TURN
@@ -123,6 +124,33 @@ def test_a_herd_is_settled_in_parts_and_all_of_it(line: Timeline) -> None:
     assert sizes == [DUE_A_TURN, 2 * DUE_A_TURN]
     assert {tuple(line.ends(name)) for name in line.job_ids} == {("running",), ("queued",)}
     assert len(line.attempts()) == 4
+
+
+def test_what_of_a_herd_is_taken_back_before_its_turn_does_not_run(line: Timeline) -> None:
+    for number in range(DUE_A_TURN + 3):
+        line.add(f"job-{number}", cron_expr="1 12 * * *")
+    line.sleep(60)
+    line.turn()
+    paused, removed, edited = (name for name in line.job_ids if not line.lines(name))
+    line.sleep(0.5)
+    edits.edit(line.core, line.job(edited).model_copy(update={"cron_expr": "5 12 * * *"}), line.clock.now())
+    edits.pause(line.core, line.job(paused), line.clock.now())
+    line.remove(removed)
+    line.turn()
+    assert not any(line.lines(name) for name in (paused, removed, edited))
+    assert line.core.agenda.next_due() == NOON + timedelta(minutes=5)
+
+
+def test_a_run_was_seen_to_be_due_with_its_herd_although_it_is_settled_later(line: Timeline) -> None:
+    for number in range(DUE_A_TURN + 1):
+        line.add(f"job-{number}", cron_expr="1 12 * * *")
+    line.sleep(61)
+    line.turn()
+    line.sleep(1)
+    line.turn()
+    runs = [run for name in line.job_ids for run in line.stored(name)]
+    assert len(runs) == DUE_A_TURN + 1
+    assert {run.queued_at for run in runs} == {NOON + timedelta(seconds=61)}
 
 
 def test_each_job_sees_only_its_own_runs_in_its_way(line: Timeline) -> None:
