@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,8 +29,11 @@ _PROMPT = "Read what is new in the repository since yesterday, and say in three 
 def folder(*, smoke: bool) -> Iterator[Path]:
     """Where a benchmark's homes lie: in TMPDIR, whose disk counts; in memory where nothing is measured."""
     fast = "/dev/shm" if smoke and os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="cronward-bench-", dir=fast) as name:
+    name = tempfile.mkdtemp(prefix="cronward-bench-", dir=fast)
+    try:
         yield Path(name)
+    finally:
+        subprocess.run(["rm", "-rf", "--", name], check=True)  # shutil takes four times as long for so many files
 
 
 def id_of(number: int) -> str:
