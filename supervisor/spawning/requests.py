@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import pwd
+from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
@@ -85,7 +86,7 @@ def cell_of(job: CronJob, config: Config, run_as: RunAs | None) -> Cell:
     )
 
 
-def throw_away_uid(job_id: str, config: Config, taken: frozenset[int]) -> RunAs:
+def throw_away_uid(job_id: str, config: Config, taken: Set[int]) -> RunAs:
     """A uid of the job's own out of the configured range, for a supervisor run by root: none of `taken`, and nobody's
     on this host. Raises InvalidError when none is left."""
     start = crc32(job_id.encode())
