@@ -381,7 +381,7 @@ class CronScheduler:
             raise UnreachableError("Nothing keeps time in this home; start it with `cronward supervise`.")
 
     def _host_busy(self) -> str:
-        busy = pressure.busy(pressure.read(), self.config)
+        busy = pressure.busy(pressure.read(self.config), self.config)
         return busy or pressure.short_of_disk(str(self.home.root), self.config)
 
     def _shown(self, job: CronJob, now: Moment) -> CronJob:

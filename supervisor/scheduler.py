@@ -170,8 +170,11 @@ class Scheduler:
     def _admit_waiting(self, now: Moment) -> None:
         if self.draining:
             return
+        free = self._is_free()
+        if not free and not any(waiting.is_urgent(now.wall) for waiting in self.waiting):
+            return  # the answer to who was asked already stays the same: a herd is not asked again
         for waiting in self.waiting.take_all():
-            if not self._worth_asking(waiting, now):
+            if not free and not waiting.is_urgent(now.wall):
                 self.waiting.put(waiting)
                 continue
             try:
@@ -181,13 +184,10 @@ class Scheduler:
                 self.note_unstored(waiting.job.id, error)
             if not settled:
                 self.waiting.put(waiting)
+            free = self._is_free()
 
-    def _worth_asking(self, waiting: Waiting, now: Moment) -> bool:
-        """While every slot is taken, the answer to who was asked already stays the same: a herd is not asked again."""
-        free = not self.live.gate.closed and self.live.holding() < self.config.max_concurrent
-        if not waiting.why or waiting.canceled is not None or free:
-            return True
-        return waiting.expires is not None and now.wall > waiting.expires
+    def _is_free(self) -> bool:
+        return not self.live.gate.closed and self.live.holding() < self.config.max_concurrent
 
     def _settle_waiting(self, waiting: Waiting, now: Moment) -> bool:
         if waiting.canceled is not None:
@@ -281,8 +281,7 @@ class Scheduler:
 
     def _has_slot(self, job: CronJob) -> bool:
         cap = self.config.at_once(job.type)
-        free = not self.live.gate.closed and self.live.holding() < self.config.max_concurrent
-        return free and (cap is None or self.live.holding(job.type) < cap)
+        return self._is_free() and (cap is None or self.live.holding(job.type) < cap)
 
     def _in_the_way(self, job: CronJob) -> exclusion.InTheWay | None:
         others = ((live.job, live.run) for live in self.live if live.holds_slot)

@@ -98,13 +98,13 @@ def short_of_disk(place: str, config: Config) -> str:
     return f"the host is busy: {told}, {format_size(config.disk_floor)} must stay"
 
 
-def read(proc: Path = Path("/proc")) -> Pressure:
-    """How the host is now: three small files, 0.1 ms."""
-    available = _found(_AVAILABLE, proc / "meminfo")
+def read(config: Config, proc: Path = Path("/proc")) -> Pressure:
+    """How the host is now, as far as these settings ask: up to three small files, 0.1 ms each."""
+    available = _found(_AVAILABLE, proc / "meminfo") if config.min_available_memory else None
     return Pressure(
         available=None if available is None else int(available) << 10,
-        memory=_found(_SOME, proc / "pressure" / "memory"),
-        cpu=_found(_SOME, proc / "pressure" / "cpu"),
+        memory=_found(_SOME, proc / "pressure" / "memory") if config.max_memory_pressure else None,
+        cpu=_found(_SOME, proc / "pressure" / "cpu") if config.max_cpu_pressure else None,
     )
 
 

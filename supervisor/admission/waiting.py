@@ -27,6 +27,10 @@ class Waiting:
     canceled: Reason | None = None
     """Why it is not to run any more, while that is not on disk yet."""
 
+    def is_urgent(self, now: datetime) -> bool:
+        """Whether something is to be done about it although every slot is taken."""
+        return not self.why or self.canceled is not None or (self.expires is not None and now > self.expires)
+
 
 class Queue:
     """In the order in which they came. How many of a job wait is known without counting: a herd stays cheap."""

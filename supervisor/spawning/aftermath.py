@@ -36,7 +36,7 @@ class Aftermath:
         """Whether `of_jobs` has anything to do now that a run of this job is over. That is asked at every end, so it
         costs nothing where the job is there. Empty: jobs went."""
         try:
-            return not ended or jobs.get(ended) is None or self._identity.owes_a_look
+            return not ended or not jobs.has(ended) or self._identity.owes_a_look
         except StoreError:
             return self._identity.owes_a_look
 

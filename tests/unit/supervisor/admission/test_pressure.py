@@ -30,20 +30,22 @@ def test_a_host_is_busy_or_not(found: Pressure, words: str) -> None:
     assert busy(found, OFF) == ""
 
 
-def test_it_is_read_from_three_files(tmp_path: Path) -> None:
+def test_it_is_read_from_three_files_as_far_as_the_settings_ask(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\n")
     (tmp_path / "pressure").mkdir()
     (tmp_path / "pressure" / "memory").write_text("some avg10=1.50 avg60=9.00 avg300=9 total=9\nfull avg10=7.00 x\n")
     (tmp_path / "pressure" / "cpu").write_text("some avg10=25.00 avg60=9.00 avg300=9 total=9\n")
-    assert read(tmp_path) == Pressure(2 * MIB, 1.5, 25.0)
+    assert read(STRICT, tmp_path) == Pressure(2 * MIB, 1.5, 25.0)
+    assert read(OFF, tmp_path) == Pressure()
+    assert read(Config(min_available_memory=0), tmp_path) == Pressure(memory=1.5)
 
 
 def test_what_is_not_there_is_not_known(tmp_path: Path) -> None:
-    assert read(tmp_path) == Pressure()
+    assert read(STRICT, tmp_path) == Pressure()
 
 
 def test_this_host_says_how_much_memory_it_has() -> None:
-    assert (read().available or 0) > 1 << 20
+    assert (read(STRICT).available or 0) > 1 << 20
 
 
 def test_a_disk_must_keep_some_room_for_whoever_writes_there(tmp_path: Path) -> None:
