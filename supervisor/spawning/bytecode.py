@@ -12,10 +12,12 @@ import py_compile
 import stat
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 HEADER_BYTES = 16
 UNCHECKED_OR_HASHED = 0b11
+_READ_BY_ALL = 0o555
 
 
 class BytecodeError(Exception):
@@ -28,8 +30,7 @@ def compile_package(names: Sequence[str], cache: Path) -> Path | None:
     None: it lies where an interpreter looks anyway. Else `cache`, to be given to it as `-X pycache_prefix=`: an
     interpreter started so looks there for everything, and adds its standard library at the first start.
     """
-    stale = [source for source in sources(names) if not is_fresh(source, in_place(source))]
-    if all(_compile(source, in_place(source)) for source in stale):
+    if all([_compiled_in_place(source) for source in sources(names)]):  # of each, for what can be had there is used
         return None
     _make_private(cache)
     for source in sources(names):
@@ -74,6 +75,21 @@ def is_fresh(source: Path, compiled: Path) -> bool:
     if flags & UNCHECKED_OR_HASHED:
         return True
     return (mtime, size) == (int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
+
+
+def _compiled_in_place(source: Path) -> bool:
+    compiled = in_place(source)
+    if not is_fresh(source, compiled) and not _compile(source, compiled):
+        return False
+    # A supervisor lets nobody read what it makes; but under root a runner has given up its ids before most imports,
+    # and compiled all of it anew: 20 ms of each attempt.
+    with suppress(OSError):
+        for made, like in ((compiled.parent, source.parent), (compiled, source)):
+            mode = stat.S_IMODE(made.stat().st_mode)
+            wanted = mode | (stat.S_IMODE(like.stat().st_mode) & _READ_BY_ALL)
+            if wanted != mode:
+                made.chmod(wanted)
+    return True
 
 
 def _compile(source: Path, compiled: Path) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import py_compile
 import subprocess
 import sys
@@ -60,6 +61,27 @@ def test_a_writable_package_is_compiled_in_place(tree: Path, cache: Path) -> Non
     assert bytecode.compile_package(["parcel"], cache) is None
     assert compiled_in_a_fresh_interpreter(tree, None) == set()
     assert not cache.exists()
+
+
+@pytest.mark.parametrize("private_already", [False, True])
+def test_who_may_read_a_module_may_read_its_bytecode_and_nobody_else(
+    tree: Path, cache: Path, *, private_already: bool
+) -> None:
+    inner = tree / "parcel" / "inner"
+    (inner / "thing.py").chmod(0o600)
+    for path, mode in ((inner, 0o775), (inner / "__init__.py", 0o664)):
+        path.chmod(mode)
+    before = os.umask(0o077)  # a supervisor's; under root a runner has other ids by the time it imports most
+    try:
+        if private_already:
+            (inner / "__pycache__").mkdir()
+            py_compile.compile(str(inner / "__init__.py"))
+        assert bytecode.compile_package(["parcel"], cache) is None
+    finally:
+        os.umask(before)
+    compiled = {path.name.partition(".")[0]: path for path in (inner / "__pycache__").iterdir()}
+    modes = [path.stat().st_mode & 0o777 for path in (inner / "__pycache__", compiled["__init__"], compiled["thing"])]
+    assert modes == [0o755, 0o644, 0o600]
 
 
 def test_a_changed_module_is_compiled_again_and_only_that_one(tree: Path, cache: Path) -> None:
