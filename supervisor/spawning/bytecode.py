@@ -30,7 +30,7 @@ def compile_package(names: Sequence[str], cache: Path) -> Path | None:
     None: it lies where an interpreter looks anyway. Else `cache`, to be given to it as `-X pycache_prefix=`: an
     interpreter started so looks there for everything, and adds its standard library at the first start.
     """
-    if all([_compiled_in_place(source) for source in sources(names)]):  # of each, for what can be had there is used
+    if not [source for source in sources(names) if not _compiled_in_place(source)]:
         return None
     _make_private(cache)
     for source in sources(names):
