@@ -8,10 +8,7 @@ holds, and what does not.
 from __future__ import annotations
 
 import os
-import socket
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
 
 from runner import cell, host, kernel, landlock, meter, scratch, seccomp
 from runner.denied import Policy, Reach
@@ -21,6 +18,12 @@ from runner.seccomp import Filter
 from runner.sizes import size
 from shared.messages import ExecuteRequest, Layer
 from shared.reasons import Reason
+from shared.record import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
 
 PROGRAM = os.path.join(os.path.dirname(os.path.realpath(__file__)), "subreaper.py")
 # Before the third version a file could be cut off by whoever knew its path.
@@ -67,6 +70,8 @@ class Fallback:
 
     def _listen(self) -> int:
         """Where the proxy is to be heard; a port of the kernel's choice, for other runs have theirs."""
+        import socket
+
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(BACKLOG)
@@ -79,6 +84,8 @@ class Fallback:
 
     def descriptors(self, inside: int) -> list[int]:
         """What init is to inherit of the way out: nothing. `inside`: the proxy's door, which gets its listener now."""
+        import socket
+
         assert self._listener is not None
         with socket.socket(fileno=inside) as door:
             socket.send_fds(door, [b"."], [self._listener.fileno()])

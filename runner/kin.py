@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 
 from runner import init
 from shared import kinship
@@ -18,8 +17,11 @@ class Kin(init.Namespace):
     def count(self) -> int:
         alive = 0
         for pid in kinship.below(os.getpid()):
-            with suppress(OSError), open(f"/proc/{pid}/stat", errors="replace") as file:
-                alive += init.is_alive(file.read())
+            try:
+                with open(f"/proc/{pid}/stat", errors="replace") as file:
+                    alive += init.is_alive(file.read())
+            except OSError:
+                continue
         return alive
 
     def signal(self, number: int) -> None:
@@ -34,12 +36,14 @@ class Kin(init.Namespace):
     def end(self) -> None:
         """Kill and reap until nothing is left, or cannot be killed."""
         until = time.monotonic() + SWEEP_SECONDS
-        with suppress(ChildProcessError):
+        try:
             while time.monotonic() < until:
                 self.signal(9)
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     continue
                 time.sleep(0.002)
+        except ChildProcessError:
+            return
 
     def abandon(self) -> None:
         """The runner is gone."""

@@ -6,17 +6,17 @@ changed, and nobody without the right to set the clock can make it say anything 
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 from runner.walk import Walk
+from shared import notation
 from shared.findings import Plant, Planted, PlantedWhy
 from shared.gitlink import is_bare
+from shared.record import NamedTuple
 
 SEE_MOST = 200_000
 SECONDS, SECONDS_IN_HASTE = 5.0, 1.0
@@ -187,6 +187,6 @@ def _of(place: str, folder: str, bare: Sequence[str] = ()) -> Folder:
 def shown(path: str) -> str:
     """As it can be stored: text, and short, however it is encoded. What is left out is left out in the middle."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    if len(json.dumps(text)) > PATH_MOST:
+    if len(notation.dumps(text)) > PATH_MOST:
         text = ascii(text)[1:-1]
     return text if len(text) <= PATH_MOST else f"{text[: PATH_MOST // 2]}...{text[-PATH_MOST // 2 :]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 
 from shared.removal import remove_tree
 
@@ -16,7 +15,7 @@ class Scratch:
 
     def __init__(self, run_id: str, attempt: int) -> None:
         """Raises OSError."""
-        self.path = f"{PLACE}/cronward-{run_id}.{attempt}-{secrets.token_hex(6)}"
+        self.path = f"{PLACE}/cronward-{run_id}.{attempt}-{os.urandom(6).hex()}"
         os.mkdir(self.path, 0o700)
         self.home, self.tmp, self.work, self.root = (f"{self.path}/{name}" for name in ("home", "tmp", "work", "root"))
         for path in (self.home, self.tmp, self.work, self.root):

@@ -8,12 +8,12 @@ turn, must be built as git builds it, and must belong to the user. Nobody in a c
 from __future__ import annotations
 
 import os
-import re
 import stat
-from typing import NamedTuple
+
+from shared.record import NamedTuple
 
 READ_MOST = 64 << 10
-_WORKTREE = re.compile(r"^\s*worktree\s*=\s*\"?([^\"\n]*?)\"?\s*$", re.MULTILINE)
+_WORKTREE = r"(?m)^\s*worktree\s*=\s*\"?([^\"\n]*?)\"?\s*$"
 
 
 class Linked(NamedTuple):
@@ -56,8 +56,10 @@ def _worktree(git_dir: str, common: str, work_dir: str) -> Linked | None:
 
 
 def _submodule(git_dir: str, work_dir: str) -> Linked | None:
+    import re  # late, for a runner reads this of every work directory, and hardly one is a submodule
+
     config = _text(os.path.join(git_dir, "config")) or ""
-    backs = (os.path.realpath(os.path.join(git_dir, back)) for back in _WORKTREE.findall(config))
+    backs = (os.path.realpath(os.path.join(git_dir, back)) for back in re.findall(_WORKTREE, config))
     return Linked(git_dir, git_dir) if work_dir in backs else None
 
 

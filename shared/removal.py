@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
 
+from shared.record import NamedTuple
 from shared.tree import Cursor
 
 AT_A_TIME = 1000

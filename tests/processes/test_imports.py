@@ -37,6 +37,11 @@ def test_what_a_run_without_network_or_json_needs_costs_little_either() -> None:
     assert imported("runner.attempt", *(f"runner.{name}" for name in late)) & NEVER == set()
 
 
+def test_neither_a_work_directory_nor_the_lack_of_a_cell_costs_more_imports() -> None:
+    assert imported("runner.attempt", "runner.grants", "runner.planted", "runner.fallback") & NEVER == set()
+    assert imported("runner.subreaper", "runner.kin") & NEVER == set()
+
+
 def test_init_imports_next_to_nothing_before_it_says_hello() -> None:
     assert imported("runner.init") & (NOT_YET | {"ctypes", "signal"}) == set()
 
