@@ -218,7 +218,7 @@ def main() -> None:
         for size, home in homes.items():
             (folder / f"{size}.json").write_bytes(crowd.add_jobs(home, size, datetime.now(UTC)))
         with HomeLock(homes[count]):
-            starts(Start(homes[count], folder / f"{count}.json"), count, 1 if smoke else 3)
+            starts(Start(homes[count], folder / f"{count}.json"), count, 1 if smoke else 2)
         few, many = (stack.enter_context(kept(home, size)) for size, home in homes.items())
         fd = os.open(folder / "floor", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         changes(Asked(few, Random(1)), Asked(many, Random(1)), fd, rounds)

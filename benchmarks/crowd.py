@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic_core import to_json
-
 from shared.reasons import Reason
 from supervisor.models import CronJob, CronRun
 from supervisor.status import Status
 from supervisor.stores import jobfile, sums
+from supervisor.stores.asciijson import to_ascii_json
 from supervisor.stores.history import encoded, first_line
 from supervisor.stores.home import Home
 from supervisor.stores.summary import NOTHING
@@ -94,7 +93,7 @@ def add_runs(home: Home, count: int, now: datetime) -> None:
     end = ended(claim, now)
     pattern = first_line(NOTHING, folded=0) + encoded(claim.record()) + encoded(end.record())
     summary = NOTHING.after(claim, counted=False, ended=False).after(end, counted=True, ended=False)
-    note = to_json(summary, ensure_ascii=True)
+    note = to_ascii_json(summary)
     for number in range(count):
         job_id = id_of(number)
         path = home.runs / f"{job_id}.jsonl"

@@ -167,7 +167,7 @@ class Ours:
 
     def herd(self, count: int) -> list[float]:
         """How late those are about so many jobs, due at one instant; those that start do not end meanwhile."""
-        due = datetime.now(UTC) + timedelta(seconds=1 + count / 250)
+        due = datetime.now(UTC) + timedelta(seconds=1 + count / 400)
         self.decisions.expect(count)
         wanted = [{"draft": _draft(due), "replaces": job_id} for job_id in self._herd or [""] * count]
         made = self.scheduler.change_jobs({"jobs": wanted})
@@ -297,7 +297,7 @@ def keeping(folder: Path, idle: int) -> Iterator[Ours]:
 def singly(alone: Ours, crowded: Ours, rounds: int) -> None:
     """Print how late one job is."""
     questions = {"floor": slept, "asyncio": called, "alone": alone.one, "noticed": lambda: alone.noticed}
-    asked = interleaved(questions | {"crowded": crowded.one}, rounds, 15.0)
+    asked = interleaved(questions | {"crowded": crowded.one}, rounds, 12.0)
     found = asked.median
     rows = [
         ratio("its turn begins; floor: clock_nanosleep", found["noticed"], found["floor"], 1.5),
@@ -342,10 +342,10 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true")
     smoke = parser.parse_args().smoke
     with crowd.folder(smoke=smoke) as folder, keeping(folder, 200 if smoke else 100_000) as crowded:
-        idle(crowded, 0.3 if smoke else 10.0)
+        idle(crowded, 0.3 if smoke else 6.0)
         with keeping(folder, 0) as alone:
             singly(alone, crowded, 1 if smoke else 100)
-            together(alone, 3 if smoke else 1000, 1 if smoke else 3, None if smoke else peers())
+            together(alone, 3 if smoke else 1000, 1 if smoke else 2, None if smoke else peers())
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
-from pydantic_core import to_json
 
 from shared.messages import RunAs
 from supervisor.config import LAST_UID, Config
 from supervisor.errors import InvalidError, StoreError
 from supervisor.models import FORMAT_VERSION, CronJob
 from supervisor.spawning.requests import throw_away_uid
+from supervisor.stores.asciijson import to_ascii_json
 from supervisor.stores.store import DamagedError, read_json, write_atomic
 
 FILE_BYTES = 64 << 20
@@ -118,7 +118,7 @@ class Uids:
 
     def _write(self, owners: dict[int, Owner]) -> dict[int, Owner]:
         # At each job's first run: json's own indenting took 20 ms for a thousand jobs.
-        record = to_json({"version": FORMAT_VERSION, "uids": owners}, indent=1, ensure_ascii=True)
+        record = to_ascii_json({"version": FORMAT_VERSION, "uids": owners}, indent=1)
         try:
             write_atomic(self._path, record + b"\n")
         except StoreError:

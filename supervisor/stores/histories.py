@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError
 
 from supervisor.errors import InvalidError, StoreError
 from supervisor.models import CronRun
 from supervisor.sentences import shown
 from supervisor.stores import sums
+from supervisor.stores.asciijson import to_ascii_json
 from supervisor.stores.history import LINE_BYTES, Ended, History, Mark, check_header
 from supervisor.stores.recent import Recent, read_recent
 from supervisor.stores.store import IDENTIFIER, Damage, DamagedError, UnreadableError, failure, file_of, open_regular
@@ -253,7 +254,7 @@ class Histories:
             live = (
                 [(mark.status.value, mark.since.isoformat()) for mark in history.live()] if history.unfinished else ()
             )
-            summary, size = to_json(history.summary, ensure_ascii=True), (history.lines, *history.ended)
+            summary, size = to_ascii_json(history.summary), (history.lines, *history.ended)
             sums.write(self._notes / job_id, sums.state_of(found), summary, live, size)
 
     def _hopeless(self, job_id: str, error: DamagedError) -> DamagedError:

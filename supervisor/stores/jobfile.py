@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError
 
 from supervisor.errors import InvalidError
 from supervisor.models import FORMAT_VERSION, CronJob
 from supervisor.sentences import sentence, shown
+from supervisor.stores.asciijson import to_ascii_json
 from supervisor.stores.home import Home
 from supervisor.stores.store import DamagedError, failure, read_bytes, versioned
 from supervisor.vocabulary import DEFINITION_BYTES
@@ -40,8 +41,7 @@ def encoded(job: CronJob) -> tuple[bytes, Stored]:
     what = f"The job {shown(job.label)} cannot be stored"
     try:
         record = {"version": FORMAT_VERSION, **job.definition()}
-        # Refuses half a surrogate pair, as other readers do; and json's own indenting takes seven times as long.
-        data = to_json(record, indent=2, ensure_ascii=True) + b"\n"
+        data = to_ascii_json(record, indent=2) + b"\n"
         stored = _as_written(data) or _decoded(json.loads(data))
     except ValidationError as error:
         raise InvalidError(sentence(error, what)) from None
