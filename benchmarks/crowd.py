@@ -98,7 +98,7 @@ def add_runs(home: Home, count: int, now: datetime) -> None:
         job_id = id_of(number)
         path = home.runs / f"{job_id}.jsonl"
         _write(path, pattern.replace(id_of(0).encode(), job_id.encode()))
-        sums.write(home.sums / job_id, sums.state_of(path.stat()), note, (), (2, 1, 0))
+        sums.write(home.sums / job_id, sums.state_of(path.stat()), note, (), sums.Size(2, 1, 0))
 
 
 def claimed(job_id: str, run_id: str, now: datetime) -> CronRun:

@@ -232,13 +232,16 @@ class Histories:
 
     def _known_or_noted(self, job_id: str) -> History | None:
         state, known = sums.state_at(self.path(job_id)), self._known.get(job_id)
-        if state is None or (known and known.state == state):
-            return known.history if known and state else None
+        if state is None:
+            return None
+        if known and known.state == state:
+            return known.history
         found = self._noted(job_id, state)
         if found is None or found[1].live:
             return None
-        lines, runs, skips = found[1].size
-        history = History.resumed(job_id, self.keep, state[1], lines, Ended(runs, skips), found[0])
+        (summary, note), (_, end, *_) = found, state
+        ended = Ended(note.size.runs, note.size.skips)
+        history = History.resumed(job_id, self.keep, end, note.size.lines, ended, summary)
         self._remember(job_id, history, state)
         return history
 
@@ -254,7 +257,7 @@ class Histories:
             live = (
                 [(mark.status.value, mark.since.isoformat()) for mark in history.live()] if history.unfinished else ()
             )
-            summary, size = to_ascii_json(history.summary), (history.lines, *history.ended)
+            summary, size = to_ascii_json(history.summary), sums.Size(history.lines, *history.ended)
             sums.write(self._notes / job_id, sums.state_of(found), summary, live, size)
 
     def _hopeless(self, job_id: str, error: DamagedError) -> DamagedError:

@@ -23,6 +23,16 @@ READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
 
 
+class Size(NamedTuple):
+    """How much of it there is: what its next writer needs to know."""
+
+    lines: int
+    """Below its header."""
+    runs: int
+    """Kept ones that are over."""
+    skips: int
+
+
 class Note(NamedTuple):
     """What a history comes to."""
 
@@ -30,8 +40,7 @@ class Note(NamedTuple):
     """A `Summary`, as JSON has it."""
     live: list[list[str]]
     """Of each of its runs that has not ended, oldest first: how it stands, and since when it goes on or was due."""
-    size: list[int]
-    """Its lines below the header, and how many runs and skips are kept that are over: what its next writer needs."""
+    size: Size
 
 
 def state_of(found: os.stat_result) -> State:
@@ -64,12 +73,12 @@ def read(path: str | Path, state: State) -> Note | None:
     try:
         found = json.loads(body)
         holds = found["version"] == VERSION and tuple(found["state"]) == state
-        return Note(found["summary"], found["live"], found["size"]) if holds else None
+        return Note(found["summary"], found["live"], Size(*map(int, found["size"]))) if holds else None
     except (ValueError, LookupError, TypeError):
         return None
 
 
-def write(path: Path, state: State, summary: bytes, live: Iterable[tuple[str, str]], size: Iterable[int]) -> None:
+def write(path: Path, state: State, summary: bytes, live: Iterable[tuple[str, str]], size: Size) -> None:
     """Note this; `summary` is JSON already, in ASCII. Where it cannot be noted, the history will be read."""
     head = f'"version":{VERSION},"state":{list(state)},"size":{list(size)},"live":{json.dumps(list(live))}'
     body = b'{%b,"summary":%b}' % (head.encode("ascii"), summary)

@@ -25,7 +25,7 @@ from tests.fakes import NOON
 from tests.ramdisk import FAST
 from tests.records import JOB, MINUTE, file_of, run_of
 
-STATE, SIZE = (1, 2, 3, 4), (5, 6, 7)
+STATE, SIZE = (1, 2, 3, 4), sums.Size(5, 6, 7)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def forge(home: Home, runs: int = 4711, live: tuple[tuple[str, str], ...] = ()) 
 
 def test_a_note_holds_for_one_state_of_its_file(tmp_path: Path) -> None:
     sums.write(tmp_path / "n", STATE, b'{"last_error":"Too late."}', [("queued", "x")], SIZE)
-    assert sums.read(tmp_path / "n", STATE) == ({"last_error": "Too late."}, [["queued", "x"]], list(SIZE))
+    assert sums.read(tmp_path / "n", STATE) == ({"last_error": "Too late."}, [["queued", "x"]], SIZE)
     for place in range(4):
         assert sums.read(tmp_path / "n", (*STATE[:place], 9, *STATE[place + 1 :])) is None, place
     assert sums.read(tmp_path / "nothing", STATE) is None
@@ -63,7 +63,7 @@ def test_a_note_holds_for_one_state_of_its_file(tmp_path: Path) -> None:
 def test_a_shorter_note_covers_a_longer_one(tmp_path: Path) -> None:
     for text in ("x" * 500, "y"):
         sums.write(tmp_path / "n", STATE, f'"{text}"'.encode(), (), SIZE)
-        assert sums.read(tmp_path / "n", STATE) == (text, [], list(SIZE))
+        assert sums.read(tmp_path / "n", STATE) == (text, [], SIZE)
 
 
 def test_whatever_tears_a_note_it_is_not_believed(tmp_path: Path) -> None:
@@ -74,6 +74,14 @@ def test_whatever_tears_a_note_it_is_not_believed(tmp_path: Path) -> None:
     for data in (*torn, b"\0" * len(whole), b"\n", b"00000000 \n", b"d202ef8d \n"):
         (tmp_path / "n").write_bytes(data)
         assert sums.read(tmp_path / "n", STATE) is None, data
+
+
+@pytest.mark.parametrize("size", [b"[1,2]", b"[1,2,3,4]", b'"abc"', b"null", b'["x",1,1]'])
+def test_a_note_of_another_shape_is_not_believed(tmp_path: Path, size: bytes) -> None:
+    sums.write(tmp_path / "n", STATE, b'{"run_count":17}', (), SIZE)
+    body = (tmp_path / "n").read_bytes().partition(b" ")[2].rstrip().replace(b"[5, 6, 7]", size)
+    (tmp_path / "n").write_bytes(sums._checksum(body) + b" " + body + b"\n")
+    assert sums.read(tmp_path / "n", STATE) is None
 
 
 def test_a_note_is_read_instead_of_its_history_and_says_the_same(home: Home) -> None:
@@ -174,7 +182,7 @@ def test_a_writer_that_goes_by_notes_leaves_what_one_leaves_that_knows_all(
             with file_of(other).open("rb") as file:
                 read = History.read(file_of(other), JOB, 3, file)
             assert (note := told(other)) is not None
-            assert note.size == [read.lines, *read.ended]
+            assert note.size == (read.lines, *read.ended)
 
 
 def test_whoever_goes_by_a_note_remembers_no_more_runs_than_are_kept() -> None:
