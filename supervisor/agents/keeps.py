@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -201,7 +202,9 @@ class Keeps:
     def settle(self, gone: Gone) -> None:
         """That of one attempt, of which nothing lives any more. Never raises: what cannot be settled is said in the
         log, and the login or conversation is as it was."""
-        self._settle(self._home.kept_dir(gone.run_id, gone.attempt), gone.result)
+        place = self._home.kept_dir(gone.run_id, gone.attempt)
+        if os.path.lexists(place):  # hardly ever
+            self._settle(place, gone.result)
 
     def settle_all(self) -> None:
         """Those of all attempts that there have been."""
