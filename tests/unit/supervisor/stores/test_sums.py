@@ -157,11 +157,11 @@ def test_a_run_that_goes_on_has_its_history_read_for_its_end(home: Home) -> None
 ENDS = [status for status in Status if status.final]
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from([*ENDS, Status.RUNNING]), st.integers(0, 2), st.booleans()),
-        min_size=30,
+        min_size=45,
         max_size=60,
     )
 )
@@ -183,6 +183,18 @@ def test_a_writer_that_goes_by_notes_leaves_what_one_leaves_that_knows_all(
                 read = History.read(file_of(other), JOB, 3, file)
             assert (note := told(other)) is not None
             assert note.size == (read.lines, *read.ended)
+
+
+def test_a_note_counts_the_lines_that_a_compaction_leaves(home: Home) -> None:
+    store, sizes = RunsStore(home, keep=3), list[int]()
+    for number in range(40):
+        for run in (run_of(number, Status.RUNNING), run_of(number, Status.COMPLETED)):
+            store.record(run)
+        note = told(home)
+        assert note is not None
+        sizes.append(note.size.lines)
+        assert sizes[-1] == len(file_of(home).read_bytes().splitlines()) - 1
+    assert max(sizes) > sizes[-1], "there was one"
 
 
 def test_whoever_goes_by_a_note_remembers_no_more_runs_than_are_kept() -> None:
