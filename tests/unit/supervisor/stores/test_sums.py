@@ -190,10 +190,10 @@ def test_a_note_counts_the_lines_that_a_compaction_leaves(home: Home) -> None:
     for number in range(40):
         for run in (run_of(number, Status.RUNNING), run_of(number, Status.COMPLETED)):
             store.record(run)
-        note = told(home)
-        assert note is not None
-        sizes.append(note.size.lines)
-        assert sizes[-1] == len(file_of(home).read_bytes().splitlines()) - 1
+            note = told(home)
+            assert note is not None
+            sizes.append(note.size.lines)
+            assert sizes[-1] == len(file_of(home).read_bytes().splitlines()) - 1
     assert max(sizes) > sizes[-1], "there was one"
 
 
