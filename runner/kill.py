@@ -18,6 +18,8 @@ SIGTERM, SIGKILL = 15, 9
 INIT_SECONDS = 2.0
 # How long the kernel may take to end a namespace. A process in uninterruptible sleep outlives any patience.
 SWEEP_SECONDS = 20.0
+# Out of the 1,024 descriptors that a process may have by default.
+WATCHED = 64
 
 
 class Rung(IntEnum):
@@ -65,8 +67,8 @@ def sweep(within: float = SWEEP_SECONDS, *, apart: bool = True) -> list[int]:
 
 
 def wait(pids: list[int], seconds: float) -> None:
-    """Until one of our children ends, or for so long."""
-    descriptors = [os.pidfd_open(pid) for pid in pids]
+    """Until one of our children ends, or for so long. Of very many a few are watched: each takes a descriptor."""
+    descriptors = [os.pidfd_open(pid) for pid in pids[:WATCHED]]
     try:
         select.select(descriptors, [], [], seconds)
     finally:
@@ -87,8 +89,7 @@ def reap() -> bool:
 def children(of: int) -> list[int]:
     """Of a process with one thread. The kernel's own list where it is kept: a /proc with hidepid shows no others."""
     try:
-        with open(f"/proc/{of}/task/{of}/children") as file:
-            return [int(pid) for pid in file.read().split()]
+        return kinship.listed(f"/proc/{of}/task/{of}/children")
     except OSError:
         return [int(name) for name in os.listdir("/proc") if name.isdigit() and parent_of(name) == of]
 

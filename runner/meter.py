@@ -11,6 +11,7 @@ from contextlib import suppress
 from time import monotonic
 
 from runner import kernel
+from shared import kinship
 from shared.record import NamedTuple
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -136,8 +137,8 @@ class TreeMeter:
             if threads > 1:
                 tasks = os.listdir(f"{self._proc}/{pid}/task")
         for task in tasks:
-            with suppress(OSError), open(f"{self._proc}/{pid}/task/{task}/children", "rb", buffering=0) as file:
-                children += map(int, file.read(1 << 20).split())
+            with suppress(OSError):
+                children += kinship.listed(f"{self._proc}/{pid}/task/{task}/children")
         return children
 
     def _stat(self, pid: int) -> Stat | None:
@@ -177,6 +178,6 @@ def threads_of(uid: int, proc: str = "/proc") -> int:
     for name in os.listdir(proc):
         if name.isdigit():
             with suppress(OSError), open(f"{proc}/{name}/status", "rb", buffering=0) as file:
-                status = dict(line.split(b":\t", 1) for line in file.read(8192).splitlines() if b":\t" in line)
+                status = dict(line.split(b":\t", 1) for line in file.read().splitlines() if b":\t" in line)
                 count += int(status[b"Threads"]) if int(status[b"Uid"].split()[0]) == uid else 0
     return count

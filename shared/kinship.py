@@ -36,9 +36,18 @@ def children(pid: int) -> list[int] | None:
     found: list[int] | None = None
     with suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
-            with suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb", buffering=0) as file:
-                found = (found or []) + [int(number) for number in file.read(1 << 20).split()]
+            with suppress(OSError):
+                found = (found or []) + listed(f"/proc/{pid}/task/{task}/children")
     return found
+
+
+def listed(path: str) -> list[int]:
+    """The children that one thread forked, by the file in which the kernel lists them; or raise OSError.
+
+    To the end of the file: each read(2) of it gives at most a page, some 680 of them, however many are asked for.
+    """
+    with open(path, "rb", buffering=0) as file:
+        return [int(number) for number in file.read().split()]
 
 
 def by_parent() -> dict[int, list[int]]:

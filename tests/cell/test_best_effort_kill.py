@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from shared.messages import Cell, Isolation
 from shared.removal import remove_tree
 from supervisor.spawning import strays
 from tests.cell.test_kill import WAYS
-from tests.driver import Driven, adopt_orphans, children, eventually, limits, marker, request, run_as, survivors
+from tests.driver import Driven, adopting_orphans, children, eventually, limits, marker, request, run_as, survivors
 from tests.house import house
 from tests.lacks import need
 
@@ -40,15 +39,10 @@ each_way = pytest.mark.parametrize("argv", SCRIPTS.values(), ids=SCRIPTS.keys())
 
 @pytest.fixture(autouse=True)
 def as_the_supervisor() -> Iterator[None]:
-    adopt_orphans()
-    known = set(children())
-    yield
+    with adopting_orphans():
+        yield
     for place in Path("/tmp").glob(f"cronward-gone-*.{os.getpid()}*"):
         remove_tree(str(place))  # there is no supervisor to do it
-    for pid in set(children()) - known:
-        with suppress(ProcessLookupError, ChildProcessError):
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
 
 
 def start(

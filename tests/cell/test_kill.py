@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from shared import wire
-from tests.driver import RUNNER, Driven, adopt_orphans, children, eventually, limits, marker, request, survivors
+from tests.driver import RUNNER, Driven, adopting_orphans, children, eventually, limits, marker, request, survivors
 from tests.lacks import BWRAP, need
 
 pytestmark = need("cell")
@@ -38,13 +38,8 @@ each_way = pytest.mark.parametrize("script", WAYS.values(), ids=WAYS.keys())
 @pytest.fixture(autouse=True)
 def as_the_supervisor() -> Iterator[None]:
     """What a killed runner leaves would become ours: seen, and cleared away."""
-    adopt_orphans()
-    known = set(children())
-    yield
-    for pid in set(children()) - known:
-        with suppress(ProcessLookupError, ChildProcessError):
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+    with adopting_orphans():
+        yield
 
 
 def start(log_dir: Path, script: str, mark: str, **changes: object) -> Driven:

@@ -18,7 +18,7 @@ from shared.messages import Cell, ExecuteRequest, Offer, Secret, Task
 from tests.cell.test_kill import WAYS
 from tests.driver import (
     Driven,
-    adopt_orphans,
+    adopting_orphans,
     children,
     eventually,
     execute,
@@ -39,13 +39,8 @@ FLOOD = "/usr/bin/yes"
 @pytest.fixture(autouse=True)
 def as_the_supervisor() -> Iterator[None]:
     """What a killed runner leaves would become ours: seen, and cleared away."""
-    adopt_orphans()
-    known = set(children())
-    yield
-    for pid in set(children()) - known:
-        with suppress(ProcessLookupError, ChildProcessError):
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+    with adopting_orphans():
+        yield
 
 
 def sh(script: str, *words: str, **changes: Any) -> Task:

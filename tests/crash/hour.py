@@ -26,7 +26,7 @@ from tests.crash.harvest import GONE_WITHIN, harvest
 from tests.crash.reign import NeverReadyError, Reign
 from tests.crash.smalldisk import SmallDisk, small_disk, throttle
 from tests.crash.sown import MINUTE, SECOND, Sown, interval, minutes, open_to_all, retrying
-from tests.driver import adopt_orphans, eventually
+from tests.driver import adopting_orphans, eventually
 
 SETTINGS = {
     "CRONWARD_MAX_CONCURRENT": "12",
@@ -231,10 +231,9 @@ def _spread(sorted_: list[float]) -> str:
 
 
 def play(count: int, minutes_: float, between: float, seed: int, folder: Path) -> int:
-    adopt_orphans()
     open_to_all(folder)
     draw = random.Random(seed)
-    with small_disk(folder, DISK_SIZE, "ext4") as disk:
+    with adopting_orphans(), small_disk(folder, DISK_SIZE, "ext4") as disk:
         reign = Reign(disk.root / "home", SETTINGS)
         reign.log_to = folder / "supervisor.log"
         hour = Hour(draw, reign, disk, sow(draw, count, folder))

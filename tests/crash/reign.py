@@ -29,7 +29,7 @@ class NeverReadyError(AssertionError):
 
 @dataclass
 class Reign:
-    """The home, and whoever keeps time in it. The test must be a subreaper: see `driver.adopt_orphans`."""
+    """The home, and whoever keeps time in it. The test must be a subreaper: see `driver.adopting_orphans`."""
 
     root: Path
     environ: dict[str, str] = field(default_factory=dict)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.crash.reign import Reign
 from tests.crash.trial import FULL, SETTINGS
-from tests.driver import adopt_orphans, eventually
+from tests.driver import adopting_orphans, eventually
 from tests.house import CHECKOUT
 
 RIVALS = 3
@@ -47,10 +47,10 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture
 def reign(tmp_path: Path) -> Iterator[Reign]:
-    adopt_orphans()
-    made = Reign(tmp_path / "home", SETTINGS)
-    yield made
-    made.end()
+    with adopting_orphans():
+        made = Reign(tmp_path / "home", SETTINGS)
+        yield made
+        made.end()
 
 
 def cronward(reign: Reign, *commands: tuple[str, ...]) -> list[tuple[int, str]]:

@@ -18,7 +18,7 @@ from tests.crash.harvest import GONE_WITHIN
 from tests.crash.reign import Reign
 from tests.crash.smalldisk import MIB, SmallDisk, small_disk, throttle
 from tests.crash.trial import FULL, SEED, SETTINGS
-from tests.driver import adopt_orphans, eventually
+from tests.driver import adopting_orphans, eventually
 from tests.lacks import need
 from tests.receiver import Receiver, receiver
 
@@ -32,18 +32,18 @@ pytestmark = [need("cell"), pytest.mark.timeout(900 if FULL else 300)]
 @contextmanager
 def reigned(folder: Path, home: Path, got: Receiver) -> Iterator[tuple[Reign, list[str]]]:
     """Jobs that end at once, that fail, that are still at work when the supervisor is killed."""
-    adopt_orphans()
-    reign = Reign(home, SETTINGS, log_to=folder / "supervisor.log")
-    try:
-        reign.start()
-        ids = []
-        for command, every in (("cat", "*"), ("false", "*/2"), ("sleep 1.5", "*/2")):
-            draft = {"prompt": "x", "command": command, "cron_expr": f"{every} * * * * *", "retries": 0}
-            told = {"on_complete": f"{got.url}good", "on_fail": f"{got.url}bad"}
-            ids.append(reign.client.add_job({**draft, **told}).id)
-        yield reign, ids
-    finally:
-        reign.end()
+    with adopting_orphans():
+        reign = Reign(home, SETTINGS, log_to=folder / "supervisor.log")
+        try:
+            reign.start()
+            ids = []
+            for command, every in (("cat", "*"), ("false", "*/2"), ("sleep 1.5", "*/2")):
+                draft = {"prompt": "x", "command": command, "cron_expr": f"{every} * * * * *", "retries": 0}
+                told = {"on_complete": f"{got.url}good", "on_fail": f"{got.url}bad"}
+                ids.append(reign.client.add_job({**draft, **told}).id)
+            yield reign, ids
+        finally:
+            reign.end()
 
 
 def moods(draw: random.Random) -> list[int]:

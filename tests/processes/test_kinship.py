@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from runner.meter import TreeMeter
 from shared import kinship
 from tests.driver import eventually
 
@@ -34,6 +35,47 @@ def test_nothing_is_killed_before_all_that_is_found_is_stopped() -> None:
             process.kill()
             process.wait()
     assert len(given) == 4  # one, one more, nothing new, all of them to be killed
+
+
+# More children of one process than one read of the kernel's list of them gives, the last of them the one that matters.
+CROWD = """
+import os, sys, time
+for _ in range(1000):
+    if os.fork() == 0:
+        os._exit(0)
+if os.fork() == 0:
+    hold = bytearray(b"x") * (30 << 20)
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+time.sleep(60)
+"""
+
+
+def test_none_of_a_thousand_children_is_overlooked() -> None:
+    with subprocess.Popen([sys.executable, "-I", "-S", "-c", CROWD], stdout=subprocess.PIPE) as top:
+        assert top.stdout is not None
+        last = int(top.stdout.readline())
+        try:
+            found = kinship.below(top.pid)
+            assert (len(found), last in found) == (1001, True)
+            used = TreeMeter(top.pid).sample(1 << 60)
+            assert (used.processes, used.memory > 30 << 20) == (1002, True)
+        finally:
+            os.kill(last, 9)
+            top.kill()
+
+
+def test_more_children_are_swept_than_descriptors_may_be_open() -> None:
+    script = """
+import os, resource, time
+from runner import kill
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+for _ in range(200):
+    if os.fork() == 0:
+        time.sleep(60)
+assert kill.sweep() == []
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0
 
 
 def test_descendants_are_found_however_deep_and_by_whichever_thread() -> None:
