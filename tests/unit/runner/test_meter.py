@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.meter import PAGE, TICKS, TreeMeter, parse_proportional, parse_stat
+from runner.meter import PAGE, TICKS, TreeMeter, parse_proportional, parse_stat, threads_of
 
 FIELDS = "S 7 7 7 0 -1 4194304 900 90000 1 2 11 22 33 44 20 0 5 0 123456 1048576 300 18446744073709551615 1 1"
 STATS = {
@@ -88,6 +88,15 @@ def test_init_is_known_by_its_parent(proc: Path) -> None:
 
 def test_a_tree_that_is_gone_uses_nothing(proc: Path) -> None:
     assert TreeMeter(10, str(proc)).sample(0) == (0, 0, 0.0)
+
+
+def test_threads_of_a_user_are_counted_however_many_groups_it_is_in(tmp_path: Path) -> None:
+    for pid, (uid, threads) in {"7": (1000, 3), "8": (1001, 9), "9": (1000, 2)}.items():
+        (tmp_path / pid).mkdir()
+        text = f"Name:\tx\nUid:\t{uid}\t0\t0\t0\nGroups:\t{'100001 ' * 2000}\nThreads:\t{threads}\n"
+        (tmp_path / pid / "status").write_text(text)
+    (tmp_path / "10").mkdir()  # has just ended
+    assert threads_of(1000, str(tmp_path)) == 5
 
 
 @given(st.text().filter(lambda name: "\0" not in name))
