@@ -20,6 +20,7 @@ from runner.refusal import RefusalError
 from shared import removal, repository
 from shared.findings import Branch
 from shared.messages import Bind, ExecuteRequest, Offer
+from shared.realpath import realpath
 from shared.reasons import Reason
 
 PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -40,7 +41,7 @@ class Clone:
         run_as = request.cell.run_as
         uid = os.geteuid() or (run_as.uid if run_as is not None else 0)
         try:
-            self._original = repository.find(os.path.realpath(work_dir), uid)
+            self._original = repository.find(realpath(work_dir), uid)
         except repository.NoRepositoryError as error:
             raise RefusalError(Reason.BAD_DEFINITION, f"The work directory {work_dir} {error}.") from None
         self.paths = (offer.directory, self._original.common_dir)

@@ -36,8 +36,9 @@ def _of_the_users(cell: Cell) -> list[str]:
     if cell.work_dir is None:
         return paths
     from shared import gitlink
+    from shared.realpath import realpath
 
-    linked = gitlink.linked(os.path.realpath(cell.work_dir), cell.run_as.uid if cell.run_as else 0)
+    linked = gitlink.linked(realpath(cell.work_dir), cell.run_as.uid if cell.run_as else 0)
     return [*paths, cell.work_dir, *([linked.common_dir] if linked else [])]
 
 

@@ -20,6 +20,7 @@ from runner.walk import FOLDER, Walk
 from shared import gitlink
 from shared.messages import Bind, ExecuteRequest
 from shared.places import holds
+from shared.realpath import realpath
 from shared.reasons import Reason
 
 # More directories than this are not searched for repositories, and more repositories not protected.
@@ -41,7 +42,7 @@ def look(request: ExecuteRequest, work_dir: Access) -> Grants:
     # Of a private clone's original nothing is shown.
     if cell.work_dir is not None and cell.work_mode != "branch":
         shown[cell.work_dir] = work_dir is Access.WRITE and cell.work_mode == "inplace"
-        linked = gitlink.linked(os.path.realpath(cell.work_dir), os.geteuid())
+        linked = gitlink.linked(realpath(cell.work_dir), os.geteuid())
         if linked is not None:
             shown.setdefault(linked.common_dir, cell.git_write)
     repositories, whole = list[str](), True
@@ -52,7 +53,7 @@ def look(request: ExecuteRequest, work_dir: Access) -> Grants:
         if linked is not None and linked.common_dir not in repositories:
             repositories.append(linked.common_dir)
     binds = (
-        Bind(source=os.path.realpath(path), target=path, writable=writable)
+        Bind(source=realpath(path), target=path, writable=writable)
         for path, writable in shown.items()
         if path != cell.work_dir
     )

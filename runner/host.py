@@ -9,6 +9,7 @@ import sys
 from runner.refusal import Reason, RefusalError
 from shared.messages import ExecuteRequest
 from shared.places import holds
+from shared.realpath import realpath
 from shared.record import ClassVar, NamedTuple
 
 TYPE_CHECKING = False
@@ -103,7 +104,7 @@ def look(request: ExecuteRequest, *, bubblewrap: bool = True) -> Host:
         interpreter=interpreter(),
         init=init_code(),
         work_dir=work_dir,
-        real={path: os.path.realpath(path) for path in granted if os.access(path, os.R_OK)},
+        real={path: realpath(path) for path in granted if os.access(path, os.R_OK)},
         grants=grants_of(request, work_dir),
     )
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from runner import kernel
+from shared.realpath import realpath
 
 # A wall can stand behind a wall; nobody has more of them than this.
 ROUNDS = 8
@@ -23,7 +24,7 @@ def stage(paths: Iterable[str], uid: int, gid: int) -> None:
     """Make `paths` reachable for that uid, in a mount namespace of our own where one is needed. Raises OSError."""
     places = [path for path in paths if os.path.lexists(path)]
     links = {link: os.readlink(link) for path in places for link in links_on(path)}
-    needed = {os.path.realpath(path) for path in places}
+    needed = {realpath(path) for path in places}
     own_namespace = False
     for _ in range(ROUNDS):
         with ids(uid, gid):

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from shared.places import holds, overlap, systems, taken
+from shared.realpath import realpath
 from supervisor.errors import InvalidError
 from supervisor.models import CronJob
 from supervisor.stores.home import Home
@@ -47,13 +48,13 @@ def settle_paths(job: CronJob, home: Path) -> CronJob:
 def check_paths(job: CronJob) -> None:
     """That they are still what they were when the job was added. Raises InvalidError."""
     # Not Path.is_dir: before Python 3.14 that raises where a folder above may not be entered.
-    if job.work_dir and (os.path.realpath(job.work_dir) != job.work_dir or not os.path.isdir(job.work_dir)):  # noqa: PTH112
+    if job.work_dir and (realpath(job.work_dir) != job.work_dir or not os.path.isdir(job.work_dir)):  # noqa: PTH112
         raise InvalidError(
             f"The work directory {job.work_dir[:200]!r} is gone, or a link stands in its path now. "
             "Make it again, or name another: cronward edit JOB --work-dir DIR"
         )
     for path in (*job.read_paths, *job.write_paths):
-        if os.path.realpath(path) != path or not os.path.exists(path):  # noqa: PTH110
+        if realpath(path) != path or not os.path.exists(path):  # noqa: PTH110
             raise InvalidError(
                 f"The path {path[:200]!r} is gone, or a link stands in it now. "
                 "Make it again, or name the job's paths anew: cronward edit JOB --read-path, --write-path"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.gitlink import Linked, linked
+from shared.realpath import realpath
 
 UID = os.geteuid()
 
@@ -50,6 +51,46 @@ def test_a_submodule_is_believed_where_its_configuration_names_it(tree: Path) ->
         assert found(tree) == Linked(str(module), str(module)), line
     (module / "config").write_text("[core]\n\tworktree = ../../../../other\n")
     assert found(tree) is None
+
+
+def test_the_configuration_of_a_submodule_may_have_anything_around_its_line(tree: Path) -> None:
+    module = tree / "main" / ".git" / "modules" / "side"
+    for folder in (module / "objects", module / "refs"):
+        folder.mkdir(parents=True)
+    (module / "HEAD").touch()
+    (tree / "side" / ".git").write_text(f"gitdir: {module}\n")
+    for config in ("[core]\r\n  worktree = ../../../../side \r\n", "worktree=x\n\n \nworktree = ../../../../side"):
+        (module / "config").write_text(config)
+        assert found(tree) == Linked(str(module), str(module)), config
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "worktree=" + " " * 60_000 + '"""x',
+        "\n" * 65_000,
+        "worktree" + " " * 60_000,
+        "\t" * 60_000 + "x = ",
+        'worktree="' * 6000,
+    ],
+    ids=["blanks before quotes", "empty lines", "no sign", "no name", "many"],
+)
+@pytest.mark.timeout(10)
+def test_no_configuration_takes_long_to_look_through(tree: Path, config: str) -> None:
+    """An agent writes it: blanks alone once took days, in the supervisor as well."""
+    (tree / "side" / ".git").write_text("gitdir: r\n")
+    (tree / "side" / "r").mkdir()
+    (tree / "side" / "r" / "config").write_text(config)
+    assert found(tree) is None
+
+
+def test_a_chain_of_links_leads_nowhere(tree: Path) -> None:
+    """One that the kernel would not follow, and longer than Python's stack is deep."""
+    for number in range(1500):
+        (tree / "side" / f"link{number}").symlink_to(f"link{number + 1}")
+    (tree / "side" / ".git").write_text("gitdir: link0\n")
+    assert found(tree) is None
+    assert realpath(str(tree / "side" / "link0")) == str(tree / "side" / "link0")
 
 
 def test_a_lie_anywhere_is_not_believed(tree: Path) -> None:

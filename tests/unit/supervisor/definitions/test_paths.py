@@ -107,3 +107,13 @@ def test_a_link_put_there_later_is_noticed_before_an_attempt(tmp_path: Path) -> 
     for fields in ({"read_paths": (f"{tmp_path}/one",)}, {"write_paths": (f"{tmp_path}/one",)}):
         with pytest.raises(InvalidError, match="a link stands"):
             check_paths(make_job(**fields))
+
+
+def test_a_directory_that_became_a_chain_of_links_is_gone(tmp_path: Path) -> None:
+    """Longer than the kernel would follow, and than Python's stack is deep: an agent can make it in a write path."""
+    for number in range(1500):
+        (tmp_path / f"link{number}").symlink_to(f"link{number + 1}")
+    place = str(tmp_path / "link0")
+    for fields in ({"work_dir": place}, {"write_paths": (place,)}):
+        with pytest.raises(InvalidError, match="gone, or a link"):
+            check_paths(make_job(**fields))
