@@ -65,8 +65,10 @@ def parse_signals(data: bytes) -> tuple[list[int], bytes]:
 
 
 def is_alive(stat: str) -> bool:
-    """By the text of /proc/PID/stat; the state follows the name, and a name may hold anything."""
-    return stat.rpartition(") ")[2][:1] not in ("", "Z", "X")
+    """By the text of /proc/PID/stat; the state follows the name, and a name may hold anything. A process whose first
+    thread has ended lives by its others."""
+    fields = stat.rpartition(") ")[2].split()
+    return bool(fields) and (fields[0] not in ("Z", "X") or int(fields[17]) > 1)
 
 
 def say(*words: object) -> None:

@@ -18,6 +18,9 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
 # The exact measure costs 16 ms for each GiB that each process maps: twenty processes that share one take 0.3 s.
 EXACT_SECONDS = 0.5
+# The tables of what a process maps are memory that is not among its own: at most one part in 512 of it, so that they
+# are asked for only where they can come to anything.
+VAST = 8 << 30
 
 
 class Sample(NamedTuple):
@@ -29,8 +32,12 @@ class Sample(NamedTuple):
 
 
 class Stat(NamedTuple):
-    """Of /proc/PID/stat. Times in ticks: its own, and those of the children that it has waited for."""
+    """Of /proc/PID/stat. Times in ticks: its own, and those of the children that it has waited for. `thread`: one that
+    can be asked for its memory; where the first one has ended, another. `rss` with the page tables of a vast process.
+    """
 
+    thread: int
+    ended: bool
     parent: int
     own: int
     reaped: int
@@ -80,25 +87,25 @@ class TreeMeter:
     def _exact(self, stats: dict[int, Stat]) -> int:
         """Each page once, however many share it. What cannot be read, or not in time, counts whole."""
         until, total = monotonic() + EXACT_SECONDS, 0
-        for pid, stat in stats.items():
+        for stat in stats.values():
             parent = stats.get(stat.parent)
             # Between vfork and exec a process is its parent once more; equal sizes are the cheap sign to look closer.
-            if parent is not None and parent.size == stat.size and kernel.share_memory(pid, stat.parent):
+            if parent is not None and parent.size == stat.size and kernel.share_memory(stat.thread, parent.thread):
                 continue
-            exact = self._proportional(pid) if monotonic() < until else None
+            exact = self._proportional(stat) if monotonic() < until else None
             total += stat.rss if exact is None else exact
         return total
 
-    def _proportional(self, pid: int) -> int | None:
+    def _proportional(self, stat: Stat) -> int | None:
         """Its share of what it maps, in bytes; None: it may not be read."""
         try:
-            with open(f"{self._proc}/{pid}/smaps_rollup", "rb") as file:
+            with open(f"{self._proc}/{stat.thread}/smaps_rollup", "rb") as file:
                 text = file.read(4096)
         except (FileNotFoundError, ProcessLookupError):
             return 0
         except OSError:
             return None
-        return parse_proportional(text)
+        return parse_proportional(text) + self._tables(stat)
 
     def _walk(self) -> dict[int, Stat]:
         if not self._listed:
@@ -142,18 +149,48 @@ class TreeMeter:
         return children
 
     def _stat(self, pid: int) -> Stat | None:
+        stat = self._read_stat(f"{self._proc}/{pid}/stat")
+        if stat is None:
+            return None
+        if stat.ended and stat.threads > 1:  # what stands there of its memory is the first thread's: nothing
+            living = self._living_thread(pid)
+            stat = stat if living is None else stat._replace(thread=living.thread, size=living.size, rss=living.rss)
+        return stat if stat.size < VAST else stat._replace(rss=stat.rss + self._tables(stat))
+
+    def _living_thread(self, pid: int) -> Stat | None:
+        with suppress(OSError):
+            for task in os.listdir(f"{self._proc}/{pid}/task"):
+                stat = self._read_stat(f"{self._proc}/{pid}/task/{task}/stat")
+                if stat is not None and not stat.ended:
+                    return stat
+        return None
+
+    def _read_stat(self, path: str) -> Stat | None:
         try:
-            with open(f"{self._proc}/{pid}/stat", "rb", buffering=0) as file:
+            with open(path, "rb", buffering=0) as file:
                 return parse_stat(file.read(4096))
         except OSError:
             return None
 
+    def _tables(self, stat: Stat) -> int:
+        """The page tables of a vast process, in bytes."""
+        if stat.size < VAST:
+            return 0
+        try:
+            with open(f"{self._proc}/{stat.thread}/status", "rb", buffering=0) as file:
+                return kib(file.read(), b"VmPTE:")
+        except OSError:
+            return 0
+
 
 def parse_stat(text: bytes) -> Stat:
     """By /proc/PID/stat, whose second field, the name, may hold anything."""
-    fields = text.rpartition(b") ")[2].split()
+    first, _, rest = text.partition(b" ")
+    fields = rest.rpartition(b") ")[2].split()
     number = [int(field) for field in fields[1:22]]
     return Stat(
+        thread=int(first),
+        ended=fields[0] in (b"Z", b"X"),
         parent=number[0],
         own=number[10] + number[11],
         reaped=number[12] + number[13],
@@ -166,10 +203,12 @@ def parse_stat(text: bytes) -> Stat:
 
 def parse_proportional(text: bytes) -> int:
     """The `Pss` line of smaps_rollup in bytes; 0 where there is none, as of a process that is ending."""
-    for line in text.splitlines():
-        if line.startswith(b"Pss:"):
-            return int(line.split()[1]) << 10
-    return 0
+    return kib(text, b"Pss:")
+
+
+def kib(text: bytes, key: bytes) -> int:
+    """What the line that begins so says in KiB, in bytes; 0 where there is none. Names in there have no newline."""
+    return next((int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith(key)), 0)
 
 
 def threads_of(uid: int, proc: str = "/proc") -> int:

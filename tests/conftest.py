@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -18,6 +19,8 @@ settings.load_profile("full" if os.environ.get("CRONWARD_TESTS") == "full" else 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "need(*names): what the host must have; see tests/lacks.py")
     lacks.required()
+    # A shell starts what it puts into the background deaf to Ctrl-C, and whatever the tests start would be so too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

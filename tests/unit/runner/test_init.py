@@ -36,9 +36,10 @@ def test_signals_arrive_however_the_pipe_cuts_them(numbers: list[int], at: int) 
     ("stat", "alive"),
     [
         ("12 (sleep) S 1 12 12 0", True),
-        ("12 (sleep) Z 1 12 12 0", False),
+        (f"12 (sleep) Z {'1 ' * 17}20 0", False),
+        (f"12 (sleep) Z {'1 ' * 16}2 20 0", True),  # its first thread alone has ended
         ("12 (a) Z) R 1 12 12 0", True),
-        ("12 (a) S) Z 1 12 12 0", False),
+        (f"12 (a) S) Z {'1 ' * 17}20 0", False),
         ("", False),
     ],
 )

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.init import is_alive
 from runner.meter import PAGE, TICKS, TreeMeter, parse_proportional, parse_stat, threads_of
+from tests.driver import eventually
 
 FIELDS = "S 7 7 7 0 -1 4194304 900 90000 1 2 11 22 33 44 20 0 5 0 123456 1048576 300 18446744073709551615 1 1"
 STATS = {
@@ -129,6 +131,62 @@ time.sleep(60)
             yield process.pid
         finally:
             os.killpg(process.pid, 9)
+
+
+LEADERLESS = """
+import ctypes, sys, threading, time
+def live():
+    hold = bytearray(b"x") * (30 << 20)
+    print("up", flush=True)
+    time.sleep(60)
+threading.Thread(target=live).start()
+ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[sys.argv[1]], 0)
+"""
+
+
+def test_a_process_whose_first_thread_has_ended_is_measured_by_another() -> None:
+    """Of such a one /proc/PID says what it says of a zombie: no memory at all."""
+    top = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, *sys.argv[1:]]))"
+    argv = [sys.executable, "-c", top, "-c", LEADERLESS, os.uname().machine]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True) as init:
+        try:
+            assert init.stdout is not None
+            assert init.stdout.readline() == b"up\n"
+            meter = TreeMeter(init.pid)
+            eventually(lambda: meter.sample(0).processes == 3)
+            (pid,) = meter.pids()
+            eventually(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "Z")
+            assert meter.sample(1 << 60).memory > 30 << 20
+            assert 30 << 20 < meter.sample(0).memory < 60 << 20
+            assert is_alive(Path(f"/proc/{pid}/stat").read_text())
+        finally:
+            os.killpg(init.pid, 9)
+
+
+VAST = """
+import mmap, time
+space = mmap.mmap(-1, 64 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, mmap.PROT_READ)
+for at in range(0, 16 << 30, 2 << 20):
+    space[at]
+print("up", flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_page_tables_of_a_vast_process_count() -> None:
+    """8,192 pages of zeros, which are nobody's memory, by as many tables of 4 KiB."""
+    top = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, *sys.argv[1:]]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", top, "-c", VAST], stdout=subprocess.PIPE, start_new_session=True
+    ) as init:
+        try:
+            assert init.stdout is not None
+            assert init.stdout.readline() == b"up\n"
+            meter = TreeMeter(init.pid)
+            assert meter.sample(1 << 60).memory > 32 << 20
+            assert meter.sample(0).memory > 32 << 20
+        finally:
+            os.killpg(init.pid, 9)
 
 
 def test_real_processes_share_what_they_share(init: int) -> None:
