@@ -10,12 +10,15 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from runner import kernel
 from shared.tree import FOLDER, Found, Tree
 
 ENTRY = 4096
 LARGE = 1 << 20
 MOST_KNOWN = 100_000
 MOST_DESCRIPTORS = 10_000
+# Of one process. The threads of a usual one share theirs.
+MOST_TABLES = 16
 
 
 class Census:
@@ -45,17 +48,36 @@ class Census:
     def add_deleted(self, pids: Iterable[int], proc: str = "/proc") -> None:
         """And what has no name any more, but is still open in one of these processes."""
         left = MOST_DESCRIPTORS
-        for pid in pids:
-            try:
-                names = os.listdir(f"{proc}/{pid}/fd")
-            except OSError:
-                continue
+        for table in (table for pid in pids for table in self._tables(f"{proc}/{pid}")):
+            names = self._listed(table)
             left -= len(names)
             if left < 0:
                 self.hidden = True
                 return
             for name in names:
-                self._add_deleted(f"{proc}/{pid}/fd/{name}")
+                self._add_deleted(f"{table}/{name}")
+
+    def _tables(self, process: str) -> Iterator[str]:
+        """Where the descriptors of a process are listed. A thread may have a table of its own, and the first thread
+        may have ended, so that its process seems to have none open."""
+        known: list[int] = []
+        for thread in map(int, self._listed(f"{process}/task")):
+            if all(kernel.have_own_files(thread, other) for other in known):
+                if len(known) >= MOST_TABLES:
+                    self.hidden = True
+                    return
+                known.append(thread)
+                yield f"{process}/task/{thread}/fd"
+
+    def _listed(self, path: str) -> list[str]:
+        """Nothing where it is gone. Where it may not be seen, a process has made itself undumpable."""
+        try:
+            return os.listdir(path)
+        except PermissionError:
+            self.hidden = True
+        except OSError:
+            pass
+        return []
 
     def _add_deleted(self, path: str) -> None:
         try:
@@ -99,7 +121,7 @@ def open_places(paths: Iterable[str], mountinfo: str = "/proc/self/mountinfo") -
     """The directories among them, opened, with every other file system that is mounted below one of them."""
     wanted = list(paths)
     with open(mountinfo, encoding="utf-8", errors="surrogateescape") as file:
-        mounts = [unescape(fields[4]) for line in file if len(fields := line.split()) > 4] if wanted else []
+        mounts = [unescape(fields[4]) for line in file if len(fields := line.split(" ")) > 4] if wanted else []
     found: list[int] = []
     for path in wanted:
         for place in (path, *(mount for mount in mounts if mount.startswith(f"{path.rstrip('/')}/"))):

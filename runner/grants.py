@@ -105,6 +105,8 @@ def _repositories(roots: list[str]) -> tuple[list[str], bool]:
         if not os.path.isdir(root):
             continue
         for folder, entries in walk.folders(root, lambda _folder, name: name == GIT):
+            if len(found) > PINNED_MOST:  # paths can be long: what is not protected is not remembered either
+                return list(found)[:PINNED_MOST], False
             if gitlink.is_bare({entry.name for entry in entries}):
                 found.setdefault(os.path.normpath(os.path.join(root, folder)))
             for entry in entries:

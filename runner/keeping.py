@@ -163,8 +163,11 @@ class Keeping:
         # By way of the descriptor: `.` is no link, so that not following one stays possible.
         for folder, entries in walk.folders(f"/proc/self/fd/{source}/.", skip):
             for entry in entries:
+                # Its name last: to compare a long path takes milliseconds, and there may be many.
+                if not entry.is_file(follow_symlinks=False) or walk.is_over():
+                    continue
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                if wanted(path) and entry.is_file(follow_symlinks=False):
+                if wanted(path):
                     yield path, walk.here, entry.name
         if walk.cut:
             raise TooMuchError(

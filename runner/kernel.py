@@ -21,7 +21,7 @@ MS_REC, MS_SLAVE = 0x4000, 1 << 19
 SYS_OPEN_TREE, SYS_MOVE_MOUNT = 428, 429
 # kcmp is older, and has a number on each.
 SYS_KCMP = {"x86_64": 312, "aarch64": 272}
-KCMP_VM = 1
+KCMP_VM, KCMP_FILES = 1, 2
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
 OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
@@ -103,8 +103,17 @@ def attach_tree(tree: int, path: str) -> None:
 
 def share_memory(one: int, other: int) -> bool:
     """Whether two processes have the same memory, not a copy of it. False where that cannot be asked."""
+    return _compared(one, other, KCMP_VM) == 0
+
+
+def have_own_files(one: int, other: int) -> bool:
+    """Whether two threads have each a table of descriptors of its own. False where that cannot be asked."""
+    return _compared(one, other, KCMP_FILES) > 0
+
+
+def _compared(one: int, other: int, what: int) -> int:
+    """0: it is the same; above: it is not; below: that cannot be asked."""
     number = SYS_KCMP.get(os.uname().machine)
     if number is None:
-        return False
-    arguments = (ctypes.c_long(argument) for argument in (number, one, other, KCMP_VM, 0, 0))
-    return int(_libc.syscall(*arguments)) == 0
+        return -1
+    return int(_libc.syscall(*(ctypes.c_long(argument) for argument in (number, one, other, what, 0, 0))))

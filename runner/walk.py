@@ -17,11 +17,10 @@ Folder = tuple[str, list[Entry]]
 
 class Walk:
     """At most `most` entries, for at most `seconds`. Afterwards: `seen`, how many there were; `cut`, whether that was
-    not all; `closed`, the directories that could not be entered. `here`: the descriptor of the one looked at."""
+    not all, directories that could not be entered apart. `here`: the descriptor of the one looked at."""
 
     def __init__(self, most: int, seconds: float, clock: Callable[[], float] = monotonic) -> None:
         self.seen, self.cut = 0, False
-        self.closed: list[str] = []
         self.here = -1
         self._most, self._clock, self._until = most, clock, clock() + seconds
 
@@ -32,15 +31,13 @@ class Walk:
         try:
             here = self.here = os.open(root, FOLDER)
         except OSError:
-            self.closed.append("")
             return
         try:
             path, waiting, marks = "", list[list[str]](), list[tuple[int, int]]()
             while True:
                 entries = self._list(here)
                 yield path, entries
-                inner = [one.name for one in entries if one.is_dir(follow_symlinks=False) and not skip(path, one.name)]
-                waiting.append(inner)
+                waiting.append(list(self._inner(path, entries, skip)))
                 marks.append(_identity(here))
                 inner_path = self._next(here, path, waiting, marks)
                 if inner_path is None:
@@ -50,15 +47,24 @@ class Walk:
             os.close(here)
             self.here = -1
 
+    def _inner(self, path: str, entries: list[Entry], skip: Callable[[str, str], bool]) -> Iterator[str]:
+        """The directories to enter. `skip` may take long, of a path as long as a hostile one."""
+        for one in entries:
+            if one.is_dir(follow_symlinks=False) and not self.is_over() and not skip(path, one.name):
+                yield one.name
+
+    def is_over(self) -> bool:
+        """Whether to give up. For whoever takes long over the entries of one directory too."""
+        self.cut = self.cut or self._clock() >= self._until
+        return self.cut
+
     def _next(self, here: int, path: str, waiting: list[list[str]], marks: list[tuple[int, int]]) -> str | None:
         """The path of the next directory, which the descriptor `here` then is; None at the end."""
-        while not self._over():
+        while not self.is_over():
             if waiting[-1]:
                 name = waiting[-1].pop()
-                inner = f"{path}/{name}" if path else name
                 if self._enter(here, name):
-                    return inner
-                self.closed.append(inner)
+                    return f"{path}/{name}" if path else name
                 continue
             waiting.pop()
             marks.pop()
@@ -104,10 +110,6 @@ class Walk:
         except OSError:  # a file system that fails half-way
             self.cut = True
         return found
-
-    def _over(self) -> bool:
-        self.cut = self.cut or self._clock() >= self._until
-        return self.cut
 
 
 def _identity(descriptor: int) -> tuple[int, int]:

@@ -18,7 +18,6 @@ from shared.record import NamedTuple
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # Names of folders that are remembered: what is to be gone through is not to fill our memory.
 MOST_WAITING = 100_000
-MOST_NAMED = 100
 
 
 class Cursor:
@@ -81,12 +80,11 @@ class Found(NamedTuple):
 
 class Tree:
     """All that is below `top`, an open directory. Iterate once; break off whenever you like and call `close`. A folder
-    is given before what is in it. `unread` names folders that were not gone through, not all if there are many; where
-    it is `cut` we lost our way, or there are too many folders, and who knows how much was not."""
+    is given before what is in it. `unread`: how many folders were not gone through; where it is `cut` we lost our way,
+    or there are too many folders, and who knows how much was not."""
 
     def __init__(self, top: int) -> None:
-        self.unread: list[str] = []
-        self.unread_count = 0
+        self.unread = 0
         self.cut = False
         self._at = Cursor(top)
         # For each level the folders that are still to be entered.
@@ -102,9 +100,10 @@ class Tree:
     def close(self) -> None:
         self._at.close()
 
-    def path(self, name: str = "") -> str:
-        """Where we are, from the top on, without a slash at either end; with `name`, that entry of it."""
-        return "/".join([*self._at.names, *([name] if name else [])])
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The folders on the way from the top to where we are. Together they may be longer than any path can be."""
+        return tuple(self._at.names)
 
     def __iter__(self) -> Iterator[Found]:
         yield from self._list()
@@ -121,7 +120,7 @@ class Tree:
                 self._at.leave()
             except OSError:
                 self.cut = True
-                self._pass_by("")
+                self.unread += 1
                 return
 
     def _list(self) -> Iterator[Found]:
@@ -135,19 +134,19 @@ class Tree:
                     except FileNotFoundError:  # gone meanwhile
                         continue
                     except OSError:
-                        self._pass_by(entry.name)
+                        self.unread += 1
                         continue
                     if seen.is_folder:
                         self._remember(seen)
                     yield seen
         except OSError:
-            self._pass_by("")
+            self.unread += 1
 
     def _remember(self, seen: Found) -> None:
         many = self._remembered >= MOST_WAITING
         self.cut = self.cut or many
         if many or seen.stat.st_dev != self._at.device:
-            self._pass_by(seen.name)
+            self.unread += 1
             return
         self._remembered += 1
         self._waiting[-1].append(seen.name)
@@ -158,11 +157,6 @@ class Tree:
         except FileNotFoundError:
             return False
         except OSError:
-            self._pass_by(name)
+            self.unread += 1
             return False
         return True
-
-    def _pass_by(self, name: str) -> None:
-        self.unread_count += 1
-        if len(self.unread) < MOST_NAMED:
-            self.unread.append(self.path(name))

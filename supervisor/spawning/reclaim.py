@@ -119,8 +119,8 @@ def _below(place: int, uid: int, go_on: Callable[[], bool]) -> str:
                     give(found.folder, found.name, uid, owner)
             if not go_on():
                 return "there was no time for all of it."
-        if tree.unread_count:
-            return f"{tree.unread_count} directories in it could not be looked through."
+        if tree.unread:
+            return f"{tree.unread} directories in it could not be looked through."
     give(place, ".", uid, owner)
     return ""
 

@@ -70,7 +70,7 @@ def test_a_depth_that_no_path_can_name_is_seen_with_few_descriptors(tmp_path: Pa
     try:
         with Tree(top) as found:
             assert sum(1 for _ in found) == 1502
-            assert found.unread_count == 0
+            assert found.unread == 0
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -71,6 +73,78 @@ def test_what_is_still_open_without_a_name_counts(place: tuple[Path, int]) -> No
         named = census.total
         census.add_deleted([os.getpid(), os.getpid(), 1 << 30])
         assert MIB <= census.total - named < 2 * MIB
+
+
+WAYS_TO_HIDE = {
+    "its first thread has ended": """
+def keep():
+    file = written()
+    time.sleep(60)
+threading.Thread(target=keep).start()
+libc.syscall({"x86_64": 60, "aarch64": 93}[os.uname().machine], 0)
+""",
+    "a thread has descriptors of its own": """
+def keep():
+    assert libc.unshare(0x400) == 0  # CLONE_FILES
+    file = written()
+    time.sleep(60)
+threading.Thread(target=keep).start()
+""",
+    "it cannot be dumped": """
+assert libc.prctl(4, 0, 0, 0, 0) == 0  # PR_SET_DUMPABLE
+file = written()
+""",
+}
+HIDE = """
+import ctypes, os, sys, threading, time
+libc = ctypes.CDLL(None)
+def written():
+    file = open(sys.argv[1], "wb", buffering=0)
+    file.write(bytes(1 << 20))
+    os.unlink(sys.argv[1])
+    print("up", flush=True)
+    return file
+"""
+
+
+@pytest.mark.parametrize("way", WAYS_TO_HIDE.values(), ids=WAYS_TO_HIDE.keys())
+def test_what_is_open_without_a_name_cannot_be_hidden(place: tuple[Path, int], way: str) -> None:
+    work, descriptor = place
+    argv = [sys.executable, "-c", f"{HIDE}{way}time.sleep(60)", str(work / "gone")]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"up\n"
+            census = counted(descriptor, PAST)
+            census.add_deleted([process.pid])
+            assert census.hidden or census.total >= MIB
+            assert census.hidden <= (way == WAYS_TO_HIDE["it cannot be dumped"])
+        finally:
+            process.kill()
+
+
+def test_more_tables_of_descriptors_than_anybody_needs_may_hide_something(place: tuple[Path, int]) -> None:
+    script = """
+import ctypes, threading, time
+def keep():
+    assert ctypes.CDLL(None).unshare(0x400) == 0
+    ready.wait()
+    time.sleep(60)
+ready = threading.Barrier(21)
+for _ in range(20):
+    threading.Thread(target=keep).start()
+ready.wait()
+print("up", flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"up\n"
+            census = counted(place[1], PAST)
+            census.add_deleted([process.pid])
+            assert census.hidden
+        finally:
+            process.kill()
 
 
 def test_a_folder_that_its_owner_closed_since_may_hide_anything(place: tuple[Path, int]) -> None:
