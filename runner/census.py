@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from runner import kernel
+from runner.meter import parse_stat
 from shared.tree import FOLDER, Found, Tree
 
 ENTRY = 4096
@@ -48,35 +50,37 @@ class Census:
     def add_deleted(self, pids: Iterable[int], proc: str = "/proc") -> None:
         """And what has no name any more, but is still open in one of these processes."""
         left = MOST_DESCRIPTORS
-        for table in (table for pid in pids for table in self._tables(f"{proc}/{pid}")):
-            names = self._listed(table)
+        for thread in (thread for pid in pids for thread in self._with_tables(f"{proc}/{pid}/task")):
+            names = self._descriptors(thread)
             left -= len(names)
             if left < 0:
                 self.hidden = True
                 return
             for name in names:
-                self._add_deleted(f"{table}/{name}")
+                self._add_deleted(f"{thread}/fd/{name}")
 
-    def _tables(self, process: str) -> Iterator[str]:
-        """Where the descriptors of a process are listed. A thread may have a table of its own, and the first thread
-        may have ended, so that its process seems to have none open."""
+    def _with_tables(self, tasks: str) -> Iterator[str]:
+        """The threads of a process whose descriptors are all that it has. Each may have a table of its own, and the
+        first one may have ended, so that its process seems to have none open."""
         known: list[int] = []
-        for thread in map(int, self._listed(f"{process}/task")):
-            if all(kernel.have_own_files(thread, other) for other in known):
-                if len(known) >= MOST_TABLES:
-                    self.hidden = True
-                    return
-                known.append(thread)
-                yield f"{process}/task/{thread}/fd"
+        with suppress(OSError):
+            for thread in map(int, os.listdir(tasks)):
+                if all(kernel.have_own_files(thread, other) for other in known):
+                    if len(known) >= MOST_TABLES:
+                        self.hidden = True
+                        return
+                    known.append(thread)
+                    yield f"{tasks}/{thread}"
 
-    def _listed(self, path: str) -> list[str]:
-        """Nothing where it is gone. Where it may not be seen, a process has made itself undumpable."""
-        try:
-            return os.listdir(path)
-        except PermissionError:
-            self.hidden = True
-        except OSError:
-            pass
+    def _descriptors(self, thread: str) -> list[str]:
+        """Nothing where it is gone, or ending: what has no memory any more is root's, by the kernel's rule. Where else
+        they may not be seen, a process has made itself undumpable."""
+        with suppress(OSError):
+            try:
+                return os.listdir(f"{thread}/fd")
+            except PermissionError:
+                with open(f"{thread}/stat", "rb", buffering=0) as file:
+                    self.hidden = self.hidden or parse_stat(file.read(4096)).size > 0
         return []
 
     def _add_deleted(self, path: str) -> None:

@@ -123,6 +123,15 @@ def test_what_is_open_without_a_name_cannot_be_hidden(place: tuple[Path, int], w
             process.kill()
 
 
+def test_a_process_that_has_ended_hides_nothing(place: tuple[Path, int]) -> None:
+    """Nobody but root may look at its descriptors."""
+    with subprocess.Popen(["true"]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        census = counted(place[1], PAST)
+        census.add_deleted([process.pid])
+        assert not census.hidden
+
+
 def test_more_tables_of_descriptors_than_anybody_needs_may_hide_something(place: tuple[Path, int]) -> None:
     script = """
 import ctypes, threading, time
