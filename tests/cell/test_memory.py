@@ -33,6 +33,15 @@ BOMBS = {
         "file = open('/dev/shm/bomb', 'w+b')\nfile.truncate(200 << 20)\nhold = mmap.mmap(file.fileno(), 200 << 20)\n"
         "for at in range(0, 200 << 20, 4096): hold[at] = 1"
     ),
+    "another thread, the first one has ended": (
+        "def bomb():\n    time.sleep(0.3)\n    wait(bytearray(300 << 20))\n"
+        "if not os.fork():\n    threading.Thread(target=bomb).start()\n"
+        "    ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[os.uname().machine], 0)"
+    ),
+    "page tables of pages that hold nothing": (
+        "hold = mmap.mmap(-1, 160 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, mmap.PROT_READ)\n"
+        "for at in range(0, 150 << 30, 2 << 20): hold[at]"
+    ),
     "hidden from /proc": "ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\nhold = bytearray(300 << 20)",
 }
 COMMON = (
@@ -57,6 +66,12 @@ def test_a_bomb_ends_out_of_memory_with_its_size_and_leaves_nothing(log_dir: Pat
     assert LIMIT < result["usage"]["peak_memory_bytes"] < 400 * MIB
     assert result["usage"]["wall_seconds"] < 10
     assert survivors(mark) == []
+
+
+def test_what_was_started_behind_seven_hundred_others_counts(log_dir: Path) -> None:
+    """The kernel lists the children of a process a page at a time, some 680."""
+    script = "for _ in range(700):\n    os.fork() or os._exit(0)\nos.fork() or wait(bytearray(300 << 20))\nwait()"
+    assert run(log_dir, script, processes=1000)["reason"] == "out_of_memory"
 
 
 def test_what_many_processes_share_counts_once(log_dir: Path) -> None:
