@@ -8,6 +8,7 @@ fdatasync; a line without its newline never counted and is cut away by the next 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -89,7 +90,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 def append_line(path: Path, line: bytes) -> int:
     """Append one line (with its newline) to an existing file, durably, and say at which byte it begins.
 
-    A torn tail that a crash left is cut first. Raises StoreError; then the file is as it was.
+    A torn tail that a crash left is cut first. Raises StoreError; then the line does not count.
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK)
@@ -101,15 +102,29 @@ def append_line(path: Path, line: bytes) -> int:
             write_all(fd, line)
             os.fdatasync(fd)
         except OSError:
-            # A full disk may have taken half of it. Even if this fails too, no newline means that it never counts.
-            with suppress(OSError):
-                os.ftruncate(fd, size)
+            _take_back(fd, size)
             raise
     except OSError as error:
         raise failure("written", path, error) from None
     finally:
         os.close(fd)
     return size
+
+
+def _take_back(fd: int, size: int) -> None:
+    """Cut the file to this size again. What cannot be cut is to be a torn tail, which never counts.
+
+    Half of a line is one. A whole line that could not be synced has its newline, and loses that.
+    """
+    with suppress(OSError):
+        try:
+            os.ftruncate(fd, size)
+        except OSError:
+            # While a descriptor is for appending, Linux appends what is written at a place as well.
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_APPEND)
+            end = os.fstat(fd).st_size
+            if end > size:
+                os.pwrite(fd, b" ", end - 1)
 
 
 def cut_torn_tail(fd: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -158,6 +159,24 @@ def test_a_long_torn_tail_is_cut_as_well(tmp_path: Path, torn: int) -> None:
     path.write_bytes(b"first\n" + b"x" * torn)
     append_line(path, b"second\n")
     assert path.read_bytes() == b"first\nsecond\n"
+
+
+def test_a_line_that_is_refused_does_not_count_even_where_it_cannot_be_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_given: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / "a"
+    path.write_bytes(b"first\n")
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fdatasync", broken)
+        disk.setattr(os, "ftruncate", broken)
+        with pytest.raises(StoreError, match="Input/output error"):
+            append_line(path, b"second\n")
+    assert path.read_bytes() == b"first\nsecond "
+    append_line(path, b"third\n")
+    assert path.read_bytes() == b"first\nthird\n"
 
 
 @pytest.mark.parametrize("make", NOT_FILES)
