@@ -83,6 +83,7 @@ class Agenda:
     def __init__(self) -> None:
         self._entries, self._aside = _Heap[Entry](), _Heap[_Aside]()
         self._due: dict[str, Due] = {}
+        self._noticed: datetime | None = None
 
     def put(self, entry: Entry) -> None:
         """Make this the job's next occurrence."""
@@ -104,6 +105,7 @@ class Agenda:
 
     def notice(self, now: Moment) -> None:
         """See what is due by now, earliest first. When that was is kept, however long it takes to act upon it."""
+        self._put_off(now.wall)
         while (aside := self._aside.first()) is not None and aside.until <= now.mono:
             self.put(aside.entry)
         for _ in range(NOTICED_A_TURN):
@@ -112,6 +114,13 @@ class Agenda:
                 break
             self._entries.drop(entry.job_id)
             self._due[entry.job_id] = Due(entry, now.wall)
+
+    def _put_off(self, wall: datetime) -> None:
+        """Where the clock was set back, what was due may be to come again, and must not hide what comes before it."""
+        if self._noticed is not None and wall < self._noticed:
+            for due in [due for due in self._due.values() if due.entry.due > wall]:
+                self.put(due.entry)
+        self._noticed = wall
 
     def take_due(self, most: int) -> list[Due]:
         """At most `most` of what was noticed, the first one first, taken out."""

@@ -147,6 +147,8 @@ def test_it_behaves_as_plain_dictionaries_would(steps: list[tuple[str, str, int,
         if what == "notice":
             agenda.notice(moment(number, mono))
             aside = {job_id: until for job_id, until in aside.items() if until > mono}
+            early = {job_id: one.entry for job_id, one in noticed.items() if one.entry.due > in_seconds(number)}
+            plain, noticed = plain | early, {job_id: one for job_id, one in noticed.items() if job_id not in early}
             due = sorted(one for one in plain.values() if one.due <= in_seconds(number) and one.job_id not in aside)
             noticed |= {one.job_id: Due(one, in_seconds(number)) for one in due}
             plain = {job_id: one for job_id, one in plain.items() if job_id not in noticed}
@@ -189,3 +191,15 @@ def test_what_waits_for_its_turn_was_noticed_when_it_was_seen_first_and_is_the_e
 def test_a_turn_notices_a_bounded_number_and_the_next_one_goes_on() -> None:
     agenda = agenda_of(*(entry(0, f"{number:05}") for number in range(NOTICED_A_TURN + 1)))
     assert [len(taken(agenda, 1, 9999)), len(taken(agenda, 2, 9999))] == [NOTICED_A_TURN, 1]
+
+
+def test_a_clock_that_is_set_back_makes_what_was_noticed_come_again_after_what_is_before_it() -> None:
+    agenda = agenda_of(entry(10, "a"), entry(60, "b"), entry(61, "c"))
+    assert taken(agenda, 70, 0) == []
+    agenda.put(entry(30, "early"))
+    assert taken(agenda, 20, 1) == [entry(10, "a")]
+    assert agenda.next_due() == in_seconds(30)
+    assert taken(agenda, 59, 99) == [entry(30, "early")]
+    agenda.notice(moment(60))
+    assert agenda.take_due(99) == [Due(entry(60, "b"), in_seconds(60))]
+    assert agenda.next_due() == in_seconds(61)
