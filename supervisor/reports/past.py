@@ -73,7 +73,7 @@ def _noted(history: str, path: str) -> Past | None:
     note = sums.read(path, state)
     try:
         return None if note is None else _out_of(note.summary, note.live)
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return None
 
 

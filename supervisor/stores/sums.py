@@ -72,10 +72,15 @@ def read(path: str | Path, state: State) -> Note | None:
         return None
     try:
         found = json.loads(body)
-        holds = found["version"] == VERSION and tuple(found["state"]) == state
+        holds = found["version"] == VERSION and tuple(found["state"]) == state and _are_live(found["live"])
         return Note(found["summary"], found["live"], Size(*map(int, found["size"]))) if holds else None
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
+
+
+def _are_live(found: object) -> bool:
+    """Nearly always there are none."""
+    return found == [] or (type(found) is list and all(type(each) is list and len(each) == 2 for each in found))
 
 
 def write(path: Path, state: State, summary: bytes, live: Iterable[tuple[str, str]], size: Size) -> None:

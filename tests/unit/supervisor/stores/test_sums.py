@@ -51,6 +51,14 @@ def forge(home: Home, runs: int = 4711, live: tuple[tuple[str, str], ...] = ()) 
     sums.write(home.sums / JOB, state_of(home), forged, live, SIZE)
 
 
+def reshape(note: Path, part: bytes, other: bytes) -> None:
+    """With something else in the place of this part, and a checksum that is right."""
+    body = note.read_bytes().partition(b" ")[2].rstrip()
+    assert part in body
+    body = body.replace(part, other)
+    note.write_bytes(sums._checksum(body) + b" " + body + b"\n")
+
+
 def test_a_note_holds_for_one_state_of_its_file(tmp_path: Path) -> None:
     sums.write(tmp_path / "n", STATE, b'{"last_error":"Too late."}', [("queued", "x")], SIZE)
     assert sums.read(tmp_path / "n", STATE) == ({"last_error": "Too late."}, [["queued", "x"]], SIZE)
@@ -76,12 +84,26 @@ def test_whatever_tears_a_note_it_is_not_believed(tmp_path: Path) -> None:
         assert sums.read(tmp_path / "n", STATE) is None, data
 
 
-@pytest.mark.parametrize("size", [b"[1,2]", b"[1,2,3,4]", b'"abc"', b"null", b'["x",1,1]'])
-def test_a_note_of_another_shape_is_not_believed(tmp_path: Path, size: bytes) -> None:
+SHAPES = [
+    *((b"[5, 6, 7]", size) for size in (b"[1,2]", b"[1,2,3,4]", b'"abc"', b"null", b'["x",1,1]', b"[1e999,1,0]")),
+    *((b"[]", live) for live in (b"7", b"null", b'"x"', b"{}", b"[7]", b"[[]]", b'[["running"]]', b'["ab"]')),
+    (b'{"run_count":17}', b"[" * 30_000 + b"]" * 30_000),
+]
+
+
+@pytest.mark.parametrize(("part", "other"), SHAPES)
+def test_a_note_of_another_shape_is_not_believed(tmp_path: Path, part: bytes, other: bytes) -> None:
     sums.write(tmp_path / "n", STATE, b'{"run_count":17}', (), SIZE)
-    body = (tmp_path / "n").read_bytes().partition(b" ")[2].rstrip().replace(b"[5, 6, 7]", size)
-    (tmp_path / "n").write_bytes(sums._checksum(body) + b" " + body + b"\n")
+    reshape(tmp_path / "n", part, other)
     assert sums.read(tmp_path / "n", STATE) is None
+
+
+@pytest.mark.parametrize("count", [b"1e999", b'"many"', b"null", b"{}"])
+def test_a_note_whose_summary_has_another_shape_is_not_shown(home: Home, count: bytes) -> None:
+    history(home)
+    reshape(home.sums / JOB, b'"run_count":3', b'"run_count":' + count)
+    assert past.noted(home, [JOB]) == [None]
+    assert RunsStore(home).summary(JOB).run_count == 3
 
 
 def test_a_note_is_read_instead_of_its_history_and_says_the_same(home: Home) -> None:
