@@ -15,8 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from supervisor.vocabulary import FORMAT_VERSION
+
 State = tuple[int, int, int, int]
 VERSION = 2
+"""A note has this one and that of histories: it holds for none of another form."""
 NOTE_BYTES = 1 << 16
 """A longer one is not read: room for more is not made as fast as a note is read, and 600 bytes are usual."""
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
@@ -72,8 +75,10 @@ def read(path: str | Path, state: State) -> Note | None:
         return None
     try:
         found = json.loads(body)
-        holds = found["version"] == VERSION and tuple(found["state"]) == state and _are_live(found["live"])
-        return Note(found["summary"], found["live"], Size(*map(int, found["size"]))) if holds else None
+        holds = found["version"] == [VERSION, FORMAT_VERSION] and tuple(found["state"]) == state
+        if not holds or not _are_live(found["live"]):
+            return None
+        return Note(found["summary"], found["live"], Size(*map(int, found["size"])))
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
 
@@ -85,8 +90,8 @@ def _are_live(found: object) -> bool:
 
 def write(path: Path, state: State, summary: bytes, live: Iterable[tuple[str, str]], size: Size) -> None:
     """Note this; `summary` is JSON already, in ASCII. Where it cannot be noted, the history will be read."""
-    head = f'"version":{VERSION},"state":{list(state)},"size":{list(size)},"live":{json.dumps(list(live))}'
-    body = b'{%b,"summary":%b}' % (head.encode("ascii"), summary)
+    head = f'"version":[{VERSION},{FORMAT_VERSION}],"state":{list(state)},"size":{list(size)}'
+    body = b'{%b,"live":%b,"summary":%b}' % (head.encode("ascii"), json.dumps(list(live)).encode("ascii"), summary)
     line = _checksum(body) + b" " + body + b"\n"
     with suppress(OSError):
         fd = os.open(path, _WRITE, 0o600)

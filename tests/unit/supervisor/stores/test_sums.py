@@ -19,7 +19,7 @@ from supervisor.stores.history import Ended, History
 from supervisor.stores.home import Home
 from supervisor.stores.lock import HomeLock
 from supervisor.stores.runs import RunsStore
-from supervisor.stores.store import StoreError
+from supervisor.stores.store import NewerError, StoreError
 from supervisor.stores.summary import NOTHING, Summary
 from tests.fakes import NOON
 from tests.ramdisk import FAST
@@ -260,6 +260,22 @@ def test_a_history_in_another_state_is_read_itself(home: Home, what: str) -> Non
         assert RunsStore(home).summary(JOB).run_count == 3
     except StoreError:
         assert what == "nothing in it"
+
+
+def test_a_history_of_a_later_form_is_refused_whatever_its_writer_noted(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history(home)
+    file_of(home).write_bytes(file_of(home).read_bytes().replace(b'"version":1', b'"version":2', 1))
+    with monkeypatch.context() as later:
+        later.setattr(sums, "FORMAT_VERSION", 2, raising=False)
+        forge(home)
+        assert told(home) is not None
+    assert past.noted(home, [JOB]) == [None]
+    with pytest.raises(NewerError, match="version 2"):
+        RunsStore(home).summary(JOB)
+    with pytest.raises(NewerError, match="version 2"):
+        RunsStore(home).record(run_of(50, Status.RUNNING))
 
 
 def test_damage_is_never_noted(home: Home) -> None:
