@@ -38,7 +38,8 @@ def recover(scheduler: Scheduler, now: Moment, undead: Set[str] = frozenset()) -
 
     Their runners are dead already, but for those of the runs in `undead`: see `kill_runners`.
     """
-    left_open = sorted(scheduler.runs.unfinished(), key=lambda run: (run.queued_at, run.id))
+    # What one turn queued, such as all that was caught up on, was queued at one instant.
+    left_open = sorted(scheduler.runs.unfinished(), key=lambda run: (run.queued_at, run.scheduled_at, run.id))
     _recall_quotas(scheduler, now)
     return [_recover(scheduler, run, now, run.id in undead) for run in left_open]
 

@@ -192,6 +192,18 @@ def test_queued_runs_keep_their_order_across_jobs(line: Timeline) -> None:
     assert [waiting.run.id for waiting in line.core.waiting] == ["run-1", "run-2", "run-3"]
 
 
+def test_runs_that_were_queued_at_one_instant_are_queued_again_in_the_order_in_which_they_were_due(
+    line: Timeline,
+) -> None:
+    job = line.add(cron_expr="0 * * * *")
+    for number, hours in ((2, 3), (3, 2), (1, 1)):
+        due = {"trigger": Trigger.CATCH_UP, "scheduled_at": NOON - timedelta(hours=hours)}
+        line.runs.record(make_run(id=f"run-{number}", job_id=job.id, queued_at=NOON, **due))
+    line.open(load=False)
+    recover(line.core, line.clock.now())
+    assert [waiting.run.id for waiting in line.core.waiting] == ["run-2", "run-3", "run-1"]
+
+
 def test_a_queued_run_still_expires(line: Timeline) -> None:
     leave(line, THERE, None, **{**QUEUED, "scheduled_at": NOON - timedelta(days=2)})
     line.open()
