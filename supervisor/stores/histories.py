@@ -253,7 +253,7 @@ class Histories:
             return None
 
     def _note(self, job_id: str, history: History, found: os.stat_result) -> None:
-        with suppress(PydanticSerializationError):  # half a surrogate pair, out of an error: the file has it mended
+        with suppress(PydanticSerializationError):  # half a surrogate pair, which headers of former versions may have
             live = (
                 [(mark.status.value, mark.since.isoformat()) for mark in history.live()] if history.unfinished else ()
             )

@@ -78,7 +78,7 @@ class RunsStore:
 
         TransitionError: the run has ended already, in another way.
         """
-        line = _line(run)
+        run, line = _line(run)
         with self._lock.writing():
             history = self._for_writing(run.job_id, partial(self._histories.growing, run))
             before = history.status_of(run.id)
@@ -261,7 +261,7 @@ class RunsStore:
         `runs` are over. `summary`: what they come to, with those that are not kept. Raises InvalidError.
         """
         newest = sorted(runs, key=ended)[-self._histories.keep :]
-        lines = [_line(run) for run in newest]
+        lines = [_line(run)[1] for run in newest]
         return self._histories.path(job_id), first_line(summary, len(lines)) + b"".join(lines), len(lines)
 
     def _of_all_jobs(self, pick: Pick, last: int | None = None) -> Iterator[CronRun]:
@@ -341,12 +341,14 @@ def _ambiguous(reference: str, found: list[str]) -> str:
     return f"{shown(reference)} may mean {', '.join(found[:CANDIDATES])}{more}. Give more of the id."
 
 
-def _line(run: CronRun) -> bytes:
+def _line(run: CronRun) -> tuple[CronRun, bytes]:
+    """The line of this run, and the run that it tells of."""
     try:
         line = to_ascii_json(run) + b"\n"
     except PydanticSerializationError:
         # Half a surrogate pair, out of an agent's answer: no reader would take it. The run's end matters more.
         line = encoded(json.loads(json.dumps(run.record(), ensure_ascii=False).encode("utf-8", "replace")))
+        run = CronRun.model_validate_json(line)
     if len(line) > LINE_BYTES:
         raise InvalidError(f"The run {run.id} would need a line of {len(line)} bytes; {LINE_BYTES} are allowed.")
-    return line
+    return run, line

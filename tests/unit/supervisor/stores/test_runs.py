@@ -222,6 +222,17 @@ def test_half_a_surrogate_pair_does_not_cost_a_run_its_end(store: RunsStore, hom
     assert RunsStore(home).get_runs(JOB)[0].response == "half ? a pair"
 
 
+def test_what_is_mended_of_a_record_is_mended_in_all_that_it_comes_to(home: Home) -> None:
+    store = RunsStore(home, keep=1)
+    store.record(run_of(0, Status.FAILED, reason=Reason.AGENT_ERROR, error="half \ud83d a pair"))
+    assert store.summary(JOB).last_error == RunsStore(home).summary(JOB).last_error == "half ? a pair"
+    for number in range(1, 100):
+        store.record(run_of(number, Status.SKIPPED, reason=Reason.OVERLAP))
+    header, *lines = file_of(home).read_bytes().splitlines()
+    assert len(lines) < 100, "it was compacted"
+    assert b'"last_error":"half ? a pair"' in header
+
+
 def test_a_record_that_no_reader_would_take_is_refused(store: RunsStore) -> None:
     with pytest.raises(InvalidError, match="bytes"):
         store.record(run_of(1, response="x" * (5 << 20)))

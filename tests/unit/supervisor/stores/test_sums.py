@@ -142,8 +142,7 @@ def test_after_each_change_note_and_history_say_the_same(home: Home) -> None:
         (home.sums / JOB).unlink(missing_ok=True)
         assert seen[0] == RunsStore(home, keep=5).summary(JOB), what
         assert seen[1] == (["run-0050"] if what in ("a claim", "a failure", "no text", "a skip") else []), what
-        assert short in (None, past.of(seen[0], live)), what
-        assert short is not None or what in ("no text", "a skip"), what
+        assert short == past.of(seen[0], live), what
         with HomeLock(home):
             RunsStore(home, keep=5).quarantine()  # notes it anew
 
@@ -312,6 +311,14 @@ def test_a_note_that_cannot_be_made_stops_no_run(home: Home) -> None:
     home.sums.rmdir()
     history(home, 4)
     assert RunsStore(home).summary(JOB).run_count == 4
+
+
+def test_a_sum_that_is_no_text_is_not_noted_and_stops_no_run(home: Home) -> None:
+    RunsStore(home).record(run_of(1, Status.RUNNING))
+    file_of(home).write_bytes(file_of(home).read_bytes().replace(b'"last_error":""', b'"last_error":"\\ud83d"', 1))
+    RunsStore(home).record(run_of(2, Status.RUNNING))
+    assert past.noted(home, [JOB]) == [None]
+    assert RunsStore(home).summary(JOB).run_count == 2
 
 
 def test_a_history_that_goes_takes_its_note_along(home: Home) -> None:
