@@ -72,14 +72,21 @@ def redate(core: Scheduler, job_id: str, now: datetime) -> CronJob | None:
 
 def follow_hand(core: Scheduler, now: Moment) -> None:
     """What somebody changed in the files of definitions themselves takes effect once it was seen."""
+    unread = set[str]()
     while core.jobs.changed_by_hand:
         job_id = core.jobs.changed_by_hand.pop()
-        job = core.jobs.timing(job_id)
+        try:
+            job = core.jobs.timing(job_id)
+        except StoreError as error:  # after a refused write the disk is asked, and the file may be damaged by now
+            unread.add(job_id)
+            core.note_unstored(job_id, error)
+            continue
         core.agenda.drop(job_id)
         if job is not None and job.enabled:
             core.plan(job, now.wall)
         else:
             core.cancel_waiting(job_id, Reason.JOB_REMOVED if job is None else Reason.JOB_DISABLED, now)
+    core.jobs.changed_by_hand |= unread
 
 
 def remove(core: Scheduler, job: CronJob, now: Moment) -> CronJob:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from supervisor.config import Config
-from supervisor.errors import NotFoundError, RefusedError
+from supervisor.errors import NotFoundError, RefusedError, StoreError
 from supervisor.stores import jobfile
+from supervisor.stores.disk import Disk
 from supervisor.stores.home import Home
 from supervisor.stores.jobs import CronStore
 from supervisor.stores.lock import HomeLock
@@ -40,6 +41,11 @@ def line() -> Iterator[Timeline]:
     with timeline() as made:
         yield made
         made.check_rules()
+
+
+class FullDisk(Disk):
+    def replace(self, path: Path, data: bytes) -> None:
+        raise StoreError("The disk is full.")
 
 
 def rewrite(path: Path, **changes: Any) -> None:
@@ -162,6 +168,25 @@ def test_what_a_damaged_job_owes_waits_until_its_file_is_mended(line: Timeline) 
     file_of(line, "a").write_bytes(good)
     play(line, (80, "nothing"))
     assert line.ends("a") == ["running"]
+
+
+def test_what_was_seen_of_a_file_and_cannot_be_read_again_is_followed_once_it_is_mended(
+    line: Timeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(line, (0, "add", "a", {"cron_expr": "5 * * * *"}), (0, "add", "b", {"cron_expr": "5 * * * *"}))
+    rewrite(file_of(line, "a"), cron_expr="1 * * * *")
+    changed = file_of(line, "a").read_bytes()
+    assert line.core.jobs.get(line.job_ids["a"]) is not None
+    file_of(line, "a").write_bytes(b"{")
+    with monkeypatch.context() as disk:
+        disk.setattr(line.core.jobs, "_disk", FullDisk())
+        with pytest.raises(StoreError, match="full"):
+            line.pause("b")
+    play(line, (30, "nothing"))
+    assert line.core.jobs.changed_by_hand == {line.job_ids["a"]}
+    file_of(line, "a").write_bytes(changed)
+    play(line, (61, "nothing"))
+    assert (line.ends("a"), line.core.jobs.changed_by_hand) == (["running"], set())
 
 
 def test_what_waits_of_a_job_that_is_paused_by_hand_is_canceled() -> None:
