@@ -247,8 +247,7 @@ class Scheduler:
             return True
         if isinstance(verdict, Skip):
             skip = waiting.run.moved(Status.SKIPPED, reason=verdict.reason, error=verdict.why, finished_at=now.wall)
-            self.runs.record(skip)
-            self.live.log.ended(skip)
+            self.live.record_skip(waiting.job, skip)
             self._replan(waiting.job, now.wall)
             return True
         if isinstance(verdict, Replace):
@@ -388,7 +387,7 @@ class Scheduler:
     def _end_waiting(self, waiting: Waiting, reason: Reason, now: Moment) -> CronRun:
         why = {"reason": reason, "stop_reason": reason, "error": TOLD[reason]}
         run = waiting.run.moved(Status.CANCELED, **why, finished_at=now.wall)
-        self.live.record_end(waiting.job, run)
+        run = self.live.record_end(waiting.job, run)
         self._ended(waiting.job, run)
         return run
 

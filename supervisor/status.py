@@ -71,3 +71,7 @@ def final_status(reason: Reason) -> Status:
 
 class TransitionError(Exception):
     """A run was told to become what the table of states does not allow."""
+
+
+class EndedError(TransitionError):
+    """On disk a run has ended already, in another way: what is there counts."""

@@ -42,7 +42,7 @@ class RunLog:
         extra = _about("run.overdue", run)
         self._logger.error("The runner of run %s did not end in time and is killed.", run.id, extra=extra)
 
-    def unstored(self, words: str, run: CronRun, error: StoreError) -> None:
+    def unstored(self, words: str, run: CronRun, error: Exception) -> None:
         """`words`: what cannot be stored of run %s, and why: %s."""
         self._logger.error(words, run.id, error, extra=_about("run.unstored", run))
 
@@ -60,6 +60,12 @@ class RunLog:
         seconds, why = run.duration / SECOND, run.reason.value if run.reason else ""
         extra = _about("run.ended", run, run.reason, seconds)
         self._logger.info("run %s: %s (%s) after %.1f s", run.id, run.status.value, why, seconds, extra=extra)
+
+    def overruled(self, end: CronRun) -> None:
+        """Its history has another end of it than ours."""
+        why, extra = end.reason.value if end.reason else "", _about("run.ended", end, end.reason)
+        words = "run %s: its history has an end that somebody else wrote, and that counts: %s (%s)"
+        self._logger.warning(words, end.id, end.status.value, why, extra=extra)
 
 
 def _about(event: LogEvent, run: CronRun, why: Reason | None = None, seconds: float | None = None) -> dict[str, object]:

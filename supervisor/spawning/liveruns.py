@@ -24,7 +24,7 @@ from supervisor.errors import InvalidError, StoreError
 from supervisor.logs.runlog import RunLog
 from supervisor.models import SECOND, CronJob, CronRun, JobType
 from supervisor.spawning.launcher import Gone, News, SpawnError, broken, slug_of
-from supervisor.status import Status, final_status
+from supervisor.status import EndedError, Status, final_status
 from supervisor.stores.runs import RunsStore
 from supervisor.timing.clock import Moment
 
@@ -135,19 +135,40 @@ class LiveRuns:
         """Claim a queued run and spawn its first attempt. Raises StoreError; then nothing happened."""
         live = LiveRun(job, run, started=now.mono, deadline=now.mono + job.timeout_seconds)
         try:
-            self._attempt(live, run.noted(started_at=now.wall, attempt=1, agent=job.agent), now)
+            claimed = self._attempt(live, run.noted(started_at=now.wall, attempt=1, agent=job.agent), now)
         except InvalidError as error:
             failed = run.moved(Status.FAILED, reason=Reason.BAD_DEFINITION, error=str(error), finished_at=now.wall)
-            self.record_end(job, failed)
-            self.told_end(job, failed)
+            self.told_end(job, self.record_end(job, failed))
         else:
-            self.told_start(job, live.run)
+            if claimed:
+                self.told_start(job, live.run)
 
-    def record_end(self, job: CronJob, run: CronRun) -> None:
-        """Store an end, after what is to be told of it. Raises StoreError; then the run has not ended."""
+    def record_end(self, job: CronJob, run: CronRun) -> CronRun:
+        """Store an end, after what is to be told of it. Returns the one that counts: somebody may have written another
+        by hand. Raises StoreError; then the run has not ended."""
         self.owe(job, run)
-        self.runs.record(run)
+        try:
+            self.runs.record(run)
+        except EndedError:
+            return self._other_end(job, run)
         self.log.ended(run)
+        return run
+
+    def record_skip(self, job: CronJob, run: CronRun) -> None:
+        """Store that a run does not start; nobody is told. Raises StoreError."""
+        try:
+            self.runs.record(run)
+        except EndedError:
+            self.told_end(job, self._other_end(job, run))
+        else:
+            self.log.ended(run)
+
+    def _other_end(self, job: CronJob, run: CronRun) -> CronRun:
+        """The end that stands on disk already, to be told like any. Raises StoreError."""
+        end = next((kept for kept in self.runs.get_runs(run.job_id) if kept.id == run.id), run)
+        self.log.overruled(end)
+        self.owe(job, end)
+        return end
 
     def resume(self, job: CronJob, run: CronRun, now: Moment) -> None:
         """Take up a back-off that a former supervisor was waiting out; that attempt's end is on disk."""
@@ -185,7 +206,7 @@ class LiveRuns:
         live.run = live.run.moved(Status.STOPPING, stop_reason=reason)
         try:
             self.runs.record(live.run)
-        except StoreError as error:  # a full disk must not keep a run alive
+        except (StoreError, EndedError) as error:  # neither a full disk nor anybody's pen must keep a run alive
             self.log.unstored("That run %s was told to stop cannot be stored: %s", live.run, error)
         if live.runner is None:
             return self._end(live, attempts.stopped(live.run), now)
@@ -229,14 +250,20 @@ class LiveRuns:
             live.kill_at, live.overdue = now.mono + KILL_MARGIN, True
             runner.kill()
 
-    def _attempt(self, live: LiveRun, run: CronRun, now: Moment) -> None:
-        """Claim, then spawn. Raises InvalidError or StoreError before anything is claimed."""
+    def _attempt(self, live: LiveRun, run: CronRun, now: Moment) -> bool:
+        """Claim, then spawn. Raises InvalidError or StoreError before anything is claimed. False: it is over."""
         assert self.spawn is not None
         request = self.prepare(live.job, run, max(live.deadline - now.mono, 1.0))
         facts = {"program": request.agent.program, "tainted": taints(live.job.prompt), **charge.claimed(run)}
         run = run.noted(log_dir=request.log_dir, retry_at=None, **facts)
         claimed = run.moved(Status.RUNNING) if run.status is Status.QUEUED else run
-        self.runs.record(claimed)
+        try:
+            self.runs.record(claimed)
+        except EndedError:
+            end = self._other_end(live.job, claimed)
+            self._live.pop(run.id, None)
+            self.told_end(live.job, end)
+            return False
         self.log.claimed(claimed)
         live.run, live.request, live.retry_at = claimed, request, None
         self._live[run.id] = live
@@ -246,6 +273,7 @@ class LiveRuns:
         except (SpawnError, ProtocolError) as error:
             nothing = replace(broken(run.id, run.attempt, str(error)), spending=charge.NOTHING)
             self._over(live, Gone(run.id, run.attempt, nothing), now)
+        return True
 
     def _try_again(self, live: LiveRun, now: Moment) -> None:
         retries = live.run.retry_count + (live.run.attempt != live.run.repair_of)
@@ -294,7 +322,7 @@ class LiveRuns:
         live.run = live.run.noted(retry_at=now.wall + timedelta(seconds=what.delay), repair_of=repaired)
         try:
             self.runs.record(live.run)
-        except StoreError as error:
+        except (StoreError, EndedError) as error:
             # Without its end on disk no other attempt may follow: a crash now would make it a second first one.
             self.log.unstored("The end of an attempt of run %s cannot be stored: %s", live.run, error)
             self._end(live, attempts.End(final_status(result.reason), result.reason, result.error), now)
@@ -314,7 +342,7 @@ class LiveRuns:
     def _save_end(self, live: LiveRun, now: Moment) -> None:
         assert live.ended is not None
         try:
-            self.record_end(live.job, live.ended)
+            live.ended = self.record_end(live.job, live.ended)
         except StoreError as error:
             self.log.unstored("The end of run %s cannot be stored and is tried again: %s", live.run, error)
             live.save_at = now.mono + SAVE_AGAIN

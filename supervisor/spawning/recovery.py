@@ -128,7 +128,7 @@ def _close(scheduler: Scheduler, job: CronJob | None, run: CronRun, now: Moment)
     if job is None:
         scheduler.runs.record(closed)
     else:
-        scheduler.live.record_end(job, closed)
+        closed = scheduler.live.record_end(job, closed)
         scheduler.live.told_end(job, closed)
     return f"Run {closed.id} is closed: {closed.status.value}, {closed.reason.value if closed.reason else ''}."
 

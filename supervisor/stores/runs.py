@@ -21,7 +21,7 @@ from supervisor.budgets.spendings import Spendings, Totals
 from supervisor.errors import InvalidError, NotFoundError, StoreError
 from supervisor.models import CronRun
 from supervisor.sentences import shown
-from supervisor.status import Status, TransitionError
+from supervisor.status import EndedError, Status
 from supervisor.stores.asciijson import to_ascii_json
 from supervisor.stores.disk import REAL, Disk
 from supervisor.stores.histories import Histories, Pick
@@ -76,14 +76,14 @@ class RunsStore:
     def record(self, run: CronRun) -> None:
         """Store this state of a run; on return it is on disk. Raises StoreError; then nothing changed.
 
-        TransitionError: the run has ended already, in another way.
+        EndedError: the run has ended already, in another way.
         """
         run, line = _line(run)
         with self._lock.writing():
             history = self._for_writing(run.job_id, partial(self._histories.growing, run))
             before = history.status_of(run.id)
             if before is not None and before.final and before is not run.status:
-                raise TransitionError(f"run {run.id} is {before.value} and cannot become {run.status.value}.")
+                raise EndedError(f"run {run.id} is {before.value} and cannot become {run.status.value}.")
             self._append(history, run, line)
 
     def get_runs(self, job_id: str, last: int | None = None, status: Status | None = None) -> list[CronRun]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,12 +12,13 @@ from shared.reasons import Reason
 from supervisor.config import Config
 from supervisor.models import NEVER, CronRun
 from supervisor.spawning.liveruns import SAVE_AGAIN
-from supervisor.status import Status
+from supervisor.status import Status, final_status
+from supervisor.stores.asciijson import to_ascii_json
 from tests.fakes import NOON
-from tests.timeline import EACH_MINUTE, Timeline, play, timeline
+from tests.timeline import EACH_MINUTE, Event, Timeline, play, timeline
 
 ONE_SLOT = Config(max_concurrent=1)
-FAILS = Reason.AGENT_ERROR
+FAILS, GIVES_UP = Reason.AGENT_ERROR, Reason.AUTH_FAILED
 
 
 @pytest.fixture
@@ -191,3 +193,48 @@ def test_a_full_disk_is_complained_of_once_a_turn(line: Timeline, caplog: pytest
         line.add(name, **EACH_MINUTE)
     play(line, (50, "full"), (60, "nothing"))
     assert caplog.text.count("cannot be stored and is tried again") == 1
+
+
+BY_HAND: dict[str, tuple[dict[str, Any], list[Event], Reason, list[Event]]] = {
+    # the job, what happens until somebody writes the end of its run, which end that is, and what happens then
+    "before it starts": ({}, [(61, "nothing")], Reason.CANCELED_BY_USER, [(70, "end", Reason.OK, 0)]),
+    "before it cannot start": (
+        {}, [(61, "nothing")], Reason.CANCELED_BY_USER,
+        [(65, "__setattr__", "bad_definition", "It is gone."), (70, "end", Reason.OK, 0)],
+    ),
+    "before it is too late": ({"grace_secs": 5}, [(61, "nothing")], Reason.CANCELED_BY_USER, [(75, "nothing")]),
+    "before its job is removed": ({}, [(61, "nothing")], Reason.MISSED, [(62, "remove", "b")]),
+    "before it is canceled": ({}, [(61, "nothing")], Reason.MISSED, [(62, "cancel", "00000002-run")]),
+    "while it runs": ({}, [(61, "end"), (62, "nothing")], Reason.OK, [(65, "end", GIVES_UP)]),
+    "while it runs, and it is canceled": (
+        {}, [(61, "end"), (62, "nothing")], Reason.OK, [(65, "cancel", "00000002-run"), (66, "end", FAILS)],
+    ),
+    "while it runs, and it is replaced": (
+        {"overlap": "replace"}, [(61, "end"), (62, "nothing")], Reason.OK, [(125, "end", FAILS, 1)],
+    ),
+    "while it runs, and it would be tried again": ({}, [(61, "end"), (62, "nothing")], Reason.OK, [(65, "end", FAILS)]),
+    "during its back-off": ({}, [(61, "end"), (62, "end", FAILS)], Reason.OK, [(70, "nothing")]),
+    "during its back-off, and it is canceled": (
+        {}, [(61, "end"), (62, "end", FAILS)], Reason.OK, [(62.5, "cancel", "00000002-run")],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("when", BY_HAND)
+def test_an_end_that_somebody_writes_by_hand_counts_and_stops_nothing(
+    narrow: Timeline, when: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fields, before, reason, after = BY_HAND[when]
+    play(narrow, (0, "add", "a", {"cron_expr": "1 * * * *"}), (0, "add", "b", {**EACH_MINUTE, **fields}), *before)
+    path = narrow.runs.home.runs / f"{narrow.job_ids['b']}.jsonl"
+    run = narrow.stored("b")[0]
+    end = run.noted(status=final_status(reason), reason=reason, error="Enough.", finished_at=narrow.clock.wall)
+    path.write_bytes(path.read_bytes() + to_ascii_json(end) + b"\n")
+    attempts, started = narrow.attempts(), list[str]()
+    narrow.core.live.told_start = lambda _job, run: started.append(run.id)
+    play(narrow, *after)
+    assert narrow.stored("b")[0] == end
+    assert run.id not in {*started, *(run_id for run_id, _ in narrow.attempts()[len(attempts) :])}
+    assert [told for told in narrow.told if told.id == run.id] == [end]
+    assert "somebody else wrote" in caplog.text
+    assert run.id not in {one.run.id for one in (*narrow.core.live, *narrow.core.waiting)}

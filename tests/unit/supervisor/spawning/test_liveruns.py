@@ -20,6 +20,7 @@ from supervisor.spawning.launcher import Gone, Spoke
 from supervisor.spawning.liveruns import KILL_MARGIN, SAVE_AGAIN, LiveRun, LiveRuns
 from supervisor.status import Status
 from supervisor.stores.lock import HomeLock
+from supervisor.stores.runs import RunsStore
 from tests.fakes import NOON, FakeClock, FakeSpawn, FullRunsStore, make_job, make_request, make_result, make_run
 from tests.timeline import memory_folder
 
@@ -159,6 +160,16 @@ def test_nobody_is_told_of_an_end_that_is_not_on_disk(bench: Bench) -> None:
     bench.runs.full = lambda _run: False
     bench.enforce(SAVE_AGAIN)
     assert bench.told == [bench.runs.get("run-1")]
+    assert len(bench.live) == 0
+
+
+def test_of_an_end_that_somebody_else_wrote_that_one_is_told(bench: Bench) -> None:
+    live, owed = bench.start(), list[CronRun]()
+    bench.live.owe = lambda _job, run: owed.append(run)
+    RunsStore(bench.runs.home).record(live.run.moved(Status.COMPLETED, reason=Reason.OK))
+    bench.over(live, Reason.AUTH_FAILED)
+    assert [run.status for run in owed] == [Status.FAILED, Status.COMPLETED]
+    assert bench.told == owed[1:] == [bench.runs.get("run-1")]
     assert len(bench.live) == 0
 
 
