@@ -32,8 +32,7 @@ else:
     import _signal
 
 LIFE, REPORT = 3, 4
-PR_SET_DUMPABLE, PR_SET_SECCOMP = 4, 22
-SECCOMP_MODE_FILTER = 2
+PR_SET_DUMPABLE, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 4, 22, 2
 # linux/landlock.h; the numbers are the same on every architecture.
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 PATH_BENEATH, NET_PORT, CONNECT_TCP = 1, 2, 1 << 1
@@ -65,10 +64,9 @@ def parse_signals(data: bytes) -> tuple[list[int], bytes]:
 
 
 def is_alive(stat: str) -> bool:
-    """By the text of /proc/PID/stat; the state follows the name, and a name may hold anything. A process whose first
-    thread has ended lives by its others."""
-    fields = stat.rpartition(") ")[2].split()
-    return bool(fields) and (fields[0] not in ("Z", "X") or int(fields[17]) > 1)
+    """By /proc/PID/stat, whose name may hold anything. A process whose first thread has ended lives by its others."""
+    fields = stat.rpartition(") ")[2].split() or ["X", *"0" * 17]
+    return fields[0] not in ("Z", "X") or int(fields[17]) > 1
 
 
 def say(*words: object) -> None:
