@@ -121,7 +121,7 @@ import os, time
 if os.fork() == 0:
     hold = bytearray(b"x") * (30 << 20)
     os.fork()
-    os.write(1, b"up\n")
+    os.write(1, b"up\\n")
 time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True) as process:
