@@ -126,6 +126,8 @@ def check_schema(value: Json, text: str, hide: Callable[[str], str] = str) -> No
         ) from error
     except RecursionError:
         raise AnswerError(Reason.INVALID_OUTPUT, "The answer is nested too deeply to check.") from None
+    except ArithmeticError:  # 1e999 is infinite, and no multiple of anything
+        raise AnswerError(Reason.INVALID_OUTPUT, "The answer holds a number that cannot be checked.") from None
     except TimeoutError:
         sentence = f"The answer could not be checked within {CHECK_SECONDS:g} s."
         raise AnswerError(Reason.INVALID_OUTPUT, sentence) from None

@@ -51,11 +51,11 @@ def reason(
     blames: Sequence[Blame], words: str, code: int | None, status: int | None, seconds: float = SECONDS
 ) -> Reason:
     """Of a failure. `code`: the exit code as it is: above 128 it says nothing of signals."""
-    with alarm(seconds):
-        try:
+    try:
+        with alarm(seconds):
             declared = next((blame.reason for blame in blames if fits(blame, words, code)), None)
-        except TimeoutError:
-            declared = None
+    except TimeoutError:
+        declared = None
     return declared or by_status(words, status) or by_words(words, status)
 
 

@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -111,27 +112,30 @@ class SessionStore:
             raise failure("written", place, error) from None
         sync_dir(place)
         write_atomic(place / _NAME, json.dumps(session.model_dump(mode="json"), indent=1).encode("ascii") + b"\n")
-        self._remove_others(place, session.directory)
+        self._begin_to_remove(_others(place, session.directory))
         return True
 
     def reset(self, job_id: str, key: str | None = None) -> int:
         """Forget the job's conversations, or the one of this key; how many there were. Raises StoreError."""
         found = [session for session in self._sessions(job_id) if key is None or session.key == key]
         for session in found:
-            self.end(session.job_id, session.key)
+            _remove(self._end(session.job_id, session.key))
         if key is None and (why := removal.remove_tree(str(self._root / job_id))):
             raise StoreError(f"Not all of the job's conversations could be removed: {why}")
         return len(found)
 
     def end(self, job_id: str, key: str) -> None:
         """The next run begins anew. Raises StoreError."""
+        self._begin_to_remove(self._end(job_id, key))
+
+    def _end(self, job_id: str, key: str) -> Names:
         place = self.place(job_id, key)
         try:
             (place / _NAME).unlink(missing_ok=True)
         except OSError as error:
             raise failure("removed", place, error) from None
         sync_dir(place)
-        self._remove_others(place, "")
+        return _others(place, "")
 
     def jobs(self) -> Names:
         """The ids of jobs that have, or had, conversations. Raises StoreError."""
@@ -162,11 +166,22 @@ class SessionStore:
         except (FileNotFoundError, DamagedError, ValidationError):
             return None
 
-    def _remove_others(self, place: Path, name: str) -> None:
-        with os.scandir(place) as entries:
-            others = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name != name]
-        for path in others:
-            removal.remove_tree(path)
+    def _begin_to_remove(self, paths: Names) -> None:
+        """An agent fills them: ten thousand folders took twenty seconds, for which no loop waits. What a crash leaves
+        is found among the others the next time."""
+        if paths:
+            Thread(target=_remove, args=(paths,), name="cronward-sessions", daemon=True).start()
+
+
+def _others(place: Path, name: str) -> list[str]:
+    """The directories beside this one."""
+    with os.scandir(place) as entries:
+        return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name != name]
+
+
+def _remove(paths: list[str]) -> None:
+    for path in paths:
+        removal.remove_tree(path)
 
 
 def marks(job: CronJob) -> dict[str, str]:

@@ -38,6 +38,7 @@ from shared.record import asdict, replace
 from shared.wire import MAX_LINE, LineSplitter, ProtocolError, encode
 from supervisor.spawning import leavings
 from supervisor.spawning.cgroup import Cgroup, CgroupError, Leaf
+from supervisor.spawning.figures import flaw
 
 RUNNER = Path(__file__).resolve().parents[2] / "runner" / "__main__.py"
 _MESSAGES: TypeAdapter[RunnerMessage] = TypeAdapter(Annotated[RunnerMessage, Field(discriminator="type")])
@@ -167,7 +168,9 @@ class Runner:
         if self._fault:
             return
         self._may_say -= 1
-        if self._may_say < 0:
+        if where := flaw(message):
+            self._break(f"The runner broke the protocol: {ascii(where)[1:-1][:100]}: nobody can mean this number.")
+        elif self._may_say < 0:
             self._break("The runner broke the protocol: it says far more than it has to say.")
         elif isinstance(message, ExecuteResult):
             if self._result is not None or not self._asked_for(message):
@@ -363,7 +366,7 @@ def read_result(log_dir: Path, run_id: str, attempt: int) -> ExecuteResult | Non
         result = _RESULT.validate_json(data)
     except (OSError, ValidationError):
         return None
-    if len(data) > MAX_LINE:
+    if len(data) > MAX_LINE or flaw(result):
         return None
     return result if (result.run_id, result.attempt) == (run_id, attempt) else None
 

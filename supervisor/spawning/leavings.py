@@ -17,8 +17,15 @@ PLACE = Path("/tmp")
 
 def remove(run_id: str, attempt: int, ours: Callable[[int], bool], place: Path = PLACE) -> list[Path]:
     """Remove those of an attempt of which nothing lives; what could not be removed is returned. `ours`: by its uid."""
-    found = [path for path in place.glob(f"cronward-{run_id}.{attempt}-*") if ours(path.lstat().st_uid)]
+    found = [path for path in place.glob(f"cronward-{run_id}.{attempt}-*") if _is(path, ours)]
     return [path for path in found if remove_tree(str(path))]
+
+
+def _is(path: Path, ours: Callable[[int], bool]) -> bool:
+    try:
+        return ours(path.lstat().st_uid)
+    except FileNotFoundError:  # anybody may clear /tmp
+        return False
 
 
 def of_this_user(uid: int) -> bool:

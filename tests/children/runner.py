@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -85,6 +86,12 @@ def no_message(request: dict[str, Any]) -> None:
 
 def no_reason(request: dict[str, Any]) -> None:
     say(result(request, reason="because"))
+    hang()
+
+
+def no_number(request: dict[str, Any]) -> None:
+    usage = {"wall_seconds": math.nan, "cpu_seconds": 0.0, "peak_rss_bytes": 0, "output_bytes": 0}
+    say(result(request, usage=usage))
     hang()
 
 

@@ -145,6 +145,7 @@ def test_a_result_that_was_kept_and_not_said_counts(executor: Executor, tmp_path
         ("not_json", "Invalid JSON"),
         ("no_message", "ready.more: Unexpected keyword argument"),
         ("no_reason", "result.reason: Input should be"),
+        ("no_number", "usage.wall_seconds: nobody can mean this number"),
         ("another_run", "not of this attempt"),
         ("another_attempt", "not of this attempt"),
         ("two_results", "not of this attempt"),

@@ -111,6 +111,14 @@ def test_a_schema_that_is_none_is_the_jobs_fault(schema: str) -> None:
     assert error.reason is Reason.BAD_DEFINITION
 
 
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" + "0" * 400], ids=["infinite", "below", "vast"])
+def test_a_number_that_cannot_be_checked_is_the_answers_fault(number: str) -> None:
+    """Nothing is a multiple of infinity, nor is a number that no float can be."""
+    error = against({"multipleOf": 0.01}, json.loads(number))
+    assert error is not None
+    assert error.reason is Reason.INVALID_OUTPUT
+
+
 def test_references_within_a_schema_are_followed() -> None:
     schema = {"$ref": "#/$defs/name", "$defs": {"name": {"type": "string"}}}
     assert against(schema, "x") is None

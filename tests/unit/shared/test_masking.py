@@ -12,10 +12,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.masking import ENCODED_MOST, Mask, Stream, mark_of, recorded, writings
+from shared.keep import Keep, LoginFile
+from shared.masking import (
+    ENCODED_MOST,
+    LOGIN_CHARS,
+    LOGIN_TEXTS,
+    Mask,
+    Stream,
+    hidden,
+    mark_of,
+    recorded,
+    writings,
+)
 from shared.messages import Secret, request_from
 from tests.fakes import make_request
 
@@ -165,6 +177,30 @@ def test_a_request_is_recorded_and_shown_without_a_value(tmp_path: Path) -> None
         assert not MASK.holds(text.encode())
     assert json.loads(told)["prompt"] == "Use [secret FIRST]!"
     assert json.loads(told)["secrets"] == [{"name": "FIRST", "variable": "TOKEN"}]
+
+
+def test_a_login_that_an_agent_wrote_anew_is_not_looked_for_in_thousands_of_pieces(tmp_path: Path) -> None:
+    lines = "\n".join(f"line {number} of many, as long as a key" for number in range(2000))
+    periodic = "a" * 9000
+    for document in (
+        json.dumps({"lines": lines}),
+        json.dumps([f"text {number} that may be a key" for number in range(2000)]),
+        json.dumps([periodic, periodic + "b", "b" + periodic]),
+        lines,
+    ):
+        request = make_request("run-1", 1, tmp_path)
+        keep = Keep(directory="", login=(LoginFile(path="login", text=document),))
+        found = hidden(replace(request, keep=keep))
+        assert sum(len(text.splitlines()) for _, text in found) <= LOGIN_TEXTS
+        assert sum(len(text) for _, text in found) <= LOGIN_CHARS
+
+
+@pytest.mark.timeout(15)
+def test_a_value_that_repeats_itself_is_not_compared_byte_by_byte() -> None:
+    """With views of the bytes it would take a minute."""
+    half = "a" * 100_000
+    mask = Mask([("A", f"{half}b{half}")])
+    assert mask.settled(b"x" + b"a" * 150_000) == 50_001
 
 
 def test_a_hostile_output_costs_no_more_than_a_few_looks() -> None:

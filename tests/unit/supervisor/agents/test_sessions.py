@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -69,6 +70,9 @@ def attempt(home: Home, job: CronJob, number: int = 1, text: str = "talk", **res
     }
     keeps(home).settle(Gone(run.id, 1, make_result(run_id=run.id, **{**said, **result})))
     assert request.spent_before == plan.spent_before
+    for thread in threading.enumerate():
+        if thread.name == "cronward-sessions":
+            thread.join()
     return began
 
 
@@ -97,6 +101,21 @@ def test_the_next_run_goes_on_where_the_last_one_ended(home: Home) -> None:
     place = SessionStore(home).place(job.id, "daily")
     assert sorted(path.name for path in place.iterdir()) == ["run-2.1", "session.json"], "the former one is gone"
     assert list(home.kept.iterdir()) == []
+
+
+def test_nobody_waits_until_a_former_conversation_is_removed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand folders that an agent left took twenty seconds, in which nothing was started."""
+    job, may_go_on = talks(), threading.Event()
+    attempt(home, job, 1, "one")
+    monkeypatch.setattr("supervisor.agents.sessions.removal.remove_tree", lambda _path: may_go_on.wait(30))
+    taken = home.root / "taken"
+    taken.mkdir()
+    session = SessionStore(home).find(job)
+    assert session is not None
+    assert SessionStore(home).keep(session.model_copy(update={"directory": "run-2.1"}), taken)
+    SessionStore(home).end(job.id, "daily")
+    assert not may_go_on.is_set()
+    may_go_on.set()
 
 
 def test_each_key_of_each_job_is_a_conversation_of_its_own(home: Home) -> None:
