@@ -13,7 +13,8 @@ from tests import lacks
 
 settings.register_profile("quick", max_examples=20, deadline=None, derandomize=True)
 settings.register_profile("full", max_examples=1000, deadline=None)
-settings.load_profile("full" if os.environ.get("CRONWARD_TESTS") == "full" else "quick")
+FULL = os.environ.get("CRONWARD_TESTS") == "full"
+settings.load_profile("full" if FULL else "quick")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -21,6 +22,13 @@ def pytest_configure(config: pytest.Config) -> None:
     lacks.required()
     # A shell starts what it puts into the background deaf to Ctrl-C, and whatever the tests start would be so too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes a second with 20 examples takes nearly a minute with 1,000, and more on a machine that is busy."""
+    for item in items:
+        if FULL and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(300))
 
 
 def pytest_collection_finish() -> None:
