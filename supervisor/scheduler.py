@@ -337,7 +337,7 @@ class Scheduler:
         if occurrence is None:
             self.agenda.drop(job.id)
         else:
-            due = occurrence + occurrences.jitter(job, occurrence) if job.jitter_secs else occurrence
+            due = occurrences.starts(job, occurrence) if job.jitter_secs else occurrence
             self.agenda.put(Entry(due, job.id, occurrence))
 
     def _replan(self, job: CronJob, now: datetime) -> None:

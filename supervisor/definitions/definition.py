@@ -43,8 +43,8 @@ from supervisor.timing.schedule import parse
 JobDraft = dict[str, Any]
 """CronJob's JSON keys as a person gives them; what is left out has its default."""
 
-LAST_YEAR = 9998
-"""Later instants have no wall time in some zone."""
+FIRST_YEAR, LAST_YEAR = 2, 9998
+"""Earlier and later instants have no wall time in some zone."""
 OURS = ("created_at", "changed_at", "anchor", "program", "last_run", "last_error", "next_run", "run_count")
 _LINES = (
     "name",
@@ -189,6 +189,7 @@ def settle_time(job: CronJob, host_zone: str, now: datetime, ran: int = 0) -> Cr
         )
     if bool(job.cron_expr) == (job.at is not None):
         raise InvalidError("A job has either a cron expression or one instant (at); give exactly one of them.")
+    _check_life(job)
     if job.at is not None:
         if job.at.year > LAST_YEAR:
             raise InvalidError(f"The instant {job.at.isoformat()} is out of range; use a year up to {LAST_YEAR}.")
@@ -210,6 +211,15 @@ def settle_time(job: CronJob, host_zone: str, now: datetime, ran: int = 0) -> Cr
             f"The job would never run: {job.cron_expr!r} has no instant between its start and its end. Move one."
         )
     return job
+
+
+def _check_life(job: CronJob) -> None:
+    for what, instant in (("start", job.start), ("end (until)", job.until)):
+        if instant is not None and not FIRST_YEAR <= instant.year <= LAST_YEAR:
+            raise InvalidError(
+                f"The job's {what}, {instant.isoformat()}, is out of range; "
+                f"use a year from {FIRST_YEAR} to {LAST_YEAR}, or leave it out."
+            )
 
 
 def _check_texts(job: CronJob) -> None:

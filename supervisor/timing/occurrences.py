@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from supervisor.timing.schedule import Schedule, parse
+from supervisor.timing.schedule import Schedule, ScheduleError, parse
 from supervisor.timing.timed import Timed
 from supervisor.vocabulary import NEVER, CatchUp
 
@@ -57,12 +57,22 @@ def next_occurrence(job: Timed, after: datetime, runs_so_far: int = 0) -> dateti
     """The first instant after `after` at which the job is due within its life, in UTC. None: never again."""
     if job.max_runs is not None and runs_so_far >= job.max_runs:
         return None
-    if job.start is not None:
-        after = max(after, job.start - timedelta(microseconds=1))
-    found = _next(job, after)
-    if found is None or (job.until is not None and found > job.until):
-        return None
-    return found if found.tzinfo is UTC else found.astimezone(UTC)
+    try:
+        if job.start is not None:
+            after = max(after, job.start - timedelta(microseconds=1))
+        found = _next(job, after)
+        if found is None or (job.until is not None and found > job.until):
+            return None
+        return found if found.tzinfo is UTC else found.astimezone(UTC)
+    except OverflowError as error:  # a file that somebody changed by hand
+        raise _beyond(job) from error
+
+
+def _beyond(job: Timed) -> ScheduleError:
+    return ScheduleError(
+        f"The job {job.id} has an instant (at, start, or one that it is due at) beyond the years 1 to 9999: "
+        "give others, years within."
+    )
 
 
 def _next(job: Timed, after: datetime) -> datetime | None:
@@ -90,6 +100,14 @@ def jitter(job: Timed, occurrence: datetime) -> timedelta:
     return timedelta(milliseconds=int.from_bytes(digest[:8], "big") % (span // timedelta(milliseconds=1)))
 
 
+def starts(job: Timed, occurrence: datetime) -> datetime:
+    """When this occurrence is to start: its jitter is over. Raises ScheduleError where no calendar has that."""
+    try:
+        return occurrence + jitter(job, occurrence)
+    except OverflowError as error:
+        raise _beyond(job) from error
+
+
 def grace(job: CronJob, occurrence: datetime) -> timedelta:
     """How late this occurrence may still start: as the job says, else one period between 5 minutes and a day."""
     if job.grace_secs is not None:
@@ -101,7 +119,10 @@ def grace(job: CronJob, occurrence: datetime) -> timedelta:
 
 def last_start(job: CronJob, occurrence: datetime) -> datetime:
     """The instant after which this occurrence is not started any more; its jitter is no delay."""
-    return occurrence + jitter(job, occurrence) + grace(job, occurrence)
+    try:
+        return starts(job, occurrence) + grace(job, occurrence)
+    except OverflowError as error:
+        raise _beyond(job) from error
 
 
 def owed(job: CronJob, first: datetime, now: datetime, runs_so_far: int = 0) -> Owed:
@@ -159,7 +180,7 @@ def _walk(job: CronJob, first: datetime, now: datetime) -> _Found:
     for leap in range(3):
         for _ in range(MAX_WALK):
             occurrence = found.following
-            if occurrence is None or occurrence + jitter(job, occurrence) > now:
+            if occurrence is None or starts(job, occurrence) > now:
                 return found
             found.add(occurrence)
             found.following = next_occurrence(job, occurrence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -100,6 +101,26 @@ def test_a_job_whose_schedule_was_spoilt_by_hand_does_not_stop_the_others(line: 
     path.write_text(path.read_text().replace("* * * * *", "61 * * * *"))
     play(line, (10, "crash"), (61, "nothing"))
     assert (line.ends("a"), line.ends("b")) == ([], ["running"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cron_expr": "", "at": "9999-12-31T23:59:59-10:00"},
+        {"cron_expr": "59 23 31 12 *", "timezone": "UTC", "start": "9999-01-01T00:00:00Z", "jitter_secs": 86400},
+        {"start": "0001-01-01T00:00:00Z"},
+    ],
+    ids=str,
+)
+def test_a_job_with_an_instant_that_no_calendar_has_does_not_stop_the_others(
+    line: Timeline, changes: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    play(line, (0, "add", "a", EACH_MINUTE), (0, "add", "b", EACH_MINUTE))
+    path = line.runs.home.jobs / f"{line.job_ids['a']}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    play(line, (10, "crash"), (61, "nothing"))
+    assert (line.ends("a"), line.ends("b")) == ([], ["running"])
+    assert "is not scheduled: The job 00000001-job has an instant" in caplog.text
 
 
 def test_a_queued_run_of_a_removed_job_does_not_start_though_the_disk_is_full(narrow: Timeline) -> None:

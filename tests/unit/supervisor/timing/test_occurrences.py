@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from supervisor.models import NEVER, CatchUp, CronJob
 from supervisor.timing import occurrences
 from supervisor.timing.occurrences import MAX_CATCH_UP, ON_TIME, Owed, grace, jitter, last_start, next_occurrence, owed
+from supervisor.timing.schedule import ScheduleError
 from tests.fakes import NOON, make_job
 
 
@@ -49,6 +50,22 @@ def test_a_one_shot_is_due_once() -> None:
     job = make_job(cron_expr="", at=NOON)
     assert next_occurrence(job, NOON - timedelta(seconds=1)) == NOON
     assert next_occurrence(job, NOON) is None
+
+
+@pytest.mark.parametrize(
+    "fields", [{"start": "0001-01-01T00:00:00Z"}, {"cron_expr": "", "at": "9999-12-31T23:59:59-10:00"}], ids=str
+)
+def test_an_instant_that_no_calendar_has_is_a_sentence(fields: dict[str, Any]) -> None:
+    with pytest.raises(ScheduleError, match="9999"):
+        next_occurrence(make_job(**fields), NOON)
+
+
+def test_a_start_that_no_calendar_has_is_a_sentence() -> None:
+    last = at("9999-12-31 23:59:59")
+    with pytest.raises(ScheduleError, match="years 1 to 9999"):
+        occurrences.starts(make_job(cron_expr="", at=last, jitter_secs=86400), last)
+    with pytest.raises(ScheduleError, match="years 1 to 9999"):
+        last_start(make_job(cron_expr="", at=last), last)
 
 
 @pytest.mark.parametrize(
