@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from shared.reasons import Reason
 from supervisor.admission import failing
-from supervisor.errors import StoreError
+from supervisor.errors import CronwardError, StoreError
 from supervisor.logs.logline import about
 from supervisor.models import CronJob
 from supervisor.status import Status
@@ -140,6 +140,8 @@ def pause_failing(core: Scheduler, now: Moment) -> None:
         except StoreError as error:
             core.failed.add(job_id)
             core.note_unstored(job_id, error)
+        except CronwardError as error:  # a file that somebody changed by hand; asked again, it would be the same
+            core.logger.error("Job %s cannot be paused: %s", job_id, error, extra=about("note", job=job_id))
 
 
 def _has_failed(core: Scheduler, job: CronJob, limit: int) -> bool:

@@ -256,7 +256,9 @@ class CronStore:
             self._stamp = self._lock.stamp
 
     def _put(self, index: JobIndex, job: CronJob) -> CronJob:
-        other = index.called(job.name)
+        before = index.of(job.id)
+        # A name that it has already is not taken now: where a file was copied by hand, both can still be changed.
+        other = None if before is not None and before.name == job.name else index.called(job.name)
         if other not in (None, job.id):
             raise RefusedError(f"There is a job called {shown(job.name)} already ({other}). Choose another name.")
         self._check_whole(index, job)

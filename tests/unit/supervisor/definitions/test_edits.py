@@ -11,7 +11,7 @@ import pytest
 from shared.reasons import Reason
 from supervisor.config import Config
 from supervisor.definitions import edits
-from supervisor.errors import StoreError
+from supervisor.errors import RefusedError, StoreError
 from supervisor.models import SECOND, CronJob, Overlap
 from tests.fakes import NOON
 from tests.timeline import Timeline, timeline
@@ -201,6 +201,33 @@ def test_a_pause_that_cannot_be_stored_is_tried_again(line: Timeline, monkeypatc
         assert line.job().enabled
     line.pass_by(5)
     assert not line.job().enabled
+
+
+def test_a_failing_job_whose_file_was_copied_by_hand_is_paused_like_any_other(line: Timeline) -> None:
+    job = line.add(**EACH_MINUTE)
+    copied = line.runs.home.jobs / "00000000-copy.json"
+    text = (line.runs.home.jobs / f"{job.id}.json").read_text()
+    copied.write_text(text.replace(job.id, "00000000-copy").replace("* * * * *", "0 0 1 1 *"))
+    line.open()
+    fail(line, 3)
+    paused = line.core.jobs.get(job.id)
+    assert paused is not None
+    assert (paused.enabled, paused.pause_reason) == (False, "3 runs in a row failed.")
+
+
+def test_a_pause_that_is_refused_is_said_once_and_ends_nothing(
+    line: Timeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    line.add(**EACH_MINUTE, disable_after=1)
+
+    def refused(_job: CronJob) -> CronJob:
+        raise RefusedError("There is a job called 'job' already.")
+
+    monkeypatch.setattr(line.core.jobs, "update", refused)
+    fail(line, 1)
+    line.pass_by(30)
+    assert (line.job().enabled, line.core.failed) == (True, set())
+    assert caplog.text.count("Job 00000001-job cannot be paused: There is a job called 'job' already.") == 1
 
 
 def test_canceled_runs_are_no_failures(line: Timeline) -> None:

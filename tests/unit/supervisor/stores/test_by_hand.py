@@ -73,6 +73,18 @@ def test_a_change_by_hand_is_seen_at_the_next_look(held: CronStore, caplog: pyte
         held.add(make_job(id="d", name="three"))
 
 
+def test_of_two_jobs_of_one_name_each_can_be_changed_and_neither_takes_a_third_ones(held: CronStore) -> None:
+    for job_id in ("a", "b"):
+        held.home.jobs.joinpath(f"{job_id}.json").write_bytes(jobfile.encoded(make_job(id=job_id, name="one"))[0])
+    held.add(make_job(id="c", name="two"))
+    for job_id in ("a", "b"):
+        assert held.update(make_job(id=job_id, name="one", prompt="Say more.")).prompt == "Say more."
+        with pytest.raises(RefusedError, match="'two' already"):
+            held.update(make_job(id=job_id, name="two"))
+    with pytest.raises(RefusedError, match="'one' already"):
+        held.update(make_job(id="c", name="one"))
+
+
 def test_a_change_that_keeps_the_size_and_puts_the_time_back_is_seen_too(held: CronStore) -> None:
     held.add(make_job(id="a", prompt="Say one."))
     path = held.home.jobs / "a.json"
