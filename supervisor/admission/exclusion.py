@@ -14,6 +14,7 @@ from shared.gitlink import linked
 from shared.places import overlap
 from supervisor.config import Config
 from supervisor.definitions.permitted import named_ids
+from supervisor.errors import InvalidError
 from supervisor.models import CronJob, CronRun
 
 Places = Callable[[CronJob], Sequence[str]]
@@ -72,16 +73,22 @@ def named(run: CronRun) -> str:
 
 def _may_be_written(job: CronJob, config: Config) -> bool:
     """Where nobody could, the agent gets it read-only, and whoever only reads keeps nobody waiting."""
-    if os.geteuid() != 0:
-        return os.access(job.work_dir, os.W_OK)
-    # As root: by whichever of the ids that runs get. An access list shows in the bits of the group.
     try:
+        if os.geteuid() != 0:
+            return os.access(job.work_dir, os.W_OK)
         found = os.stat(job.work_dir)  # noqa: PTH116
-    except OSError:
+    except (OSError, ValueError):  # no path at all, in a file that somebody changed by hand: the attempt says so
         return False
-    ours = job.run_as and found.st_uid == named_ids(job.run_as).uid
-    ours = ours or config.uid_base <= found.st_uid < config.uid_base + config.uid_count
-    return bool(ours) or bool(found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    # As root: by whichever of the ids that runs get. An access list shows in the bits of the group.
+    ours = _is_named(found.st_uid, job) or config.uid_base <= found.st_uid < config.uid_base + config.uid_count
+    return ours or bool(found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def _is_named(uid: int, job: CronJob) -> bool:
+    try:
+        return bool(job.run_as) and uid == named_ids(job.run_as).uid
+    except InvalidError:  # a user that is gone owns nothing, and the attempt says that it is gone
+        return False
 
 
 def _owner(path: str) -> int:

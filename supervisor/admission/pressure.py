@@ -89,7 +89,7 @@ def short_of_disk(place: str, config: Config) -> str:
         return ""
     try:
         found = os.statvfs(place)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: it holds NUL, or half of a surrogate pair
         return ""
     left = found.f_bavail * found.f_frsize
     if left >= config.disk_floor:

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from shared.places import holds, overlap, systems, taken
@@ -48,17 +49,24 @@ def settle_paths(job: CronJob, home: Path) -> CronJob:
 def check_paths(job: CronJob) -> None:
     """That they are still what they were when the job was added. Raises InvalidError."""
     # Not Path.is_dir: before Python 3.14 that raises where a folder above may not be entered.
-    if job.work_dir and (realpath(job.work_dir) != job.work_dir or not os.path.isdir(job.work_dir)):  # noqa: PTH112
+    if job.work_dir and not _is_still(job.work_dir, os.path.isdir):
         raise InvalidError(
             f"The work directory {job.work_dir[:200]!r} is gone, or a link stands in its path now. "
             "Make it again, or name another: cronward edit JOB --work-dir DIR"
         )
     for path in (*job.read_paths, *job.write_paths):
-        if realpath(path) != path or not os.path.exists(path):  # noqa: PTH110
+        if not _is_still(path, os.path.exists):
             raise InvalidError(
                 f"The path {path[:200]!r} is gone, or a link stands in it now. "
                 "Make it again, or name the job's paths anew: cronward edit JOB --read-path, --write-path"
             )
+
+
+def _is_still(path: str, there: Callable[[str], bool]) -> bool:
+    try:
+        return realpath(path) == path and there(path)
+    except ValueError:  # NUL or half of a surrogate pair, in a file that somebody changed by hand
+        return False
 
 
 def _work_dir(given: str, home: Path) -> str:

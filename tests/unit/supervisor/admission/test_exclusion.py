@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from shared.reasons import Reason
 from supervisor.admission.admission import Load, Wait, admit
 from supervisor.admission.exclusion import InTheWay, in_the_way, places
@@ -164,3 +166,30 @@ def test_a_directory_that_only_the_user_of_run_as_may_write_counts_for_such_a_jo
     tmp_path.chmod(0o700)
     assert list(places(make_job(work_dir=str(tmp_path)), Config())) == []
     assert list(places(make_job(work_dir=str(tmp_path), run_as="nobody"), Config())) == [str(tmp_path)]
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_what_is_no_path_at_all_is_no_place_that_could_be_written(uid: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    for no_path in ("/tmp/a\x00b", "/tmp/\ud800"):
+        assert list(places(make_job(work_dir=no_path), Config())) == []
+
+
+def test_a_job_of_a_user_that_is_gone_is_due_and_waits_and_is_tried_again_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    job = {**ONCE, "work_dir": str(tmp_path), "run_as": "nobody-of-this-name", "retry_delay": 10_000_000_000}
+    with timeline(Config(max_concurrent=1)) as line:
+        line.add("first", **ONCE)
+        line.add("second", **job)
+        line.pass_by(3601)
+        assert line.ends("second") == ["queued"]
+        line.end()
+        line.end(Reason.PROVIDER_ERROR)
+        line.pass_by(60)
+        assert len(line.attempts()) == 3
+        line.bad_definition = "There is no user."
+        line.end(Reason.PROVIDER_ERROR)
+        line.pass_by(60)
+        assert line.ends("second") == [f"failed {Reason.BAD_DEFINITION.value}"]

@@ -52,6 +52,8 @@ def test_a_disk_must_keep_some_room_for_whoever_writes_there(tmp_path: Path) -> 
     assert short_of_disk(str(tmp_path), Config(disk_floor=0)) == ""
     assert short_of_disk(str(tmp_path), Config(disk_floor=1)) == ""
     assert short_of_disk(str(tmp_path / "nothing"), Config(disk_floor=1 << 50)) == ""
+    for no_path in ("/tmp/a\x00b", "/tmp/\ud800"):
+        assert short_of_disk(no_path, Config(disk_floor=1 << 50)) == ""
     words = short_of_disk(str(tmp_path), Config(disk_floor=1 << 50))
     assert words.startswith("the host is busy: ")
     assert words.endswith(f"of disk are left where {tmp_path} lies, 1024TiB must stay")

@@ -117,3 +117,10 @@ def test_a_directory_that_became_a_chain_of_links_is_gone(tmp_path: Path) -> Non
     for fields in ({"work_dir": place}, {"write_paths": (place,)}):
         with pytest.raises(InvalidError, match="gone, or a link"):
             check_paths(make_job(**fields))
+
+
+def test_what_is_no_path_at_all_is_gone_before_an_attempt() -> None:
+    for no_path in ("/tmp/a\x00b", "/tmp/\ud800"):
+        for fields in ({"work_dir": no_path}, {"read_paths": (no_path,)}):
+            with pytest.raises(InvalidError, match="is gone"):
+                check_paths(make_job(**fields))
