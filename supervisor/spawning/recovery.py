@@ -36,6 +36,9 @@ _MET_A_QUOTA = (Reason.QUOTA_WAIT, Reason.INVALID_OUTPUT, Reason.SUPERVISOR_STOP
 def recover(scheduler: Scheduler, now: Moment, undead: Set[str] = frozenset()) -> list[str]:
     """Close, resume or queue again every run that is not over. Returns a sentence for each, for the log.
 
+    One whose definition cannot be read just now stays as it is, in nobody's way: whether its job is gone, paused, or
+    would have it tried again is not known. The next start asks again.
+
     Their runners are dead already, but for those of the runs in `undead`: see `kill_runners`.
     """
     # What one turn queued, such as all that was caught up on, was queued at one instant.
@@ -45,7 +48,10 @@ def recover(scheduler: Scheduler, now: Moment, undead: Set[str] = frozenset()) -
 
 
 def _recover(scheduler: Scheduler, run: CronRun, now: Moment, undead: bool) -> str:
-    job = scheduler.jobs.get(run.job_id)
+    try:
+        job = scheduler.jobs.get(run.job_id)
+    except StoreError as error:
+        return f"Run {run.id} stays {run.status.value} until a supervisor starts that can read its job. {error}"
     if run.status is Status.QUEUED:
         return _requeue(scheduler, job, run, now)
     if run.retry_at is not None and run.status is Status.RUNNING and job is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from supervisor.errors import StoreError
 from supervisor.models import CronRun, Trigger
 from supervisor.spawning.recovery import recover
 from supervisor.status import Status
+from supervisor.stores import jobfile
+from supervisor.stores.store import UnreadableError
 from tests.fakes import NOON, make_run
 from tests.timeline import HOST, USED, Timeline, put_result, timeline
 
@@ -216,6 +219,41 @@ def test_a_queued_run_of_a_job_whose_schedule_was_spoilt_by_hand_fails_by_its_na
     path.write_text(path.read_text().replace("0 0 1 1 *", "61 0 1 1 *"))
     line.open()
     assert line.ends() == ["failed bad_definition"]
+
+
+@pytest.mark.parametrize("name", ["queued", "running", "running, completed", "waiting out a back-off"])
+def test_a_run_whose_job_cannot_be_read_stays_as_it_is_keeps_nobody_waiting_and_is_settled_by_the_next_start(
+    line: Timeline, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    fields, job_is, result, expected = LEFT[name]
+    job_id = leave(line, job_is, result, **{**fields, "scheduled_at": NOON}).job_id
+    line.add("other", cron_expr="0 0 1 1 *")
+    line.runs.record(make_run(id="run-2", job_id=line.job_ids["other"], queued_at=NOON, **RUNNING))
+    path = line.runs.home.jobs / f"{job_id}.json"
+
+    def unreadable(asked: Path, load: Callable[[Path], Any] = jobfile.load) -> Any:
+        if asked == path:
+            raise UnreadableError(f"{path} cannot be read: Permission denied.")
+        return load(asked)
+
+    with monkeypatch.context() as denied:
+        denied.setattr(jobfile, "load", unreadable)
+        line.open(load=False)
+        said = recover(line.core, line.clock.now())
+        assert f"Run run-1 stays {fields['status'].value} until a supervisor starts that can read its job." in said[0]
+        assert "Permission denied" in said[0]
+        assert (line.ends()[0], line.ends("other")) == (fields["status"].value, ["unknown supervisor_died"])
+        line.core.load(line.clock.wall)
+        line.turn()
+    readable = line.core.jobs.get(job_id)
+    assert readable is not None
+    line.core.run(readable, line.clock.now())
+    line.turn()
+    assert line.ends()[1:] == ["running"], "it does not wait for the one that was left"
+    line.end()
+    line.open(load=False)
+    recover(line.core, line.clock.now())
+    assert line.ends() == [expected, "completed"]
 
 
 def test_with_a_full_disk_it_says_so_instead_of_starting_anything(line: Timeline) -> None:
