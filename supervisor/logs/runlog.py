@@ -47,9 +47,9 @@ class RunLog:
         self._logger.error(words, run.id, error, extra=_about("run.unstored", run))
 
     def job_unstored(self, job_id: str, error: StoreError) -> None:
-        """What became of one of its occurrences waits for the disk."""
-        words = "What became of job %s cannot be stored and is tried again: %s"
-        self._logger.error(words, job_id, error, extra=about("run.unstored", job=job_id))
+        """What became of one of its occurrences waits for the disk. Empty: what is due of all jobs does."""
+        what = f"What became of job {job_id} cannot be stored" if job_id else "The plan of all jobs cannot be made"
+        self._logger.error("%s and is tried again: %s", what, error, extra=about("run.unstored", job=job_id))
 
     def unscheduled(self, job_id: str, error: CronwardError) -> None:
         """It will not be due until it is changed."""

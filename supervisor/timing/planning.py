@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from supervisor.definitions import edits
-from supervisor.errors import StoreError
+from supervisor.errors import CronwardError, StoreError
 from supervisor.timing.settled import AHEAD
 
 if TYPE_CHECKING:
@@ -24,13 +24,21 @@ def plan_all(core: Scheduler, now: datetime) -> bool:
 
 
 def _plan_all(core: Scheduler, now: datetime) -> bool:
+    try:
+        jobs = sorted(core.jobs.known(), key=_schedule)
+    except StoreError as error:  # a definition of a later version, put there by hand
+        core.note_unstored("", error)
+        return False
     ran, stored = _with_history(core), True
-    for job in sorted(core.jobs.known(), key=_schedule):
+    for job in jobs:
         try:
             current = edits.redate(core, job.id, now) if job.changed_at > now + AHEAD else job
         except StoreError as error:
             core.note_unstored(job.id, error)
             current, stored = job, False
+        except CronwardError as error:  # a file that somebody changed by hand; asked again, it would be the same
+            core.live.log.unscheduled(job.id, error)
+            current = job
         if current is not None:
             core.plan(current, now, ran=ran is None or job.id in ran)
     return stored
