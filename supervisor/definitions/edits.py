@@ -76,8 +76,9 @@ def follow_hand(core: Scheduler, now: Moment) -> None:
     while core.jobs.changed_by_hand:
         job_id = core.jobs.changed_by_hand.pop()
         try:
-            job = core.jobs.timing(job_id)
-        except StoreError as error:  # after a refused write the disk is asked, and the file may be damaged by now
+            # Of a damaged file nothing is in memory; only the disk says whether its job is gone.
+            job = core.jobs.timing(job_id) or core.jobs.get(job_id)
+        except StoreError as error:  # the file may be damaged by now
             unread.add(job_id)
             core.note_unstored(job_id, error)
             continue

@@ -209,3 +209,26 @@ def test_what_waits_of_a_job_that_is_paused_by_hand_is_canceled() -> None:
         play(narrow, (125, "nothing"), (126, "end"), (190, "nothing"))
         assert narrow.ends("b") == ["canceled job_disabled"]
         narrow.check_rules()
+
+
+@pytest.mark.parametrize("then", ["mended", "removed"])
+def test_what_waits_of_a_job_whose_file_is_damaged_by_hand_waits_until_it_is_mended_or_gone(then: str) -> None:
+    with timeline(Config(max_concurrent=1)) as narrow:
+        play(narrow, (0, "add", "a", {"cron_expr": "1 * * * *"}), (0, "add", "b", EACH_MINUTE), (65, "nothing"))
+        path = file_of(narrow, "b")
+        rewrite(path, prompt="Say more.")
+        changed = path.read_bytes()
+        assert narrow.core.jobs.get(narrow.job_ids["b"]) is not None
+        path.write_bytes(b"{")
+        with pytest.raises(DamagedError):
+            narrow.core.jobs.get(narrow.job_ids["b"])
+        play(narrow, (75, "nothing"))
+        assert (narrow.ends("b"), narrow.core.jobs.changed_by_hand) == (["queued"], {narrow.job_ids["b"]})
+        if then == "mended":
+            path.write_bytes(changed)
+        else:
+            path.unlink()
+        play(narrow, (80, "nothing"), (81, "end"))
+        assert narrow.ends("b") == ["running" if then == "mended" else "canceled job_removed"]
+        assert narrow.core.jobs.changed_by_hand == set()
+        narrow.check_rules()
