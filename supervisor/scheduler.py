@@ -24,6 +24,7 @@ from supervisor.budgets.purse import Purse
 from supervisor.config import Config
 from supervisor.definitions import edits
 from supervisor.errors import InvalidError, NotFoundError, RefusedError, StoreError
+from supervisor.logs.complaints import Complaints
 from supervisor.logs.runlog import RunLog
 from supervisor.models import CatchUp, CronJob, CronRun, Trigger
 from supervisor.spawning.firstrecords import FirstRecords
@@ -83,7 +84,7 @@ class Scheduler:
         self.failed: set[str] = set()
         self.draining = False
         self._drained_by, self._drain_is_over = 0.0, False
-        self._unstored = False
+        self._unstored = Complaints(log)
         self.host, self._first, self._told_end, self._cpus = host, FirstRecords(new_id, host), told_end, cpus
         self._logins, self.purse = LoginStore(jobs.home), purse
         self._room, self._step_back = Room(host_busy, short_of_disk, self._logins.on_trial), StepBack()
@@ -92,7 +93,7 @@ class Scheduler:
 
     def tick(self, now: Moment) -> Wake:
         """What happened -> what is over time -> what may start -> what is due. Returns when to come again."""
-        self._unstored = False
+        self._unstored.begin_turn(now.mono)
         self._room.begin_turn()
         self._hear(now)
         if self._step_back.happened(now):
@@ -306,7 +307,7 @@ class Scheduler:
     def _next_wake(self, now: Moment) -> Wake:
         again = None if self.draining else self.agenda.next_again()
         monos = [self.live.next_wake(now.mono), self.live.quotas.next_end(now.mono), again]
-        if self._unstored:
+        if self._unstored.any:
             monos.append(now.mono + SAVE_AGAIN)
         if self._room.ask_again:  # nothing tells when that is over
             monos.append(now.mono + HOST_AGAIN)
@@ -392,7 +393,5 @@ class Scheduler:
         return run
 
     def note_unstored(self, job_id: str, error: StoreError) -> None:
-        """Say so, and come again soon."""
-        if not self._unstored:  # once a turn: a full disk is not to be filled with complaints
-            self._unstored = True
-            self.live.log.job_unstored(job_id, error)
+        """Say so, if not just said, and come again soon."""
+        self._unstored.of(job_id, error)

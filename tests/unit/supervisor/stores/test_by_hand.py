@@ -232,3 +232,43 @@ def test_what_waits_of_a_job_whose_file_is_damaged_by_hand_waits_until_it_is_men
         assert narrow.ends("b") == ["running" if then == "mended" else "canceled job_removed"]
         assert narrow.core.jobs.changed_by_hand == set()
         narrow.check_rules()
+
+
+def complaints(caplog: pytest.LogCaptureFixture, words: str) -> int:
+    return sum("is tried again" in record.message and words in record.message for record in caplog.records)
+
+
+def test_of_a_damaged_job_that_is_due_the_same_is_said_seldom_and_something_else_at_once(
+    line: Timeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    play(line, (0, "add", "a", EACH_MINUTE), (0, "add", "b", {"cron_expr": "2 * * * *"}))
+    good = file_of(line, "a").read_bytes()
+    file_of(line, "a").write_bytes(b"{")
+    play(line, (100, "nothing"))
+    assert complaints(caplog, "job 00000001-job") == 1
+    line.full = lambda _run: True  # what is said of one job keeps nobody from hearing of another
+    play(line, (130, "nothing"))
+    assert complaints(caplog, "job 00000002-job") == 1
+    file_of(line, "a").write_bytes(b"[]")
+    play(line, (140, "nothing"))
+    assert complaints(caplog, "job 00000001-job") == 2
+    play(line, (3600, "nothing"))
+    assert complaints(caplog, "job 00000001-job") == 2 + 5
+    line.full = lambda _run: False
+    file_of(line, "a").write_bytes(good)
+    play(line, (3604, "nothing"))
+    assert line.ends("a")[-1] == "running"
+
+
+def test_of_a_damaged_job_that_was_changed_by_hand_the_same_is_said_seldom(
+    line: Timeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    play(line, (0, "add", "a", {"cron_expr": "0 0 1 1 *"}))
+    rewrite(file_of(line, "a"), prompt="Say more.")
+    assert line.core.jobs.get(line.job_ids["a"]) is not None
+    file_of(line, "a").write_bytes(b"{")
+    with pytest.raises(DamagedError):
+        line.core.jobs.get(line.job_ids["a"])
+    line.turn()
+    play(line, (500, "nothing"))
+    assert complaints(caplog, "job 00000001-job") == 1
