@@ -56,7 +56,7 @@ def load(path: Path) -> Stored | None:
     """What this file holds; None where there is none. Raises DamagedError, NewerError, StoreError."""
     try:
         data = read_bytes(path, DEFINITION_BYTES)
-        job = _as_written(data) or _decoded(versioned(data, path, FORMAT_VERSION))
+        job = _as_written(data) or _decoded(_carried(versioned(data, path, FORMAT_VERSION), path))
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -86,6 +86,17 @@ def _as_written(data: bytes) -> CronJob | None:
         return CronJob.model_validate_json(b"{" + data[len(_BEGINNING) :])
     except ValidationError:
         return None
+
+
+def _carried(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The same record, if we could write it: what JSON lets pass may be no text, and would break whatever stores it."""
+    try:
+        to_ascii_json(record)
+    except ValueError:  # or it is nested too deeply
+        raise DamagedError(
+            f"{path} is damaged: it holds what cannot be stored, such as half of a surrogate pair."
+        ) from None
+    return record
 
 
 def _decoded(record: dict[str, Any]) -> CronJob:

@@ -124,6 +124,18 @@ def test_a_file_that_is_damaged_by_hand_is_told_of_and_kept_until_it_is_mended(h
     assert (held.list(), held.damaged) == ([make_job(id="a")], [])
 
 
+@pytest.mark.parametrize("field", ["prompt", "name", "work_dir", "more"])
+def test_a_file_with_half_a_surrogate_pair_or_too_deeply_nested_is_damaged(held: CronStore, field: str) -> None:
+    held.add(make_job(id="a"))
+    path = held.home.jobs / "a.json"
+    rewrite(path, **{field: "/half \ud800"})
+    with pytest.raises(DamagedError, match="surrogate"):
+        held.get("a")
+    path.write_text(path.read_text().replace('"/half \\ud800"', "[" * 400 + "]" * 400))
+    with pytest.raises(DamagedError, match="is damaged"):
+        held.get("a")
+
+
 def test_an_idle_job_takes_little_memory_however_long_its_prompt(held: CronStore) -> None:
     jobs = [make_job(id=f"job-{number:032}", name=f"job {number}", prompt="x" * 20_000) for number in range(200)]
     for job in jobs:
