@@ -178,9 +178,9 @@ def test_what_is_no_path_at_all_is_no_place_that_could_be_written(uid: int, monk
 def test_a_job_of_a_user_that_is_gone_is_due_and_waits_and_is_tried_again_like_any_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
     job = {**ONCE, "work_dir": str(tmp_path), "run_as": "nobody-of-this-name", "retry_delay": 10_000_000_000}
     with timeline(Config(max_concurrent=1)) as line:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)  # only root asks whose a job is; the home is there already
         line.add("first", **ONCE)
         line.add("second", **job)
         line.pass_by(3601)

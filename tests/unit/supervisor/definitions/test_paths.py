@@ -65,7 +65,7 @@ def test_what_no_agent_may_see_is_refused_in_a_sentence(tmp_path: Path, home: Pa
         ("/dev/null", "neither a file nor a directory"),
         ("/dev", "take the place"),
         ("/usr", "The path to be"),
-        ("/home", "own"),
+        ("/home", "The path to be"),
         (str(Path(paths.__file__).parents[1]), "programs of cronward"),
         (str(Path(paths.__file__).parents[2]), "programs of cronward"),
         (str(Path(paths.__file__).parents[1] / "cli"), "programs of cronward"),
