@@ -7,19 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.stand import Stand, lodging, opened, stand
+from tests.agents.stand import Stand, lodging, stand
 from tests.house import House
+from tests.passage import let_through
 from tests.providers.serving import provider
 
 
 @pytest.fixture(scope="session")
 def lodged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One supervisor for all of a worker's tests: its start, again and again, would be a quarter of their time."""
-    with lodging(opened(tmp_path_factory.mktemp("lodging"))) as home:
+    with lodging(let_through(tmp_path_factory.mktemp("lodging"))) as home:
         yield home
 
 
 @pytest.fixture
 def stood(lodged: House, tmp_path: Path) -> Iterator[Stand]:
-    with provider() as stub, stand(opened(tmp_path), lodged, stub) as made:
+    with provider() as stub, stand(let_through(tmp_path), lodged, stub) as made:
         yield made

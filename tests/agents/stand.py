@@ -89,13 +89,6 @@ class Stand:
             return False
 
 
-def opened(folder: Path) -> Path:
-    """The folder of a test, for others to go through: a supervisor of root's gives each job a uid of its own."""
-    for each in (folder, folder.parent, folder.parent.parent):
-        each.chmod(0o711)
-    return folder
-
-
 def spent(answers: int) -> tuple[int, int]:
     """The tokens, in and out, of so many answers of the stub."""
     return answers * INPUT_TOKENS, answers * OUTPUT_TOKENS

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.stand import AGENTS, FULL, lodging, opened, stand
+from tests.agents.stand import AGENTS, FULL, lodging, stand
 from tests.lacks import need
+from tests.passage import let_through
 from tests.providers.serving import NAME, provider
 
 pytestmark = [need("cell", "openssl"), pytest.mark.timeout(320)]
@@ -21,7 +22,7 @@ EACH = [pytest.param(agent, marks=need(agent)) for agent in AGENTS if FULL or ag
 @pytest.mark.parametrize("agent", EACH)
 def test_it_finds_its_provider_by_name_and_tls_with_its_login_and_asks_nobody_else(tmp_path: Path, agent: str) -> None:
     with (
-        provider(opened(tmp_path)) as stub,
+        provider(let_through(tmp_path)) as stub,
         lodging(tmp_path, ca_bundle=stub.authority) as home,
         stand(tmp_path, home, stub) as stood,
     ):

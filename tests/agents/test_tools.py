@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.stand import AGENTS, FULL, Stand, lodging, opened, spent, stand
+from tests.agents.stand import AGENTS, FULL, Stand, lodging, spent, stand
 from tests.driver import marker, survivors
 from tests.house import eventually
 from tests.lacks import need
+from tests.passage import let_through
 from tests.providers.serving import provider
 
 # llm has no tools but those that it is given.
@@ -85,7 +86,7 @@ def test_an_endless_loop_of_tools_ends_at_the_runs_cap(stood: Stand, agent: str)
 @pytest.mark.parametrize("agent", WITH_TOOLS)
 def test_nothing_outlives_a_supervisor_that_is_killed_in_the_middle_of_a_tool(tmp_path: Path, agent: str) -> None:
     mark = marker()
-    with provider() as stub, lodging(opened(tmp_path)) as home, stand(tmp_path, home, stub) as stood:
+    with provider() as stub, lodging(let_through(tmp_path)) as home, stand(tmp_path, home, stub) as stood:
         stood.add(agent, "tool", f"run: setsid sleep {mark} & touch {stood.work}/begun; sleep {mark}")
         eventually((stood.work / "begun").exists, within=200)
         home.stop(signal.SIGKILL)

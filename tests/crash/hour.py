@@ -25,8 +25,9 @@ from tests.crash.audit import Audit
 from tests.crash.harvest import GONE_WITHIN, harvest
 from tests.crash.reign import NeverReadyError, Reign
 from tests.crash.smalldisk import SmallDisk, small_disk, throttle
-from tests.crash.sown import MINUTE, SECOND, Sown, interval, minutes, open_to_all, retrying
+from tests.crash.sown import MINUTE, SECOND, Sown, interval, minutes, retrying
 from tests.driver import adopting_orphans, eventually
+from tests.passage import let_through
 
 SETTINGS = {
     "CRONWARD_MAX_CONCURRENT": "12",
@@ -231,7 +232,7 @@ def _spread(sorted_: list[float]) -> str:
 
 
 def play(count: int, minutes_: float, between: float, seed: int, folder: Path) -> int:
-    open_to_all(folder)
+    let_through(folder)
     draw = random.Random(seed)
     with adopting_orphans(), small_disk(folder, DISK_SIZE, "ext4") as disk:
         reign = Reign(disk.root / "home", SETTINGS)

@@ -7,9 +7,11 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -38,6 +40,8 @@ class Reign:
     """Children that we had before: none of this home."""
     starts: int = 0
     log_to: Path | None = None
+    copying: threading.Thread | None = None
+    """What the last one says goes to the log through a pipe: a limit on the size of its files is not to cut it off."""
 
     @property
     def client(self) -> Client:
@@ -48,14 +52,18 @@ class Reign:
         return self.log_to or self.root.parent / "supervisor.log"
 
     def log(self) -> str:
+        if self.copying is not None and not self.alive():
+            self.copying.join(5)
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start one, and do not wait for it."""
         argv = [sys.executable, "-m", "supervisor", "--home", str(self.root), "supervise"]
         environ = {**os.environ, "PYTHONFAULTHANDLER": "1", **self.environ}
-        with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(argv, cwd=CHECKOUT, env=environ, stderr=log, start_new_session=True)
+        self.process = subprocess.Popen(argv, cwd=CHECKOUT, env=environ, stderr=subprocess.PIPE, start_new_session=True)
+        assert self.process.stderr is not None
+        self.copying = threading.Thread(target=_copy, args=(self.process.stderr, self.log_path), daemon=True)
+        self.copying.start()
         self.starts += 1
         return self.process
 
@@ -157,6 +165,12 @@ class Reign:
                 os.waitpid(pid, 0)
             except (ProcessLookupError, ChildProcessError):
                 continue
+
+
+def _copy(said: IO[bytes], log_path: Path) -> None:
+    with said, log_path.open("ab", buffering=0) as log:
+        for line in said:
+            log.write(line)
 
 
 def _argv(process: psutil.Process) -> list[str]:

@@ -37,13 +37,23 @@ def sow(draw: random.Random, folder: Path) -> list[Sown]:
     ]
 
 
-def fill(disk: SmallDisk, reign: Reign, draw: random.Random) -> None:
-    """Leave room for a part of a line, for a few lines, or for none."""
+def a_little(disk: SmallDisk, draw: random.Random) -> int:
+    """Room for a part of a line, for a few lines, or for none, in bytes."""
+    return draw.choice((0, 0, draw.randrange(5000), draw.randrange(50_000))) if disk.mounted else draw.randrange(20_000)
+
+
+def fill(disk: SmallDisk, reign: Reign, room: int) -> None:
     assert reign.process is not None
     if disk.mounted:
-        disk.fill(draw.choice((0, 0, draw.randrange(5000), draw.randrange(50_000))))
+        disk.fill(room)
     else:
-        throttle(reign.process.pid, draw.randrange(20_000))
+        throttle(reign.process.pid, room)
+
+
+def fill_until_it_is_met(disk: SmallDisk, reign: Reign) -> None:
+    """A job is due each second: nothing of it can be stored, and that is said."""
+    fill(disk, reign, 0)
+    eventually(lambda: "No space left" in reign.log() or "File too large" in reign.log(), 10.0)
 
 
 def edit(reign: Reign, job: Sown, prompts: dict[str, set[str]], draw: random.Random) -> None:
@@ -83,9 +93,11 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing_that_was_stored(tmp_path:
         on.jobs[:] = sow(draw, tmp_path)
         on.begin()
         prompts = {job.job_id: {job.draft()["prompt"]} for job in on.jobs}
+        fill_until_it_is_met(disk, reign)
+        drain(disk, reign)
         for _ in range(TIMES):
             time.sleep(draw.uniform(0.2, 2))
-            fill(disk, reign, draw)
+            fill(disk, reign, a_little(disk, draw))
             edit(reign, draw.choice(on.jobs), prompts, draw)
             time.sleep(draw.uniform(0.1, 2))
             if draw.random() < 0.3:
@@ -97,4 +109,3 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing_that_was_stored(tmp_path:
     assert verdict.violations == []
     assert verdict.ends["completed"] > 0
     assert "Traceback" not in reign.log()
-    assert "No space left" in reign.log() or "File too large" in reign.log()

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.crash.reign import Reign
-from tests.crash.sown import Sown, open_to_all
+from tests.crash.sown import Sown
 from tests.driver import adopting_orphans
+from tests.passage import let_through
 
 FULL = os.environ.get("CRONWARD_TESTS") == "full"
 SEED = int(os.environ.get("CRONWARD_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
@@ -47,9 +48,7 @@ def trial(folder: Path, home: Path, seed: int, again: str) -> Iterator[Trial]:
     """`again`: how this very trial is asked for. Whatever happens, nothing of it lives afterwards."""
     # pytest shows it with a failure.
     sys.stdout.write(f"To play it again: CRONWARD_SEED={SEED} python -m pytest {again}\n")
-    for each in (folder, *folder.parents[:3]):
-        if each.name.startswith("test") or each.stat().st_uid == os.geteuid():
-            open_to_all(each)
+    let_through(folder)
     made = Trial(random.Random(seed), Reign(home, SETTINGS, log_to=folder / "supervisor.log"), [])
     with adopting_orphans():
         try:
