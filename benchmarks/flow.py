@@ -39,7 +39,7 @@ PROGRAM = "/usr/bin/true"
 CPUS = len(os.sched_getaffinity(0))
 AT_ONCE = 2 * CPUS
 CONFIG = f"max_concurrent = {AT_ONCE}\nmax_memory_pressure = 0\n"
-SOON = 1.0
+SOON = 2.0
 WITHIN = 120.0
 FEW, MANY = 6, 100
 MOST = 1024

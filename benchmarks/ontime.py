@@ -167,7 +167,7 @@ class Ours:
 
     def herd(self, count: int) -> list[float]:
         """How late those are about so many jobs, due at one instant; those that start do not end meanwhile."""
-        due = datetime.now(UTC) + timedelta(seconds=1 + count / 400)
+        due = datetime.now(UTC) + timedelta(seconds=max(3, 1 + count / 400))
         self.decisions.expect(count)
         wanted = [{"draft": _draft(due), "replaces": job_id} for job_id in self._herd or [""] * count]
         made = self.scheduler.change_jobs({"jobs": wanted})

@@ -195,7 +195,7 @@ def survivors(*marks: str) -> list[int]:
     return found
 
 
-def eventually(holds: Callable[[], Any], within: float = 2.0) -> Any:
+def eventually(holds: Callable[[], Any], within: float = 20.0) -> Any:
     """Wait until it is true, and return it; or fail with what it was instead."""
     until = time.monotonic() + within
     while not (found := holds()):

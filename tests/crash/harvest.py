@@ -14,7 +14,7 @@ from tests.driver import eventually
 
 SETTLE_WITHIN = 120.0
 ENDED_WITHIN = 120.0
-GONE_WITHIN = 10.0
+GONE_WITHIN = 30.0
 STOP_WITHIN = 90.0
 
 

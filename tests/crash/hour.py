@@ -22,9 +22,10 @@ import psutil
 
 from supervisor.errors import CronwardError
 from tests.crash.audit import Audit
+from tests.crash.filling import drain, fill
 from tests.crash.harvest import GONE_WITHIN, harvest
 from tests.crash.reign import NeverReadyError, Reign
-from tests.crash.smalldisk import SmallDisk, small_disk, throttle
+from tests.crash.smalldisk import SmallDisk, small_disk
 from tests.crash.sown import MINUTE, SECOND, Sown, interval, minutes, retrying
 from tests.driver import adopting_orphans, eventually
 from tests.passage import let_through
@@ -159,19 +160,13 @@ class Hour:
         self.reign.client.run_job(self.draw.choice(self.jobs).job_id)
 
     def fill_disk(self) -> None:
-        assert self.reign.process is not None
-        if self.disk.mounted:
-            self.disk.fill(self.draw.choice((0, 0, 300, 5000)))
-        else:
-            throttle(self.reign.process.pid, self.draw.randrange(3000))
+        fill(self.disk, self.reign, self.draw.choice((0, 0, 300, 3000)))
         time.sleep(self.draw.uniform(2, 15))
         if self.draw.random() < 0.3:
             self.reign.kill()
             self.reign.spawn()
             time.sleep(self.draw.uniform(0, 3))
-        self.disk.drain()
-        if not self.disk.mounted and self.reign.alive():
-            throttle(self.reign.process.pid, None)
+        drain(self.disk, self.reign)
         self.reign.revive()
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -125,7 +126,8 @@ class Reign:
         """kill -9 of one of them. False: there was none."""
         found = self.runners()
         if found:
-            draw.choice(found).kill()
+            with suppress(psutil.NoSuchProcess):  # it ended in this very moment
+                draw.choice(found).kill()
         return bool(found)
 
     def orphans(self) -> list[str]:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from supervisor.errors import StoreError, UnreachableError
+from tests.crash.filling import a_little, drain, fill, fill_until_it_is_met
 from tests.crash.harvest import GONE_WITHIN, harvest
 from tests.crash.reign import Reign
-from tests.crash.smalldisk import MIB, SmallDisk, small_disk, throttle
+from tests.crash.smalldisk import MIB, SmallDisk, small_disk
 from tests.crash.sown import Sown, retrying, seconds
 from tests.crash.trial import FULL, SEED, trial
 from tests.driver import eventually
@@ -37,25 +38,6 @@ def sow(draw: random.Random, folder: Path) -> list[Sown]:
     ]
 
 
-def a_little(disk: SmallDisk, draw: random.Random) -> int:
-    """Room for a part of a line, for a few lines, or for none, in bytes."""
-    return draw.choice((0, 0, draw.randrange(5000), draw.randrange(50_000))) if disk.mounted else draw.randrange(20_000)
-
-
-def fill(disk: SmallDisk, reign: Reign, room: int) -> None:
-    assert reign.process is not None
-    if disk.mounted:
-        disk.fill(room)
-    else:
-        throttle(reign.process.pid, room)
-
-
-def fill_until_it_is_met(disk: SmallDisk, reign: Reign) -> None:
-    """A job is due each second: nothing of it can be stored, and that is said."""
-    fill(disk, reign, 0)
-    eventually(lambda: "No space left" in reign.log() or "File too large" in reign.log(), 10.0)
-
-
 def edit(reign: Reign, job: Sown, prompts: dict[str, set[str]], draw: random.Random) -> None:
     """Change a job, if there is room. `prompts`: what each may have now; a refusal has changed nothing."""
     prompt = f"{draw.random()}" * draw.randint(1, 200)
@@ -67,13 +49,6 @@ def edit(reign: Reign, job: Sown, prompts: dict[str, set[str]], draw: random.Ran
         return
     else:
         prompts[job.job_id] = {prompt}
-
-
-def drain(disk: SmallDisk, reign: Reign) -> None:
-    disk.drain()
-    if not disk.mounted and reign.alive():
-        assert reign.process is not None
-        throttle(reign.process.pid, None)
 
 
 def die(disk: SmallDisk, reign: Reign, draw: random.Random) -> None:

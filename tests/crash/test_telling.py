@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.crash.audit import newest
+from tests.crash.filling import a_little, drain, fill, fill_until_it_is_met
 from tests.crash.harvest import GONE_WITHIN
 from tests.crash.reign import Reign
-from tests.crash.smalldisk import MIB, SmallDisk, small_disk, throttle
+from tests.crash.smalldisk import MIB, small_disk
 from tests.crash.trial import FULL, SEED, SETTINGS
 from tests.driver import adopting_orphans, eventually
 from tests.lacks import need
@@ -91,6 +92,10 @@ def audit(reign: Reign, ids: list[str], got: Receiver) -> dict[str, int]:
 def test_whoever_is_killed_whenever_every_end_that_is_on_disk_is_told(tmp_path: Path) -> None:
     draw = random.Random(SEED)
     with receiver(*moods(draw)) as got, reigned(tmp_path, tmp_path / "home", got) as (reign, ids):
+        eventually(lambda: any(run["job_id"] == ids[2] for run in reign.client.live()), 60)  # one at least is torn off
+        reign.kill()
+        eventually(reign.nothing_lives, GONE_WITHIN)
+        reign.start()
         for _ in range(KILLS):
             time.sleep(draw.uniform(0.2, 3))
             reign.kill()
@@ -116,9 +121,11 @@ def test_on_a_disk_that_is_full_for_a_while_every_end_is_told(tmp_path: Path) ->
         receiver(*moods(draw)) as got,
         reigned(tmp_path, disk.root / "home", got) as (reign, ids),
     ):
+        fill_until_it_is_met(disk, reign)
+        drain(disk, reign)
         for _ in range(FILLS):
             time.sleep(draw.uniform(0.5, 2))
-            fill(disk, reign, draw)
+            fill(disk, reign, a_little(disk, draw))
             time.sleep(draw.uniform(1, 3))
             if draw.random() < 0.5:
                 reign.kill()
@@ -129,19 +136,3 @@ def test_on_a_disk_that_is_full_for_a_while_every_end_is_told(tmp_path: Path) ->
         count = audit(reign, ids, got)
     assert count["completed"] > 1, count
     assert "Traceback" not in reign.log()
-    assert "No space left" in reign.log() or "File too large" in reign.log()
-
-
-def fill(disk: SmallDisk, reign: Reign, draw: random.Random) -> None:
-    assert reign.process is not None
-    if disk.mounted:
-        disk.fill(draw.choice((0, 0, draw.randrange(5000), draw.randrange(50_000))))
-    else:
-        throttle(reign.process.pid, draw.randrange(20_000))
-
-
-def drain(disk: SmallDisk, reign: Reign) -> None:
-    disk.drain()
-    if not disk.mounted and reign.alive():
-        assert reign.process is not None
-        throttle(reign.process.pid, None)

@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -51,6 +52,7 @@ def home(tmp_path: Path) -> Iterator[House]:
     with house(tmp_path, CRONWARD_CONFIG=str(config)) as made:
         made.start()
         yield made
+    shutil.rmtree(made.root / "logs")  # gibibytes, and pytest keeps the folders of some runs
 
 
 def runner_of(home: House) -> psutil.Process | None:

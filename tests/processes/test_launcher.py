@@ -166,7 +166,7 @@ def test_who_floods_is_killed_and_delays_nobody(executor: Executor, tmp_path: Pa
     found = attempt(executor, "flood", tmp_path)
     assert found.end.fault == "The runner broke the protocol: it says far more than it has to say."
     assert len(found.said) < 1000
-    assert found.longest_turn < 0.5
+    assert found.longest_turn < 2
 
 
 def test_a_runner_that_says_its_result_and_stays_is_ended_by_a_kill(executor: Executor, tmp_path: Path) -> None:

@@ -19,15 +19,25 @@ from supervisor.timing.hostzone import host_zone
 from tests.command import Command
 from tests.fakes import make_run
 
-NOW = datetime.now(UTC)
-TODAY = day_of(NOW, host_zone())
 EACH_HOUR = ("--every", "1h", "--command", "true", "--prompt", "x")
 SAID = Spending(input_tokens=12_000, output_tokens=345, cached_tokens=9000, cost_usd=0.0125, turns=3)
 
 
-def spent(number: int, job_id: str, day: date = TODAY, **fields: object) -> CronRun:
-    known = {"status": Status.COMPLETED, "reason": Reason.OK, "agent": "claude", "started_at": NOW, "finished_at": NOW}
-    facts = {"counts_on": day, "spending": SAID, "charged_tokens": 12_345, "charged_usd": 0.0125, "job_name": "n"}
+def today() -> date:
+    """Read by each test for itself: midnight may come between two of them."""
+    return day_of(datetime.now(UTC), host_zone())
+
+
+def spent(number: int, job_id: str, day: date | None = None, **fields: object) -> CronRun:
+    now = datetime.now(UTC)
+    known = {"status": Status.COMPLETED, "reason": Reason.OK, "agent": "claude", "started_at": now, "finished_at": now}
+    facts = {
+        "counts_on": day or today(),
+        "spending": SAID,
+        "charged_tokens": 12_345,
+        "charged_usd": 0.0125,
+        "job_name": "n",
+    }
     return make_run(**{"id": f"{number:08}-run", "job_id": job_id, "attempt": 1, **known, **facts, **fields})
 
 
@@ -44,11 +54,11 @@ def test_usage_is_added_up_by_job_agent_or_day_also_of_what_was_removed(cronward
     runs = RunsStore(cronward.home)
     runs.record(spent(1, job_id))
     runs.record(spent(2, other, agent="codex", job_name="other"))
-    runs.record(spent(3, other, TODAY - timedelta(days=40), job_name="other"))
+    runs.record(spent(3, other, today() - timedelta(days=40), job_name="other"))
     unsaid = {"spending": None, "status": Status.UNKNOWN, "reason": Reason.SUPERVISOR_DIED, "charged_usd": 1.0}
     runs.record(spent(4, job_id, caps=Caps(cost_usd=1.0), **unsaid))
     assert cronward("remove", "other").code == 0
-    by_job = cronward.json("usage", "--since", TODAY.isoformat())
+    by_job = cronward.json("usage", "--since", today().isoformat())
     rows = {row["job"]: (row["job_id"], row["runs"], row["input_tokens"], row["cost_usd"]) for row in by_job["rows"]}
     assert rows == {"n": (job_id, 2, 12_000, 1.0125), "other (removed)": (other, 1, 12_000, 0.0125)}
     total = by_job["total"]
@@ -56,7 +66,7 @@ def test_usage_is_added_up_by_job_agent_or_day_also_of_what_was_removed(cronward
     by_agent = cronward.json("usage", "--by", "agent", "--since", "60d")
     assert {row["agent"]: row["runs"] for row in by_agent["rows"]} == {"claude": 3, "codex": 1}
     by_day = cronward.json("usage", "--by", "day", "--since", "1d")
-    assert [(row["day"], row["runs"]) for row in by_day["rows"]] == [(TODAY.isoformat(), 3)]
+    assert [(row["day"], row["runs"]) for row in by_day["rows"]] == [(today().isoformat(), 3)]
     assert cronward.json("usage", "--since", "9w") == cronward.json("usage", "--since", "63d")
     text = cronward("usage", "--since", "1d")
     assert "in all" in text.out
@@ -77,7 +87,7 @@ def test_budgets_stand_beside_it_with_what_live_runs_keep_and_why_says_so(cronwa
         (job_id, "month", "runs"): (1000, 1, 1, 998),
     }
     renews = datetime.fromisoformat(found[None, "day", "runs"]["renews"])
-    assert day_of(renews, host_zone()) == TODAY + timedelta(days=1)
+    assert day_of(renews, host_zone()) == today() + timedelta(days=1)
     reasons = cronward.json("why", "n")["reasons"]
     assert any(
         each.startswith("A run of it would be skipped (budget_exceeded). The job has used 2 of 2") for each in reasons

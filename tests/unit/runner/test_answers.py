@@ -138,7 +138,7 @@ def test_a_pattern_that_would_take_for_ever_does_not(monkeypatch: pytest.MonkeyP
     error = against({"pattern": "^(a+)+$"}, "a" * 40 + "b")
     assert error is not None
     assert error.reason is Reason.INVALID_OUTPUT
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 def test_a_long_value_is_not_repeated_in_the_error() -> None:
