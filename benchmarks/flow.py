@@ -39,7 +39,7 @@ PROGRAM = "/usr/bin/true"
 CPUS = len(os.sched_getaffinity(0))
 AT_ONCE = 2 * CPUS
 CONFIG = f"max_concurrent = {AT_ONCE}\nmax_memory_pressure = 0\n"
-SOON = 2.0
+SOON = 1.0
 WITHIN = 120.0
 FEW, MANY = 6, 100
 MOST = 1024
@@ -58,7 +58,7 @@ class Ours:
 
     def ask(self) -> float:
         """Milliseconds a run, from the instant at which all are due until all are over."""
-        due = datetime.now(UTC) + timedelta(seconds=SOON + self._runs / 40)
+        due = datetime.now(UTC) + timedelta(seconds=SOON + max(1.0, self._runs / 40))
         self._be_due(due)
         assert datetime.now(UTC) < due, "the jobs were not added in time"
         before, at = self._used(), self._kept.log.stat().st_size
