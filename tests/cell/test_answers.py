@@ -235,7 +235,7 @@ def test_lines_of_the_protocol_on_the_agents_output_are_only_output(log_dir: Pat
 
 
 def test_progress_is_told_while_an_agent_writes(log_dir: Path) -> None:
-    with Driven(request(log_dir, "sh", "-c", "echo a; sleep 1.3; echo b; sleep 0.2")) as driven:
+    with Driven(request(log_dir, "sh", "-c", "echo a; sleep 4; echo b; sleep 0.2")) as driven:
         assert driven.result()["reason"] == "ok"
     assert driven.wait_for("progress")["output_bytes"] == 2
 

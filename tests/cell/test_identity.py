@@ -16,6 +16,7 @@ import pytest
 from tests.driver import children, marker, survivors
 from tests.house import House, eventually, house
 from tests.lacks import need
+from tests.passage import let_through
 
 pytestmark = need("root", "cell")
 NOBODY = "nobody"
@@ -32,10 +33,7 @@ def home(tmp_path: Path) -> Iterator[House]:
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     """Everybody's to write to, below directories that everybody may enter."""
-    for outer in (tmp_path, *tmp_path.parents):
-        if outer.stat().st_mode & 0o055 != 0o055 and outer != Path("/root"):
-            outer.chmod(0o755)
-    made = tmp_path / "work"
+    made = let_through(tmp_path) / "work"
     made.mkdir()
     made.chmod(0o777)
     os.chown(made, 4711, 4711)

@@ -61,11 +61,11 @@ def names(mark: str) -> list[str]:
 @each_way
 def test_nothing_survives_a_timeout(log_dir: Path, script: str) -> None:
     mark = marker()
-    with start(log_dir, script, mark, limits=limits(wall_seconds=1.0, grace_seconds=0.2)) as driven:
+    with start(log_dir, script, mark, limits=limits(wall_seconds=3.0, grace_seconds=0.2)) as driven:
         result = driven.result()
         assert survivors(mark) == []
     assert result["reason"] == "timeout_wall"
-    assert 1.0 <= result["usage"]["wall_seconds"] < 5
+    assert 3.0 <= result["usage"]["wall_seconds"] < 8
 
 
 @each_way
@@ -193,7 +193,7 @@ def test_a_stop_in_the_middle_of_the_set_up_ends_it(log_dir: Path, delay_ms: int
 
 def test_the_first_cause_wins_over_a_good_end(log_dir: Path) -> None:
     script = "trap 'echo bye; exit 0' TERM; sleep $1 & wait"
-    with start(log_dir, script, marker()) as driven:
+    with start(log_dir, script, marker(), limits=limits(grace_seconds=10)) as driven:
         driven.stop("job_removed")
         driven.stop("replaced")
         result = driven.result()
@@ -204,11 +204,11 @@ def test_the_first_cause_wins_over_a_good_end(log_dir: Path) -> None:
 
 def test_term_comes_first_and_kill_after_the_grace(log_dir: Path) -> None:
     script = "trap 'echo asked' TERM; while :; do sleep $1 & wait $!; done"
-    with start(log_dir, script, marker(), limits=limits(grace_seconds=0.6)) as driven:
+    with start(log_dir, script, marker(), limits=limits(grace_seconds=2)) as driven:
         asked = time.monotonic()
         driven.stop()
         result = driven.result()
-        assert 0.6 <= time.monotonic() - asked < 3
+        assert 2 <= time.monotonic() - asked < 6
     assert (result["reason"], result["signal"]) == ("canceled_by_user", 9)
     assert (log_dir / "stdout").read_text() == "asked\n"
     assert result["usage"]["cpu_seconds"] > 0
@@ -259,7 +259,7 @@ def test_a_supervisor_that_breaks_the_protocol_is_not_served(log_dir: Path) -> N
 
 def test_a_supervisor_that_does_not_listen_delays_no_end(log_dir: Path) -> None:
     mark = marker()
-    with start(log_dir, "sleep $1", mark, limits=limits(wall_seconds=0.8)):
-        eventually(lambda: not survivors(mark), within=5)
+    with start(log_dir, "sleep $1", mark, limits=limits(wall_seconds=3.0)):
+        eventually(lambda: not survivors(mark), within=10)
         eventually(lambda: (log_dir / "result.json").stat().st_size > 0)
     assert json.loads((log_dir / "result.json").read_text())["reason"] == "timeout_wall"

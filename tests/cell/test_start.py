@@ -85,7 +85,7 @@ def test_bubblewraps_own_words_are_kept(log_dir: Path, tmp_path: Path) -> None:
 
 def test_what_a_dying_bubblewrap_leaves_is_swept_before_the_result(log_dir: Path, tmp_path: Path) -> None:
     mark = marker()
-    bwrap = fake_bwrap(tmp_path / "bwrap", f"setsid setsid sleep {mark} >/dev/null 2>&1 & sleep 0.2; exit 1")
+    bwrap = fake_bwrap(tmp_path / "bwrap", f"setsid setsid sleep {mark} >/dev/null 2>&1 & sleep 2; exit 1")
     with Driven(request(log_dir, "true", cell=cell(bwrap=bwrap))) as driven:
         eventually(lambda: survivors(mark))
         assert driven.result()["reason"] == "sandbox_unavailable"
@@ -106,13 +106,13 @@ def test_a_cell_that_never_stands_ends_at_its_deadline_with_all_that_it_started(
     deaf = f"setsid sh -c \"trap '' TERM; sleep {mark}2\""
     script = f"trap '' TERM INT HUP; setsid setsid sleep {mark}1 & {deaf} & sleep {mark}3"
     bwrap = fake_bwrap(tmp_path / "bwrap", script)
-    hanging = request(log_dir, "true", cell=cell(bwrap=bwrap), limits=limits(setup_seconds=1.0))
+    hanging = request(log_dir, "true", cell=cell(bwrap=bwrap), limits=limits(setup_seconds=3.0))
     with Driven(hanging) as driven:
         eventually(lambda: len(survivors(mark)) >= 3, within=10)
         result = driven.result()
         assert survivors(mark) == []
     assert (result["reason"], result["usage"]) == ("timeout_setup", None)
-    assert "within 1 s" in result["error"]
+    assert "within 3 s" in result["error"]
     assert result["duration"] < 10e9
 
 

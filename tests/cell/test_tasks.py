@@ -110,7 +110,7 @@ def test_a_check_decides_whether_the_agents_work_stands(log_dir: Path, work_dir:
 def test_what_the_agents_cell_had_in_memory_is_given_back_before_the_check(log_dir: Path) -> None:
     """Its mounts are held while it lives, so that its end is told sooner; a check has all the memory to itself."""
     mine, other = marker(), marker()
-    wanted = agent(log_dir, f"sleep {mine} & sleep 1", check=sh(f"sleep {other} & sleep 1"))
+    wanted = agent(log_dir, f"sleep {mine} & sleep 3", check=sh(f"sleep {other} & sleep 3"))
     with Driven(wanted) as driven:
         eventually(lambda: survivors(mine))
         agents = held_mounts(driven.process.pid)

@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import pty
+import random
 import socket
 import sys
 import threading
@@ -141,8 +142,10 @@ def terminal() -> str:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Below those that the kernel hands out by itself: it is free until it is listened on, much later."""
+    while True:
+        with suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(20_000, 32_000))) as listener:
+            return int(listener.getsockname()[1])
 
 
 def segment(secret: bytes) -> int:
