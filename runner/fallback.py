@@ -32,6 +32,7 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 # Names and times; of /proc what the kernel shows everybody, for Landlock guards what is inside of processes.
 SHOWN = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts")
 BACKLOG = 128
+NPROC_OF_OTHERS = 1024
 
 
 class Fallback:
@@ -149,8 +150,10 @@ class Fallback:
         cwd = directory(self._request, self._host, self._scratch)
         environment = cell.environment(self._request, cwd) | self._own(cwd) | self._request.agent.env
         limited = cell.rlimits(self._request.limits, in_cgroup=self._request.cell.cgroup is not None)
-        # It counts all that the user has, so it can only be a brake on what is added from now on.
-        limited["NPROC"] = (meter.threads_of(os.geteuid()) + limited["NPROC"][0],) * 2
+        # It counts all that the user has, so it can only be a brake on bombs between two looks of the watchdog, which
+        # knows what is this run's. With nothing to spare for whatever else the user starts meanwhile, a build or the
+        # next run, an agent that did nothing wrong could not fork any more.
+        limited["NPROC"] = (meter.threads_of(os.geteuid()) + limited["NPROC"][0] + NPROC_OF_OTHERS,) * 2
         return cell.encoded(
             [
                 f"cwd={cwd}",

@@ -18,7 +18,7 @@ import pytest
 
 from runner import kernel
 from shared.messages import Bind, Cell, Isolation, Network
-from tests.driver import execute, limits, request, run_as
+from tests.driver import Driven, execute, limits, request, run_as
 from tests.lacks import lack, need
 
 pytestmark = need("landlock")
@@ -248,6 +248,40 @@ def test_limits_bite_and_are_named(log_dir: Path, tmp_path: Path) -> None:
         (tmp_path / reason).mkdir()
         result = execute(request(tmp_path / reason, *argv, cell=without(), limits=limits(**limit)))
         assert result["reason"] == reason, result
+
+
+FORKER = """
+import os, time
+while not os.path.exists("go"):
+    time.sleep(0.02)
+for _ in range(5):
+    os.waitpid(os.fork() or os._exit(0), 0)
+print("forked")
+"""
+BUILD = """
+import os, sys
+for _ in range(60):
+    os.fork() or (sys.stdin.read(), os._exit(0))
+print()
+"""
+
+
+def test_what_its_user_starts_elsewhere_takes_no_process_from_it(log_dir: Path, work_dir: Path) -> None:
+    """The kernel's limit counts both; a build beside it once kept an agent from forking at all."""
+    ids = run_as()
+    uid = {"user": ids.uid, "group": ids.gid} if ids else {}
+    cell = without("none", work_dir=str(work_dir))
+    wanted = request(log_dir, PYTHON, "-c", FORKER, cell=cell, limits=limits(processes=20))
+    with Driven(wanted) as driven:
+        driven.wait_for("started")
+        build = [PYTHON, "-c", BUILD]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(build, cwd="/", **pipes, **uid) as others:  # type: ignore[call-overload]
+            assert others.stdout.readline() == b"\n"
+            (work_dir / "go").touch()
+            result = driven.result()
+            others.stdin.close()
+    assert (result["reason"], result["response"]) == ("ok", "forked\n"), result
 
 
 def test_a_job_sees_and_writes_what_it_says_and_no_more(tmp_path: Path) -> None:
